@@ -1,0 +1,284 @@
+"""The scan file as validated, frozen models: one class per section, one docstring per field."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ByteSize,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
+
+AttributionMethod = Literal[
+    "grad_input", "saliency", "integrated_gradients", "smoothgrad", "eps_lrp"
+]
+Scalar = Literal["l2norm", "mean"]
+Channels = Literal["mean", "abs"]
+FeatureReduction = Literal["flatten", "gap"]
+Normalization = Literal["zscore", "center", "none"]
+Preset = Literal["paper", "authors_tasks", "authors_layers"]
+Pairs = Literal["outputs", "all"]
+Precision = Literal["fp32", "tf32"]
+
+PRESETS: dict[str, dict[str, dict[str, str]]] = {
+    "paper": {
+        "attribution": {"scalar": "l2norm", "channels": "mean"},
+        "edges": {"normalize": "none"},
+    },
+    "authors_tasks": {
+        "attribution": {"scalar": "mean", "channels": "mean"},
+        "edges": {"normalize": "center"},
+    },
+    "authors_layers": {
+        "attribution": {"scalar": "mean", "channels": "abs"},
+        "edges": {"normalize": "none"},
+    },
+}
+"""The settings of the paper and of the authors' two code bases (see docs/concepts.md)."""
+
+MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+\-]{0,127}")
+SCAN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,127}")
+
+
+def _none_as_text(value: Any) -> Any:
+    """YAML reads a bare ``none`` as text but ``null`` and ``~`` as None: accept both."""
+    return "none" if value is None else value
+
+
+class Section(BaseModel):
+    """Base of every section: frozen, and unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class ProbesConfig(Section):
+    """Which images to probe the models with."""
+
+    source: str | list[str]
+    """Folder (searched recursively), glob, URI prefix (s3://...), ``package://NAME/path``, text file
+    with one image per line (optionally a tab and a label), or a Parquet file with a column of image
+    bytes. A list joins several sources."""
+    count: Annotated[int, Field(ge=4)] | None = 200
+    """How many probes to draw from the source; null takes all."""
+    seed: int = 0
+    """Seed of the draw."""
+    column: str | None = None
+    """Image-bytes column of a Parquet source; null finds the only binary (or HF image) column."""
+    label_column: str | None = None
+    """Label column of a Parquet source; null uses ``label`` when there is one."""
+
+
+class CanvasConfig(Section):
+    """The one square image that all models see, each resized and normalised its own way."""
+
+    side: Annotated[int, Field(ge=8, le=1024)] = 224
+    """Side in px; a probe's short side is resized to it, then the centre square is cut."""
+
+
+class InputConfig(Section):
+    """What one model takes; every field left out is what the model's source declares."""
+
+    side: Annotated[int, Field(ge=1, le=4096)] | None = None
+    """Side of the square input, px."""
+    mean: list[float] | None = None
+    """Mean per channel of pixels in [0, 1]: three values for RGB, one for a luminance input."""
+    std: list[float] | None = None
+    """Standard deviation per channel, likewise."""
+
+    @model_validator(mode="after")
+    def _mean_and_std_agree(self) -> InputConfig:
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if values is not None and len(values) not in (1, 3):
+                raise ValueError(f"{name} needs 1 or 3 values, got {len(values)}")
+        if self.mean is not None and self.std is not None and len(self.mean) != len(self.std):
+            raise ValueError(f"mean has {len(self.mean)} values but std has {len(self.std)}")
+        if self.std is not None and any(value <= 0 for value in self.std):
+            raise ValueError(f"std must be positive, got {self.std}")
+        return self
+
+
+class ModelConfig(Section):
+    """One model of the zoo: where its code and weights come from, and where to cut it."""
+
+    id: str
+    """Name in all tables; letters, digits and ``. _ + -``. With a glob of weights: a template such
+    as ``"resnet-{stem}"``."""
+    source: str
+    """``torchvision:NAME``, ``timm:NAME``, ``hf:NAME_OR_FOLDER`` or ``python:package.module:callable``."""
+    kwargs: dict[str, Any] = Field(default_factory=dict)
+    """Keyword arguments of the builder."""
+    weights: str | None = None
+    """Path or URI of a .safetensors/.pth/.pt/.th/.bin file, ``package://NAME/path``, a weights name
+    of the source (``IMAGENET1K_V2``), or ``random:SEED``. null: the source's own pretrained weights
+    (for ``python:``, the module as the callable returns it). A glob makes one model per file."""
+    weights_sha256: str | None = None
+    """Expected sha256 of the weights file; another one is an error."""
+    state_dict_key: str | None = None
+    """Dotted key of the state dict inside the checkpoint; null finds it when unambiguous."""
+    strip_prefix: str | None = None
+    """Prefix to take off the state dict's keys; null strips ``module.`` when all keys carry it."""
+    input: InputConfig = InputConfig()
+    """Input side, mean and std; default: what the source declares."""
+    layers: Literal["output", "stages", "blocks"] | list[str] = "blocks"
+    """Cut points: ``output``, ``stages``, ``blocks``, or a list of module globs, where ``*`` matches
+    within one dotted part and ``**`` across parts."""
+    output_layer: str | None = None
+    """The layer that stands for the model as a target; null takes the last of ``layers``."""
+
+    @field_validator("id")
+    @classmethod
+    def _id_is_a_name(cls, value: str) -> str:
+        if "{" not in value and not MODEL_ID.fullmatch(value):
+            raise ValueError(f"{value!r} is no model id: use letters, digits and . _ + -")
+        return value
+
+    @field_validator("weights_sha256")
+    @classmethod
+    def _sha_is_hex(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[0-9a-f]{64}", value.lower()):
+            raise ValueError("a sha256 has 64 hexadecimal digits")
+        return value.lower() if value else value
+
+    @field_validator("layers")
+    @classmethod
+    def _layers_are_given(cls, value: str | list[str]) -> str | list[str]:
+        if isinstance(value, list) and not value:
+            raise ValueError("the list of layers is empty")
+        return value
+
+
+class AttributionConfig(Section):
+    """How a node, the attribution map of one probe, is computed."""
+
+    method: AttributionMethod = "grad_input"
+    """grad_input (the paper), saliency, integrated_gradients, smoothgrad or eps_lrp."""
+    scalar: Scalar = "l2norm"
+    """What is differentiated: the L2 norm of the layer's output (paper, Eq. 3) or its mean."""
+    channels: Channels = "mean"
+    """Reduction over RGB: the signed mean, or the mean of absolute values."""
+    map_side: Annotated[int, Field(ge=1)] | None = None
+    """Side of the stored map: null is the canvas side; a divisor of it sums over cells."""
+    steps: Annotated[int, Field(ge=2, le=1024)] = 32
+    """integrated_gradients: quadrature points; smoothgrad: noisy copies. Else unused."""
+    noise: Annotated[float, Field(gt=0, le=1)] = 0.15
+    """smoothgrad: standard deviation of the noise, as a share of the pixel range. Else unused."""
+
+
+class EdgesConfig(Section):
+    """How an edge, the cosine of two probes' features, is computed."""
+
+    features: FeatureReduction = "flatten"
+    """flatten: every value of the layer's output; gap: the mean over positions per channel."""
+    normalize: Annotated[Normalization, BeforeValidator(_none_as_text)] = "zscore"
+    """Of each feature dimension over the probes: zscore, center, or none (the paper)."""
+
+
+class SimilarityConfig(Section):
+    """How two graphs are compared, and which pairs of graphs."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, populate_by_name=True
+    )
+
+    lambda_: Annotated[float, Field(ge=0, alias="lambda")] = 2.0
+    """Weight of the edge similarity: similarity = node_similarity + lambda * edge_similarity."""
+    pairs: Pairs = "outputs"
+    """outputs: every (model, layer) with every model's output layer; all: every graph with every."""
+
+
+class ComputeConfig(Section):
+    """What the work may use."""
+
+    workers: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    """Number of worker actors; auto fills the cluster, but never more than there are models."""
+    num_gpus: Annotated[float, Field(ge=0)] = 0
+    """GPUs of each worker; a fraction shares one GPU among workers."""
+    num_cpus: Annotated[float, Field(gt=0)] = 1
+    """CPUs of each worker, and its number of compute threads."""
+    batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    """Probes per forward pass; auto measures on the first probes. Never changes the result."""
+    precision: Precision = "fp32"
+    """fp32, or tf32 to allow TensorFloat-32 on NVIDIA GPUs."""
+    memory: ByteSize = ByteSize(4 * 1024**3)
+    """Memory of each worker for features and tiles; what exceeds it spills to local disk."""
+    unit_probes: Annotated[int, Field(ge=1)] = 256
+    """Probes per work unit and per node file."""
+    spill_dir: str | None = None
+    """Local folder for spilled features; null is the system's temporary folder."""
+    ready_timeout_s: Annotated[float, Field(gt=0)] = 600.0
+    """How long to wait for the first worker to become ready, s."""
+
+    @field_validator("memory")
+    @classmethod
+    def _memory_suffices(cls, value: ByteSize) -> ByteSize:
+        if value < 64 * 1024**2:
+            raise ValueError("needs at least 64MiB")
+        return value
+
+    @field_validator("num_gpus")
+    @classmethod
+    def _gpus_are_placeable(cls, value: float) -> float:
+        if value > 1 and value != int(value):
+            raise ValueError(f"above 1 only whole numbers can be placed, got {value}")
+        return value
+
+
+class ScanConfig(Section):
+    """A whole scan: what is compared with what, how, where, and where the results go."""
+
+    output: str = "./depara-out"
+    """Local folder or s3://bucket/prefix for graphs and tables."""
+    scan_id: str | None = None
+    """Name of this scan's folder; null is the UTC time and a short hash of the config."""
+    probes: ProbesConfig
+    """The probe images."""
+    canvas: CanvasConfig = CanvasConfig()
+    """The shared canvas."""
+    models: Annotated[list[ModelConfig], Field(min_length=1)]
+    """The zoo."""
+    attribution: AttributionConfig = AttributionConfig()
+    """Nodes."""
+    edges: EdgesConfig = EdgesConfig()
+    """Edges."""
+    preset: Preset | None = None
+    """paper, authors_tasks or authors_layers: sets scalar, channels and normalize where not given."""
+    similarity: SimilarityConfig = SimilarityConfig()
+    """Comparison of graphs."""
+    compute: ComputeConfig = ComputeConfig()
+    """Resources."""
+
+    @field_validator("scan_id")
+    @classmethod
+    def _scan_id_is_a_name(cls, value: str | None) -> str | None:
+        if value is not None and not SCAN_ID.fullmatch(value):
+            raise ValueError(f"{value!r} is no scan id: use letters, digits and . _ -")
+        return value
+
+    @model_validator(mode="after")
+    def _fields_agree(self) -> ScanConfig:
+        side, map_side = self.canvas.side, self.attribution.map_side
+        if map_side is not None and (map_side > side or side % map_side):
+            divisors = [d for d in range(1, side + 1) if side % d == 0]
+            near = sorted(divisors, key=lambda d: abs(d - map_side))[:4]
+            raise ValueError(
+                f"attribution.map_side {map_side} does not divide canvas.side {side}: "
+                f"use one of {', '.join(map(str, sorted(near)))}"
+            )
+        ids = [model.id for model in self.models]
+        twice = sorted({name for name in ids if ids.count(name) > 1})
+        if twice:
+            raise ValueError(
+                f"two models have the id {', '.join(map(repr, twice))}: ids are unique"
+            )
+        return self
+
+    @property
+    def map_side(self) -> int:
+        """Side of the stored maps, px."""
+        return self.attribution.map_side or self.canvas.side

@@ -1,0 +1,56 @@
+"""Every error that a user can meet. Each message says what, which, expected and got, and the fix."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class DeparaError(Exception):
+    """Base of all errors of this package; its text is meant to be shown to the user as it is."""
+
+
+class ConfigError(DeparaError):
+    """The scan file, an override of it, or a combination of its fields is not usable."""
+
+
+class ProbeError(DeparaError):
+    """A probe image, or the whole probe source, cannot be used."""
+
+
+class ModelError(DeparaError):
+    """A model cannot be built, loaded or run."""
+
+
+class WeightsError(ModelError):
+    """A weights file is missing, damaged, unsafe, or does not fit the architecture."""
+
+
+class LayerError(ModelError):
+    """A layer specification matches nothing, or a layer does not behave as a cut point must."""
+
+
+class NonFiniteError(ModelError):
+    """A model produced NaN or infinity in its features or attributions."""
+
+
+class OutOfMemoryError(ModelError):
+    """A model does not fit in memory even at batch size 1."""
+
+
+class StoreError(DeparaError):
+    """The output location, or a file in it, cannot be read or written."""
+
+
+class SchemaError(StoreError):
+    """A table or an artifact has not the columns, types or values that its schema states."""
+
+
+class ClusterError(DeparaError):
+    """The cluster cannot run the work: nothing becomes ready, or workers keep dying."""
+
+
+def near_names(name: str, candidates: Iterable[str], count: int = 3) -> str:
+    """Returns a hint such as ``did you mean 'a', 'b'?``, or an empty string when none is near."""
+    matches = difflib.get_close_matches(name, list(candidates), n=count, cutoff=0.5)
+    return f"did you mean {', '.join(repr(match) for match in matches)}?" if matches else ""

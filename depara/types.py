@@ -1,0 +1,161 @@
+"""The nouns that pass between the rooms, as frozen dataclasses of plain values and numpy arrays.
+
+Shape suffixes used everywhere: ``N`` probes, ``C H W`` image, ``S`` canvas side, ``P`` map pixels,
+``D`` features, ``E = N(N-1)/2`` edges, ``G`` graphs, ``L`` layers, ``M`` models.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float16 = NDArray[np.float16]
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+UInt8 = NDArray[np.uint8]
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class ProbeRef:
+    """Where one probe image is: a path or URI, and its label where the source has one.
+
+    A row of a Parquet file is written ``FILE.parquet#ROW`` and names its image column.
+    """
+
+    uri: str
+    label: str | None = None
+    column: str | None = None
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One probe of a probe set.
+
+    ``probe_id`` is the sha256 of the decoded canvas, ``index`` its place in the probe set (0-based,
+    by ascending ``probe_id``), ``width`` and ``height`` the size of the image before the canvas, px.
+    """
+
+    probe_id: str
+    index: int
+    uri: str
+    width: int
+    height: int
+    label: str | None = None
+
+
+@dataclass(frozen=True)
+class DecodedProbe:
+    """One decoded image: its canvas (uint8, ``S S 3``, RGB), the canvas' sha256 and its origin."""
+
+    probe_id: str
+    uri: str
+    width: int
+    height: int
+    label: str | None
+    canvas_SS3: UInt8
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What a model takes: a square of ``side`` px, normalised by ``mean`` and ``std`` per channel.
+
+    Three values of mean and std mean RGB, one value means a single luminance channel; both refer to
+    pixels in [0, 1].
+    """
+
+    side: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        assert self.side > 0
+        assert len(self.mean) == len(self.std)
+        assert len(self.mean) in (1, 3)
+        assert all(value > 0 for value in self.std)
+
+
+@dataclass(frozen=True)
+class LayerInfo:
+    """One cut point: module name, place in the firing order, and the shape of one probe's output.
+
+    ``depth`` is 0-based among the chosen layers, ``depth_fraction`` is ``(depth + 1) / L``,
+    ``num_features`` the product of ``shape`` (after pooling, when features are pooled).
+    """
+
+    name: str
+    depth: int
+    depth_fraction: float
+    num_features: int
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """All that is known of one model without its weights in memory: what plan and keys need.
+
+    ``layers`` are in firing order; ``output_layer`` is the name of the one that stands for the model
+    as a target. ``seconds_per_probe`` is a measured forward pass on this machine, for ordering work
+    only; ``activation_bytes`` is what one probe's forward pass keeps for the backwards.
+    """
+
+    model_id: str
+    source: str
+    architecture: str
+    weights_sha256: str
+    num_parameters: int
+    input: InputSpec
+    layers: tuple[LayerInfo, ...]
+    output_layer: str
+    seconds_per_probe: float = 0.0
+    activation_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class NodeMaps:
+    """The nodes of one graph for a range of probes: unit-norm maps and the norms taken out.
+
+    ``maps_NP`` float16, each row of Euclidean norm 1 or all zero; ``norms_N`` float32, >= 0.
+    """
+
+    maps_NP: Float16
+    norms_N: Float32
+
+    def __post_init__(self) -> None:
+        assert self.maps_NP.dtype == np.float16
+        assert self.norms_N.dtype == np.float32
+        assert self.maps_NP.ndim == 2
+        assert self.norms_N.shape == self.maps_NP.shape[:1]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One thing that went wrong and was left behind: the row of the ``failures`` table."""
+
+    model_id: str
+    stage: str
+    error_type: str
+    message: str
+    layer: str | None = None
+    probe_id: str | None = None
+
+
+@dataclass(frozen=True)
+class ProbeRange:
+    """Probes ``start <= index < stop`` of the probe set."""
+
+    start: int
+    stop: int
+
+    def __post_init__(self) -> None:
+        assert 0 <= self.start < self.stop
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def __str__(self) -> str:
+        return f"{self.start:06d}-{self.stop:06d}"
