@@ -1,4 +1,4 @@
-"""Every error that a user can meet. Each message says what, which, expected and got, and the fix."""
+"""Every error a user can meet. Each message says what, which, expected and got, and the fix."""
 
 from __future__ import annotations
 

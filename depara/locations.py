@@ -1,6 +1,7 @@
-"""Where things are: local paths, ``package://NAME/path`` and fsspec URIs such as ``s3://``, one way.
+"""Where things are: local paths, ``package://NAME/path`` and fsspec URIs such as ``s3://``.
 
-Filesystems are built where they are used and never travel: one that holds keys must not be pickled.
+Filesystems are built where they are used and never travel: one that holds keys must not be
+pickled.
 """
 
 from __future__ import annotations

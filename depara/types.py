@@ -37,7 +37,7 @@ class Probe:
     """One probe of a probe set.
 
     ``probe_id`` is the sha256 of the decoded canvas, ``index`` its place in the probe set (0-based,
-    by ascending ``probe_id``), ``width`` and ``height`` the size of the image before the canvas, px.
+    by ascending ``probe_id``), ``width`` and ``height`` the size of the original image, px.
     """
 
     probe_id: str
@@ -98,9 +98,10 @@ class LayerInfo:
 class ModelCard:
     """All that is known of one model without its weights in memory: what plan and keys need.
 
-    ``layers`` are in firing order; ``output_layer`` is the name of the one that stands for the model
-    as a target. ``seconds_per_probe`` is a measured forward pass on this machine, for ordering work
-    only; ``activation_bytes`` is what one probe's forward pass keeps for the backwards.
+    ``layers`` are in firing order; ``output_layer`` is the name of the one that stands for the
+    model as a target. ``seconds_per_probe`` is a measured forward pass on this machine, for
+    ordering work only; ``activation_bytes`` is what one probe's forward pass keeps for the
+    backwards.
     """
 
     model_id: str

@@ -61,9 +61,9 @@ class ProbesConfig(Section):
     """Which images to probe the models with."""
 
     source: str | list[str]
-    """Folder (searched recursively), glob, URI prefix (s3://...), ``package://NAME/path``, text file
-    with one image per line (optionally a tab and a label), or a Parquet file with a column of image
-    bytes. A list joins several sources."""
+    """Folder (searched recursively), glob, URI prefix (s3://...), ``package://NAME/path``, text
+    file with one image per line (optionally a tab and a label), or a Parquet file with a column of
+    image bytes. A list joins several sources."""
     count: Annotated[int, Field(ge=4)] | None = 200
     """How many probes to draw from the source; null takes all."""
     seed: int = 0
@@ -110,7 +110,8 @@ class ModelConfig(Section):
     """Name in all tables; letters, digits and ``. _ + -``. With a glob of weights: a template such
     as ``"resnet-{stem}"``."""
     source: str
-    """``torchvision:NAME``, ``timm:NAME``, ``hf:NAME_OR_FOLDER`` or ``python:package.module:callable``."""
+    """``torchvision:NAME``, ``timm:NAME``, ``hf:NAME_OR_FOLDER`` or
+    ``python:package.module:callable``."""
     kwargs: dict[str, Any] = Field(default_factory=dict)
     """Keyword arguments of the builder."""
     weights: str | None = None
@@ -126,8 +127,8 @@ class ModelConfig(Section):
     input: InputConfig = InputConfig()
     """Input side, mean and std; default: what the source declares."""
     layers: Literal["output", "stages", "blocks"] | list[str] = "blocks"
-    """Cut points: ``output``, ``stages``, ``blocks``, or a list of module globs, where ``*`` matches
-    within one dotted part and ``**`` across parts."""
+    """Cut points: ``output``, ``stages``, ``blocks``, or a list of module globs, where ``*``
+    matches within one dotted part and ``**`` across parts."""
     output_layer: str | None = None
     """The layer that stands for the model as a target; null takes the last of ``layers``."""
 
@@ -189,7 +190,7 @@ class SimilarityConfig(Section):
     lambda_: Annotated[float, Field(ge=0, alias="lambda")] = 2.0
     """Weight of the edge similarity: similarity = node_similarity + lambda * edge_similarity."""
     pairs: Pairs = "outputs"
-    """outputs: every (model, layer) with every model's output layer; all: every graph with every."""
+    """outputs: every (model, layer) with every model's output layer; all: every two graphs."""
 
 
 class ComputeConfig(Section):
@@ -209,6 +210,8 @@ class ComputeConfig(Section):
     """Memory of each worker for features and tiles; what exceeds it spills to local disk."""
     unit_probes: Annotated[int, Field(ge=1)] = 256
     """Probes per work unit and per node file."""
+    unit_timeout_s: Annotated[float, Field(gt=0)] = 1800.0
+    """How long one work unit may take before its worker is replaced, s."""
     spill_dir: str | None = None
     """Local folder for spilled features; null is the system's temporary folder."""
     ready_timeout_s: Annotated[float, Field(gt=0)] = 600.0
@@ -247,7 +250,7 @@ class ScanConfig(Section):
     edges: EdgesConfig = EdgesConfig()
     """Edges."""
     preset: Preset | None = None
-    """paper, authors_tasks or authors_layers: sets scalar, channels and normalize where not given."""
+    """paper, authors_tasks or authors_layers: sets scalar, channels, normalize where not given."""
     similarity: SimilarityConfig = SimilarityConfig()
     """Comparison of graphs."""
     compute: ComputeConfig = ComputeConfig()

@@ -1,0 +1,153 @@
+"""Graph artifacts as bytes: node files, the edge file and the commit marker."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from depara.errors import SchemaError
+from depara.store.schemas import EDGES, SCHEMA_VERSION, nodes_schema
+from depara.types import Float16, Float32, NodeMaps, ProbeRange
+
+EDGES_FILE = "edges.parquet"
+MARKER_FILE = "graph.json"
+
+
+def nodes_file(probes: ProbeRange) -> str:
+    """Returns the name of the node file of a probe range."""
+    return f"nodes-{probes}.parquet"
+
+
+def encode_table(table: pa.Table, metadata: Mapping[str, str]) -> bytes:
+    """Returns the table as Parquet: plain encoding, zstd, `metadata` and the schema version inside.
+
+    Plain, because DuckDB does not read byte-stream-split float16.
+    """
+    merged = {"schema_version": SCHEMA_VERSION, **metadata}
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        table.replace_schema_metadata(merged),
+        sink,
+        compression="zstd",
+        compression_level=1,
+        use_dictionary=[f.name for f in table.schema if pa.types.is_string(f.type)],
+        write_statistics=[f.name for f in table.schema if not pa.types.is_nested(f.type)],
+    )
+    return bytes(sink.getvalue())
+
+
+def decode_table(data: bytes, schema: pa.Schema, name: str) -> pa.Table:
+    """Returns the table of Parquet bytes, its columns and types checked against `schema`.
+
+    Raises:
+        SchemaError: not Parquet, or other columns or types.
+    """
+    try:
+        table = pq.read_table(pa.BufferReader(data), use_threads=False)
+    except (pa.ArrowException, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise SchemaError(f"{name} is no readable Parquet file: {reason}") from error
+    if not table.schema.equals(schema):
+        expected = ", ".join(f"{f.name}: {f.type}" for f in schema)
+        got = ", ".join(f"{f.name}: {f.type}" for f in table.schema)
+        raise SchemaError(f"{name} has other columns than expected ({expected}): got {got}")
+    return table
+
+
+def encode_nodes(key: str, probes: ProbeRange, probe_ids: Sequence[str], nodes: NodeMaps) -> bytes:
+    """Returns the node file of one graph for the probes of one range, in index order."""
+    num_pixels = nodes.maps_NP.shape[1]
+    assert len(probe_ids) == len(probes) == len(nodes.maps_NP)
+    schema = nodes_schema(num_pixels)
+    values = pa.array(np.ascontiguousarray(nodes.maps_NP).reshape(-1))
+    maps = pa.FixedSizeListArray.from_arrays(values, type=schema.field("map").type)
+    index = np.arange(probes.start, probes.stop, dtype=np.int32)
+    table = pa.table([pa.array(probe_ids, pa.string()), index, maps, nodes.norms_N], schema=schema)
+    return encode_table(table, {"graph_key": key})
+
+
+def decode_maps(data: bytes, name: str) -> Float16:
+    """Returns the maps (n, P) float16 of a node file, without copying them where possible."""
+    try:
+        column = pq.read_table(pa.BufferReader(data), columns=["map"], use_threads=False)["map"]
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise SchemaError(f"{name} is no readable node file: {error}") from error
+    chunks = [chunk.values.to_numpy().reshape(len(chunk), -1) for chunk in column.chunks]
+    return chunks[0] if len(chunks) == 1 else np.concatenate(chunks)
+
+
+def encode_edges(key: str, pairs: tuple[Any, Any], cosine_E: Float32) -> bytes:
+    """Returns the edge file of one graph; `pairs` are the two index columns in pdist order."""
+    probe_a, probe_b = pairs
+    table = pa.table([probe_a, probe_b, cosine_E], schema=EDGES)
+    return encode_table(table, {"graph_key": key})
+
+
+def decode_edges(data: bytes, name: str) -> Float32:
+    """Returns the cosines (E,) float32 of an edge file, in pdist order."""
+    try:
+        table = pq.read_table(pa.BufferReader(data), columns=["cosine"], use_threads=False)
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise SchemaError(f"{name} is no readable edge file: {error}") from error
+    return np.asarray(table["cosine"].to_numpy(), dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class FileFact:
+    """What the marker knows of one file: size in bytes, sha256 and number of rows."""
+
+    bytes: int
+    sha256: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class GraphMarker:
+    """The commit marker of a graph: readers trust a graph only when it is there.
+
+    ``ranges`` are the probe ranges of the node files in order; ``seconds`` and
+    ``peak_memory_bytes`` are what the whole model cost when this graph was computed.
+    """
+
+    graph_key: str
+    model_id: str
+    layer: str
+    num_probes: int
+    num_pixels: int
+    num_features: int
+    probe_set: str
+    ranges: tuple[ProbeRange, ...]
+    files: dict[str, FileFact]
+    settings: dict[str, Any]
+    seconds: float
+    peak_memory_bytes: int
+
+    def encode(self) -> bytes:
+        """Returns the marker as JSON bytes."""
+        tree = {"schema_version": SCHEMA_VERSION, **asdict(self)}
+        tree["ranges"] = [[r.start, r.stop] for r in self.ranges]
+        return json.dumps(tree, indent=1).encode()
+
+    @classmethod
+    def decode(cls, data: bytes, name: str) -> GraphMarker:
+        """Returns the marker of JSON bytes.
+
+        Raises:
+            SchemaError: damaged, or written by another version.
+        """
+        try:
+            tree = json.loads(data)
+            version = tree.pop("schema_version")
+            if version != SCHEMA_VERSION:
+                raise SchemaError(f"{name} has schema version {version}, not {SCHEMA_VERSION}")
+            tree["ranges"] = tuple(ProbeRange(*pair) for pair in tree["ranges"])
+            tree["files"] = {file: FileFact(**fact) for file, fact in tree["files"].items()}
+            return cls(**tree)
+        except (ValueError, KeyError, TypeError, AssertionError) as error:
+            raise SchemaError(f"{name} is no readable graph marker: {error}") from error

@@ -1,0 +1,75 @@
+"""Decoded probes in a storage: chunks of canvases, read once by each worker for all its models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from depara.errors import StoreError
+from depara.store.artifacts import decode_table, encode_table
+from depara.store.keys import short_hash
+from depara.store.schemas import CANVASES
+from depara.store.storage import Storage
+from depara.types import Probe, UInt8
+
+
+@dataclass(frozen=True)
+class CanvasChunk:
+    """One file of canvases: its path in the storage and the probes in it, in order."""
+
+    path: str
+    probe_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ProbeSet:
+    """The probes of a scan in index order, and the files that hold their canvases."""
+
+    key: str
+    side: int
+    probes: tuple[Probe, ...]
+    chunks: tuple[CanvasChunk, ...]
+
+    def __len__(self) -> int:
+        return len(self.probes)
+
+
+def write_canvases(storage: Storage, probe_ids: Sequence[str], canvas_NSS3: UInt8) -> CanvasChunk:
+    """Writes canvases (N, S, S, 3) uint8 as one file named by its content; returns where."""
+    side = canvas_NSS3.shape[1]
+    assert canvas_NSS3.shape == (len(probe_ids), side, side, 3)
+    path = f"canvases/{short_hash([list(probe_ids), side])}.parquet"
+    rows = [canvas.tobytes() for canvas in canvas_NSS3]
+    table = pa.table([pa.array(probe_ids, pa.string()), pa.array(rows, pa.binary())], CANVASES)
+    storage.create(path, encode_table(table, {"side": str(side)}))
+    return CanvasChunk(path, tuple(probe_ids))
+
+
+def read_canvases(storage: Storage, probe_set: ProbeSet, out_NSS3: Any) -> None:
+    """Fills `out` (N, S, S, 3) uint8, an array or memory map, with the canvases in index order.
+
+    Raises:
+        StoreError: a file is missing or damaged.
+    """
+    place = {probe.probe_id: probe.index for probe in probe_set.probes}
+    side = probe_set.side
+    found = np.zeros(len(probe_set), dtype=bool)
+    for chunk in probe_set.chunks:
+        location = storage.location(chunk.path)
+        try:
+            table = decode_table(storage.read(chunk.path), CANVASES, location)
+        except FileNotFoundError as error:
+            raise StoreError(f"{location} is missing: scan again to decode the probes") from error
+        for probe_id, canvas in zip(table["probe_id"], table["canvas"], strict=True):
+            index = place.get(probe_id.as_py())
+            if index is not None:
+                pixels = np.frombuffer(canvas.as_buffer(), dtype=np.uint8)
+                out_NSS3[index] = pixels.reshape(side, side, 3)
+                found[index] = True
+    if not found.all():
+        missing = probe_set.probes[int(np.argmin(found))]
+        raise StoreError(f"the canvas of probe {missing.uri} is in no file: scan again")

@@ -1,0 +1,56 @@
+"""Content keys: two graphs share a key exactly when they are the same computation."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from depara.config import ScanConfig
+from depara.types import LayerInfo, ModelCard
+
+METHOD_VERSION = 1
+"""Raised when the numbers of a graph change for equal settings: old graphs are then not reused."""
+
+
+def method_settings(config: ScanConfig) -> dict[str, Any]:
+    """Returns the settings that a graph's numbers depend on, beside model, layer and probes."""
+    attribution = config.attribution.model_dump(mode="json")
+    attribution["map_side"] = config.map_side
+    if config.attribution.method not in ("integrated_gradients", "smoothgrad"):
+        del attribution["steps"]
+    if config.attribution.method != "smoothgrad":
+        del attribution["noise"]
+    return {
+        "method_version": METHOD_VERSION,
+        "canvas_side": config.canvas.side,
+        "attribution": attribution,
+        "edges": config.edges.model_dump(mode="json"),
+        "precision": config.compute.precision,
+    }
+
+
+def graph_key(
+    card: ModelCard, layer: LayerInfo, probe_set_key: str, settings: dict[str, Any]
+) -> str:
+    """Returns the 32-digit key of one graph: model, layer, probe set and method settings hashed."""
+    identity = {
+        "weights_sha256": card.weights_sha256,
+        "architecture": card.architecture,
+        "input": [card.input.side, list(card.input.mean), list(card.input.std)],
+        "layer": layer.name,
+        "probe_set": probe_set_key,
+        **settings,
+    }
+    return short_hash(identity)
+
+
+def graph_folder(key: str) -> str:
+    """Returns the folder of a graph, relative to the output."""
+    return f"graphs/{key[:2]}/{key}"
+
+
+def short_hash(value: Any) -> str:
+    """Returns 32 hexadecimal digits of the sha256 of a JSON value, keys sorted."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -1,0 +1,128 @@
+"""The columns of every table and artifact: names, types, and meaning with units in the metadata."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+SCHEMA_VERSION = "1"
+
+
+def _field(name: str, kind: pa.DataType, meaning: str, *, null: bool = False) -> pa.Field:
+    return pa.field(name, kind, nullable=null, metadata={"description": meaning})
+
+
+_SIMILARITY_FIELDS = [
+    _field("similarity", pa.float64(), "node_similarity + lambda * edge_similarity, unitless"),
+    _field("node_similarity", pa.float64(), "mean cosine of attribution maps, -1 to 1"),
+    _field("edge_similarity", pa.float64(), "Spearman correlation of edges, -1 to 1"),
+]
+
+TABLES: dict[str, pa.Schema] = {
+    "models": pa.schema(
+        [
+            _field("model_id", pa.string(), "name of the model in the scan file (key)"),
+            _field("source", pa.string(), "where its code comes from, e.g. timm:NAME"),
+            _field(
+                "architecture", pa.string(), "source, arguments and module-tree hash", null=True
+            ),
+            _field("weights_sha256", pa.string(), "sha256 of the weights, hex", null=True),
+            _field("num_parameters", pa.int64(), "parameters, count", null=True),
+            _field("input_size", pa.int32(), "side of the model's own input, px", null=True),
+            _field("status", pa.string(), "computed, reused or failed"),
+            _field("seconds", pa.float64(), "time spent in this scan, s", null=True),
+            _field("peak_memory_bytes", pa.int64(), "peak memory of its worker, bytes", null=True),
+        ]
+    ),
+    "layers": pa.schema(
+        [
+            _field("model_id", pa.string(), "model (key)"),
+            _field("layer", pa.string(), "module name of the cut point (key)"),
+            _field("depth", pa.int32(), "place in firing order, 0-based"),
+            _field("depth_fraction", pa.float64(), "(depth + 1) / number of layers, 0 to 1"),
+            _field("num_features", pa.int64(), "values per probe at the layer, count"),
+            _field("graph_key", pa.string(), "content key: folder graphs/<2 digits>/<key>"),
+        ]
+    ),
+    "probes": pa.schema(
+        [
+            _field("probe_id", pa.string(), "sha256 of the decoded canvas, hex (key)"),
+            _field("index", pa.int32(), "place in the probe set, 0-based"),
+            _field("uri", pa.string(), "where the image was read"),
+            _field("width", pa.int32(), "width of the image, px"),
+            _field("height", pa.int32(), "height of the image, px"),
+            _field("label", pa.string(), "class label where the source has one", null=True),
+        ]
+    ),
+    "similarity": pa.schema(
+        [
+            _field("source_model", pa.string(), "model to transfer from (key)"),
+            _field("source_layer", pa.string(), "its cut point (key)"),
+            _field("target_model", pa.string(), "model that stands for the target task (key)"),
+            _field("target_layer", pa.string(), "its layer (key)"),
+            _SIMILARITY_FIELDS[1],
+            _SIMILARITY_FIELDS[2],
+            _SIMILARITY_FIELDS[0],
+            _field("num_probes", pa.int32(), "probes compared, count"),
+        ]
+    ),
+    "model_ranking": pa.schema(
+        [
+            _field("target_model", pa.string(), "model that stands for the target task (key)"),
+            _field("rank", pa.int32(), "1 is the best source (key)"),
+            _field("source_model", pa.string(), "model to transfer from"),
+            _field("source_layer", pa.string(), "its output layer"),
+            _field("target_layer", pa.string(), "output layer of the target"),
+            *_SIMILARITY_FIELDS,
+        ]
+    ),
+    "layer_ranking": pa.schema(
+        [
+            _field("target_model", pa.string(), "model that stands for the target task (key)"),
+            _field("source_model", pa.string(), "model to cut (key)"),
+            _field("rank", pa.int32(), "1 is the best cut point (key)"),
+            _field("layer", pa.string(), "cut point of the source"),
+            _field("depth", pa.int32(), "place in firing order, 0-based"),
+            *_SIMILARITY_FIELDS,
+        ]
+    ),
+    "failures": pa.schema(
+        [
+            _field("model_id", pa.string(), "model, empty for a probe (key)"),
+            _field("stage", pa.string(), "probes, resolve, extract or reduce (key)"),
+            _field("layer", pa.string(), "layer where known", null=True),
+            _field("probe_id", pa.string(), "probe where known", null=True),
+            _field("error_type", pa.string(), "class of the error"),
+            _field("message", pa.string(), "what happened and how to mend it"),
+        ]
+    ),
+}
+"""The tables of a scan, by name: one Parquet file each."""
+
+EDGES = pa.schema(
+    [
+        _field("probe_a", pa.int32(), "index of the first probe, a < b"),
+        _field("probe_b", pa.int32(), "index of the second probe"),
+        _field("cosine", pa.float32(), "cosine of the two probes' features, -1 to 1"),
+    ]
+)
+
+CANVASES = pa.schema(
+    [
+        _field("probe_id", pa.string(), "sha256 of the canvas, hex"),
+        _field("canvas", pa.binary(), "S x S x 3 uint8, RGB, row by row"),
+    ]
+)
+
+
+def nodes_schema(num_pixels: int) -> pa.Schema:
+    """Returns the schema of a node file whose maps have `num_pixels` values."""
+    # Values are required, not nullable: readers then skip a definition level per pixel.
+    values = pa.field("element", pa.float16(), nullable=False)
+    return pa.schema(
+        [
+            _field("probe_id", pa.string(), "sha256 of the decoded canvas, hex"),
+            _field("index", pa.int32(), "place in the probe set, 0-based"),
+            _field("map", pa.list_(values, num_pixels), "attribution map of Euclidean norm 1"),
+            _field("norm", pa.float32(), "norm of the map before it was scaled to 1"),
+        ]
+    )
