@@ -1,0 +1,1 @@
+"""The entry points that are submitted: config in, exit code out."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from depara.store.artifacts import decode_table, encode_table
 from depara.store.keys import short_hash
 from depara.store.schemas import CANVASES
 from depara.store.storage import Storage
-from depara.types import Probe, UInt8
+from depara.types import UInt8
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,37 @@ class ProbeSet:
 
     key: str
     side: int
-    probes: tuple[Probe, ...]
+    probe_ids: tuple[str, ...]
     chunks: tuple[CanvasChunk, ...]
 
     def __len__(self) -> int:
-        return len(self.probes)
+        return len(self.probe_ids)
+
+
+def write_probe_set(storage: Storage, probe_set: ProbeSet) -> None:
+    """Writes the probe set, named by its key; an equal one that is there already stays."""
+    storage.create(_set_path(probe_set.key), json.dumps(asdict(probe_set)).encode())
+
+
+def read_probe_set(storage: Storage, key: str) -> ProbeSet:
+    """Returns a probe set by its key.
+
+    Raises:
+        StoreError: missing or damaged.
+    """
+    location = storage.location(_set_path(key))
+    try:
+        tree = json.loads(storage.read(_set_path(key)))
+        chunks = tuple(CanvasChunk(c["path"], tuple(c["probe_ids"])) for c in tree["chunks"])
+        return ProbeSet(tree["key"], tree["side"], tuple(tree["probe_ids"]), chunks)
+    except FileNotFoundError as error:
+        raise StoreError(f"{location} is missing: scan again to decode the probes") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{location} is damaged: remove it and scan again") from error
+
+
+def _set_path(key: str) -> str:
+    return f"canvases/sets/{key}.json"
 
 
 def write_canvases(storage: Storage, probe_ids: Sequence[str], canvas_NSS3: UInt8) -> CanvasChunk:
@@ -55,7 +82,7 @@ def read_canvases(storage: Storage, probe_set: ProbeSet, out_NSS3: Any) -> None:
     Raises:
         StoreError: a file is missing or damaged.
     """
-    place = {probe.probe_id: probe.index for probe in probe_set.probes}
+    place = {probe_id: index for index, probe_id in enumerate(probe_set.probe_ids)}
     side = probe_set.side
     found = np.zeros(len(probe_set), dtype=bool)
     for chunk in probe_set.chunks:
@@ -71,5 +98,5 @@ def read_canvases(storage: Storage, probe_set: ProbeSet, out_NSS3: Any) -> None:
                 out_NSS3[index] = pixels.reshape(side, side, 3)
                 found[index] = True
     if not found.all():
-        missing = probe_set.probes[int(np.argmin(found))]
-        raise StoreError(f"the canvas of probe {missing.uri} is in no file: scan again")
+        missing = probe_set.probe_ids[int(np.argmin(found))]
+        raise StoreError(f"the canvas of probe {missing} is in no file: scan again")

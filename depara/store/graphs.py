@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,8 @@ from depara.store.artifacts import (
 from depara.store.keys import graph_folder
 from depara.store.storage import Storage, sha256_hex
 from depara.types import Float16, Float32, NodeMaps, ProbeRange
+
+_LOOKUPS_AT_ONCE = 16
 
 
 class GraphWriter:
@@ -75,6 +78,14 @@ class GraphWriter:
             location = self.storage.location(path)
             raise StoreError(f"{location} vanished before its graph was committed") from error
         return FileFact(len(data), sha256_hex(data), rows)
+
+
+def committed_keys(storage: Storage, keys: Iterable[str]) -> set[str]:
+    """Returns those of the keys whose graphs are committed; asks for many at once."""
+    wanted = sorted(set(keys))
+    with ThreadPoolExecutor(_LOOKUPS_AT_ONCE) as pool:
+        markers = pool.map(lambda key: read_marker(storage, key), wanted)
+        return {key for key, marker in zip(wanted, markers, strict=True) if marker is not None}
 
 
 def read_marker(storage: Storage, key: str) -> GraphMarker | None:

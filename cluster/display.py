@@ -1,0 +1,105 @@
+"""What a scan prints before and after: the plan of a dry run, and the closing summary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from cluster.plan import ModelPlan, ScanPlan
+from cluster.scan import ScanSummary
+from depara.report import ScanResults
+from depara.report.tables import top_sources_table
+from depara.types import Failure
+
+MAX_TARGETS_SHOWN = 10
+_MAX_FAILURES_SHOWN = 20
+
+
+def print_plan(console: Console, plan: ScanPlan, failures: Sequence[Failure]) -> None:
+    """Prints the models, layers, units, bytes to write and work to do of a scan."""
+    table = Table(title="models", title_justify="left", header_style="bold")
+    for name in ("model", "input px", "parameters"):
+        table.add_column(name, justify="left" if name == "model" else "right", overflow="fold")
+    table.add_column("layers", justify="right")
+    table.add_column("to compute", justify="right")
+    table.add_column("first … last layer", overflow="fold")
+    for model in plan.models:
+        table.add_row(*_plan_row(model))
+    console.print(table)
+    groups = plan.groups()
+    num_units = sum(len(group.units) for group in groups)
+    lines = [
+        f"probes:      {plan.num_probes}, canvas {plan.config.canvas.side} px",
+        f"graphs:      {plan.num_graphs}, of which {plan.num_missing} are to be computed",
+        f"work:        {num_units} units for {len(groups)} models",
+        f"to write:    up to {_bytes(plan.bytes_to_write)} of graph files",
+        f"comparisons: {plan.num_pairs} (similarity.pairs: {plan.config.similarity.pairs})",
+        f"output:      {plan.config.output}",
+    ]
+    console.print("\n".join(lines), markup=False, highlight=False)
+    print_failures(console, failures)
+    console.print("dry run: nothing was computed or written", markup=False)
+
+
+def print_summary(console: Console, summary: ScanSummary, results: ScanResults) -> None:
+    """Prints the best sources of the first targets, the failures, and where the results lie."""
+    ranking = results.table("model_ranking")
+    targets = [name for name in results.models() if (ranking["target_model"] == name).any()]
+    if targets:
+        console.print(top_sources_table(ranking, targets[:MAX_TARGETS_SHOWN]))
+        if len(targets) > MAX_TARGETS_SHOWN:
+            rest = len(targets) - MAX_TARGETS_SHOWN
+            console.print(f"and {rest} more targets: see model_ranking.parquet", markup=False)
+    print_failures(console, summary.failures)
+    reused = f", {summary.num_reused_models} of them reused" if summary.num_reused_models else ""
+    worked = summary.num_models - len(summary.failed_models)
+    console.print(
+        f"{worked} of {summary.num_models} models{reused}, {summary.num_graphs} graphs, "
+        f"{summary.num_probes} probes, {summary.seconds:.1f} s\n"
+        f"results: {summary.location}",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def print_failures(console: Console, failures: Sequence[Failure]) -> None:
+    """Prints what was left out, one line each."""
+    if not failures:
+        return
+    models = len({failure.model_id for failure in failures if failure.model_id})
+    probes = sum(not failure.model_id for failure in failures)
+    parts = [f"{models} models"] * bool(models) + [f"{probes} probes"] * bool(probes)
+    console.print(Text(f"failed: {', '.join(parts)}", style="bold"))
+    for failure in failures[:_MAX_FAILURES_SHOWN]:
+        name = f"{failure.model_id}: " if failure.model_id else ""
+        line = f"  {name}{failure.error_type}: {failure.message}"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if len(failures) > _MAX_FAILURES_SHOWN:
+        rest = len(failures) - _MAX_FAILURES_SHOWN
+        console.print(f"  and {rest} more: see failures.parquet", markup=False)
+
+
+def _plan_row(model: ModelPlan) -> list[Text]:
+    card, names = model.card, [graph.layer.name for graph in model.graphs]
+    span = names[0] if len(names) == 1 else f"{names[0]} … {names[-1]}"
+    cells = [
+        card.model_id,
+        str(card.input.side),
+        f"{card.num_parameters:,}",
+        str(len(names)),
+        str(len(model.missing)),
+        span,
+    ]
+    return [Text(cell) for cell in cells]
+
+
+def _bytes(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"

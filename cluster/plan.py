@@ -1,0 +1,156 @@
+"""The plan: which graphs exist, which are missing, and the work units that compute them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from cluster.work import CommitUnit, ExtractUnit, Group, ModelJob
+from depara.config import ModelConfig, ScanConfig
+from depara.store.keys import graph_key, method_settings
+from depara.types import LayerInfo, ModelCard, ProbeRange
+
+_BACKWARD_COST = 1.3  # of an input-only backward pass, in forward passes of the same depth
+_ATTRIBUTION_PASSES = {"integrated_gradients", "smoothgrad"}
+
+
+@dataclass(frozen=True)
+class GraphPlan:
+    """One graph of the scan: its layer, its key, and whether it is committed already."""
+
+    layer: LayerInfo
+    key: str
+    committed: bool
+
+
+@dataclass(frozen=True)
+class ModelPlan:
+    """One model of the scan and its graphs in firing order."""
+
+    model: ModelConfig
+    card: ModelCard
+    graphs: tuple[GraphPlan, ...]
+
+    @property
+    def missing(self) -> tuple[GraphPlan, ...]:
+        """The graphs that no earlier scan has committed."""
+        return tuple(graph for graph in self.graphs if not graph.committed)
+
+
+@dataclass(frozen=True)
+class ScanPlan:
+    """All that a scan will do, before any of it is done."""
+
+    config: ScanConfig
+    models: tuple[ModelPlan, ...]
+    probe_set_key: str
+    ranges: tuple[ProbeRange, ...]
+
+    @property
+    def num_probes(self) -> int:
+        """Number of probes."""
+        return self.ranges[-1].stop
+
+    @property
+    def num_graphs(self) -> int:
+        """Number of graphs of all models, committed or not."""
+        return sum(len(model.graphs) for model in self.models)
+
+    @property
+    def num_missing(self) -> int:
+        """Number of graphs to compute."""
+        return sum(len(model.missing) for model in self.models)
+
+    @property
+    def num_pairs(self) -> int:
+        """Number of rows of the similarity table."""
+        if self.config.similarity.pairs == "all":
+            return self.num_graphs**2
+        return self.num_graphs * len(self.models)
+
+    @property
+    def bytes_to_write(self) -> int:
+        """Upper estimate of the graph files' bytes: fp16 maps, and 12 bytes per edge."""
+        num_edges = self.num_probes * (self.num_probes - 1) // 2
+        per_graph = self.num_probes * self.config.map_side**2 * 2 + num_edges * 12
+        return self.num_missing * per_graph
+
+    def groups(self) -> list[Group]:
+        """Returns the work: one group per model with missing graphs, each graph computed once.
+
+        Two models with the same weights share their graphs: the first one listed computes them.
+        """
+        claimed: set[str] = set()
+        groups = []
+        for model in self.models:
+            keys = {
+                graph.layer.name: graph.key for graph in model.missing if graph.key not in claimed
+            }
+            claimed.update(keys.values())
+            if keys:
+                groups.append(self._group(model, keys))
+        return groups
+
+    def _group(self, model: ModelPlan, keys: dict[str, str]) -> Group:
+        job = ModelJob(model.model, model.card, keys, self.probe_set_key, self.ranges, self.config)
+        units = [ExtractUnit(job, probes) for probes in self.ranges]
+        seconds = estimate_seconds(model.card, keys, self.num_probes, self.config)
+        return Group(model.card.model_id, (*units, CommitUnit(job)), seconds)
+
+
+def make_plan(
+    config: ScanConfig,
+    cards: Sequence[ModelCard],
+    probe_set_key: str,
+    num_probes: int,
+    find_committed: Callable[[Sequence[str]], Collection[str]],
+) -> ScanPlan:
+    """Returns the plan for the models that could be resolved.
+
+    Args:
+        config: the scan.
+        cards: one per model that works; models of the config without one are left out.
+        probe_set_key: identity of the probe set.
+        num_probes: size of the probe set.
+        find_committed: returns those of some graph keys that are committed.
+    """
+    settings = method_settings(config)
+    by_id = {card.model_id: card for card in cards}
+    keys = {
+        (card.model_id, layer.name): graph_key(card, layer, probe_set_key, settings)
+        for card in cards
+        for layer in card.layers
+    }
+    committed = find_committed(list(keys.values()))
+    models = []
+    for model in config.models:
+        card = by_id.get(model.id)
+        if card is not None:
+            graphs = tuple(
+                GraphPlan(layer, key := keys[model.id, layer.name], key in committed)
+                for layer in card.layers
+            )
+            models.append(ModelPlan(model, card, graphs))
+    ranges = split_probes(num_probes, config.compute.unit_probes)
+    return ScanPlan(config, tuple(models), probe_set_key, ranges)
+
+
+def split_probes(num_probes: int, unit_probes: int) -> tuple[ProbeRange, ...]:
+    """Returns consecutive ranges of at most `unit_probes`, of sizes as equal as can be."""
+    assert num_probes > 0
+    pieces = -(-num_probes // unit_probes)
+    cuts = [round(piece * num_probes / pieces) for piece in range(pieces + 1)]
+    return tuple(ProbeRange(start, stop) for start, stop in pairwise(cuts))
+
+
+def estimate_seconds(
+    card: ModelCard, keys: dict[str, str], num_probes: int, config: ScanConfig
+) -> float:
+    """Returns a rough time of one model's extraction, s; used to order work, never to promise."""
+    backwards = sum(
+        layer.depth_fraction * _BACKWARD_COST for layer in card.layers if layer.name in keys
+    )
+    method = config.attribution.method
+    repeats = config.attribution.steps if method in _ATTRIBUTION_PASSES else 1
+    return card.seconds_per_probe * num_probes * repeats * (1 + backwards)

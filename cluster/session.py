@@ -1,0 +1,165 @@
+"""One model on one worker: opened once, fed with probe ranges, committed at the end."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+
+from cluster.memory import PeakMemory
+from cluster.work import CommitResult, ModelJob
+from depara.attribution import Extractor, FeatureBank
+from depara.errors import NonFiniteError
+from depara.graph import edge_index, edges_from_gram
+from depara.models import LoadedModel
+from depara.store.artifacts import GraphMarker
+from depara.store.graphs import GraphWriter
+from depara.store.keys import method_settings
+from depara.store.storage import Storage
+from depara.types import NodeMaps, ProbeRange, UInt8
+
+_MAX_WRITES_BEHIND = 64
+
+
+class ModelSession:
+    """Computes the missing graphs of one model; writing overlaps with computing.
+
+    The device does the forward and backward passes on the caller's thread; one background thread
+    compresses and writes the node files. `commit` waits for it before any marker is written.
+    """
+
+    def __init__(
+        self, job: ModelJob, model: LoadedModel, storage: Storage, device: str, attempt: int
+    ) -> None:
+        self.job = job
+        self._device = device
+        self._storage = storage
+        self._seconds = 0.0
+        self._reused_files = 0
+        self._stack = ExitStack()
+        compute, card = job.config.compute, job.card
+        self._layers = [layer for layer in card.layers if layer.name in job.graph_keys]
+        num_probes = job.ranges[-1].stop
+        self._memory = PeakMemory(device)
+        self._writers = {
+            layer.name: GraphWriter(storage, job.graph_keys[layer.name]) for layer in self._layers
+        }
+        self._bank = self._stack.enter_context(
+            FeatureBank(
+                num_probes,
+                self._layers,
+                memory_bytes=int(compute.memory),
+                spill_dir=compute.spill_dir,
+                device=device,
+            )
+        )
+        self._extractor = Extractor(
+            model.module,
+            model.preprocess,
+            self._layers,
+            job.config.attribution,
+            features=job.config.edges.features,
+            map_side=job.config.map_side,
+            device=device,
+            batch_size=_batch_size(compute.batch_size, attempt),
+            precision=compute.precision,
+            memory_bytes=int(compute.memory),
+            model_id=card.model_id,
+        )
+        self._stack.callback(self._extractor.close)
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="depara-write")
+        self._stack.callback(self._pool.shutdown, cancel_futures=True)
+        self._writes: list[Future[None]] = []
+
+    def extract(self, probes: ProbeRange, canvas_NSS3: UInt8, probe_ids: list[str]) -> None:
+        """Computes one probe range: features always, maps of the layers that lack the file."""
+        started = time.perf_counter()
+        lacking = [n for n, writer in self._writers.items() if not writer.has_nodes(probes)]
+        self._reused_files += len(self._layers) - len(lacking)
+        maps = self._extractor.extract(
+            canvas_NSS3,
+            probe_ids,
+            lambda layer, row, features: self._bank.write(layer, probes.start + row, features),
+            with_maps=bool(lacking),
+        )
+        for name in lacking:
+            self._write_behind(name, probes, probe_ids, maps[name])
+        self._seconds += time.perf_counter() - started
+
+    def commit(self) -> CommitResult:
+        """Computes the edges, waits for all writes, and commits every graph of the model.
+
+        Raises:
+            NonFiniteError: a layer's features give edges that are not finite.
+            StoreError: something could not be written.
+        """
+        started = time.perf_counter()
+        pairs = edge_index(self.job.ranges[-1].stop)
+        num_features = {layer.name: layer.num_features for layer in self._layers}
+        for name, writer in self._writers.items():
+            gram_NN = self._bank.gram(name, self.job.config.edges.normalize)
+            if not np.isfinite(gram_NN).all():
+                raise NonFiniteError(
+                    f"model {self.job.card.model_id!r}, layer {name!r}: its features overflow; "
+                    "check the weights and the input normalisation"
+                )
+            writer.write_edges(pairs, edges_from_gram(gram_NN))
+        for write in self._writes:
+            write.result()
+        seconds = self._seconds + time.perf_counter() - started
+        peak_bytes = self._memory.peak_bytes()
+        for name, writer in self._writers.items():
+            writer.commit(self._marker(name, num_features[name], seconds, peak_bytes))
+        return CommitResult(seconds, peak_bytes, self._reused_files, self._device)
+
+    def close(self) -> None:
+        """Frees features, hooks and threads; uncommitted node files stay for the next try."""
+        self._stack.close()
+
+    def _write_behind(
+        self, name: str, probes: ProbeRange, probe_ids: list[str], nodes: NodeMaps
+    ) -> None:
+        self._writes = [write for write in self._writes if not _succeeded(write)]
+        if len(self._writes) >= _MAX_WRITES_BEHIND:
+            self._writes.pop(0).result()
+        write = self._pool.submit(self._writers[name].write_nodes, probes, probe_ids, nodes)
+        self._writes.append(write)
+
+    def _marker(self, name: str, num_features: int, seconds: float, peak_bytes: int) -> GraphMarker:
+        settings: dict[str, Any] = {
+            **method_settings(self.job.config),
+            "architecture": self.job.card.architecture,
+            "weights_sha256": self.job.card.weights_sha256,
+        }
+        return GraphMarker(
+            graph_key=self.job.graph_keys[name],
+            model_id=self.job.card.model_id,
+            layer=name,
+            num_probes=self.job.ranges[-1].stop,
+            num_pixels=self.job.config.map_side**2,
+            num_features=num_features,
+            probe_set=self.job.probe_set_key,
+            ranges=self.job.ranges,
+            files={},
+            settings=settings,
+            seconds=seconds,
+            peak_memory_bytes=peak_bytes,
+        )
+
+
+def _succeeded(write: Future[None]) -> bool:
+    """Whether a write ended well; one that failed raises here, in the unit that finds it."""
+    if not write.done():
+        return False
+    write.result()
+    return True
+
+
+def _batch_size(configured: Any, attempt: int) -> Any:
+    """After a death, which may be the memory's fault, smaller batches: a half, then a quarter."""
+    if attempt == 0:
+        return configured
+    return max(1, (8 if configured == "auto" else int(configured)) >> attempt)

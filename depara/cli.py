@@ -1,0 +1,128 @@
+"""The `depara` command: reads finished scans. Needs neither torch nor Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+
+from depara._version import __version__
+from depara.errors import DeparaError
+
+app = typer.Typer(
+    name="depara",
+    help="Reads DEPARA scans: which pretrained model, cut at which layer, should a task start "
+    "from? Scans are made by `python -m jobs.scan scan.yaml`.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Output = Annotated[str, typer.Argument(help="Folder or s3://bucket/prefix that scans write to.")]
+ScanId = Annotated[str | None, typer.Option("--scan", help="Scan id; default: the latest one.")]
+Top = Annotated[int, typer.Option("--top", min=1, help="How many rows to show.")]
+Lambda = Annotated[
+    float | None,
+    typer.Option("--lambda", min=0, help="Weight of the edge similarity; default: the scan's."),
+]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")]
+
+
+@app.callback(invoke_without_command=True)
+def main(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Reads DEPARA scans."""
+    if version:
+        typer.echo(f"depara {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def models(
+    output: Output,
+    target: Annotated[str, typer.Argument(help="Model that stands for the target task.")],
+    scan: ScanId = None,
+    top: Top = 20,
+    weight: Lambda = None,
+    csv: AsCsv = False,
+) -> None:
+    """Ranks the other models as sources for a target."""
+    from depara.report import open_scan
+
+    with _errors_shown():
+        ranking = open_scan(output, scan).rank_models(target, weight)
+        columns = ["rank", "source_model", "source_layer", *_SCORES]
+        _print(ranking[columns].head(top), f"sources for {target}", csv)
+
+
+@app.command()
+def layers(
+    output: Output,
+    target: Annotated[str, typer.Argument(help="Model that stands for the target task.")],
+    source: Annotated[str, typer.Argument(help="Model to cut.")],
+    scan: ScanId = None,
+    top: Top = 20,
+    weight: Lambda = None,
+    csv: AsCsv = False,
+) -> None:
+    """Ranks the layers of a source for a target: where to cut."""
+    from depara.report import open_scan
+
+    with _errors_shown():
+        ranking = open_scan(output, scan).rank_layers(target, source, weight)
+        columns = ["rank", "layer", "depth", *_SCORES]
+        _print(ranking[columns].head(top), f"cuts of {source} for {target}", csv)
+
+
+@app.command()
+def table(
+    output: Output,
+    name: Annotated[str, typer.Argument(help="models, layers, probes, similarity, failures, ...")],
+    scan: ScanId = None,
+    top: Top = 20,
+    csv: AsCsv = False,
+) -> None:
+    """Shows the first rows of any table of a scan."""
+    from depara.report import open_scan
+
+    with _errors_shown():
+        frame = open_scan(output, scan).table(name)
+        _print(frame.head(top), f"{name}: {len(frame)} rows", csv)
+
+
+@app.command()
+def scans(output: Output, csv: AsCsv = False) -> None:
+    """Lists the finished scans, oldest first."""
+    from depara.report import list_scans
+
+    with _errors_shown():
+        _print(list_scans(output), f"scans in {output}", csv)
+
+
+_SCORES = ["similarity", "node_similarity", "edge_similarity"]
+
+
+def _print(frame: object, title: str, csv: bool) -> None:
+    import pandas as pd
+    from rich.console import Console
+
+    from depara.report.tables import frame_table
+
+    assert isinstance(frame, pd.DataFrame)
+    if csv:
+        typer.echo(frame.to_csv(index=False), nl=False)
+    else:
+        Console().print(frame_table(frame, title))
+
+
+@contextmanager
+def _errors_shown() -> Iterator[None]:
+    """A user's mistake ends with one message and exit code 2."""
+    try:
+        yield
+    except DeparaError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from error

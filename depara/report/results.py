@@ -1,0 +1,151 @@
+"""A finished scan as pandas tables, and the rankings that a user asks of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from depara.errors import ConfigError, near_names
+from depara.similarity import combine, layer_ranking, model_ranking
+from depara.store.scans import finished_scans, read_manifest, read_table, resolve_scan_id
+from depara.store.schemas import TABLES
+from depara.store.storage import Storage
+
+
+@dataclass(frozen=True)
+class ScanResults:
+    """One finished scan, open for reading.
+
+    ``output`` is the location of the store, ``scan_id`` the scan, ``manifest`` its record.
+    """
+
+    output: str
+    scan_id: str
+    manifest: dict[str, Any]
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Returns one table of the scan; see docs/tables.md for its columns.
+
+        Raises:
+            ConfigError: no table has this name.
+            StoreError: the table is missing or damaged.
+        """
+        if name not in TABLES:
+            known = ", ".join(TABLES)
+            hint = near_names(name, TABLES) or f"the tables are {known}"
+            raise ConfigError(f"a scan has no table {name!r}; {hint}")
+        return _frame(read_table(Storage(self.output), self.scan_id, name))
+
+    def rank_models(self, target: str, lambda_: float | None = None) -> pd.DataFrame:
+        """Returns the other models as sources for a target, best first (DEPARA, section 3.3).
+
+        Args:
+            target: model that stands for the target task.
+            lambda_: weight of the edge similarity; None is the scan's own.
+
+        Raises:
+            ConfigError: the target is no model of this scan that worked.
+        """
+        self._require_model(target, "target")
+        table = self._ranking("model_ranking", lambda_)
+        return table[table["target_model"] == target].reset_index(drop=True)
+
+    def rank_layers(self, target: str, source: str, lambda_: float | None = None) -> pd.DataFrame:
+        """Returns the layers of a source for a target, best cut first (DEPARA, Eq. 6).
+
+        Raises:
+            ConfigError: target or source is no model of this scan that worked, or they are equal.
+        """
+        self._require_model(target, "target")
+        self._require_model(source, "source")
+        if target == source:
+            raise ConfigError(f"target and source are the same model, {target!r}: choose another")
+        table = self._ranking("layer_ranking", lambda_)
+        wanted = (table["target_model"] == target) & (table["source_model"] == source)
+        return table[wanted].reset_index(drop=True)
+
+    def models(self) -> list[str]:
+        """Returns the models that worked, in the order of the scan file."""
+        table = self.table("models")
+        return table.loc[table["status"] != "failed", "model_id"].tolist()
+
+    def _ranking(self, name: str, lambda_: float | None) -> pd.DataFrame:
+        if lambda_ is None:
+            return self.table(name)
+        storage = Storage(self.output)
+        similarity = read_table(storage, self.scan_id, "similarity")
+        scores = combine(
+            similarity["node_similarity"].to_numpy(),
+            similarity["edge_similarity"].to_numpy(),
+            lambda_,
+        )
+        place = similarity.schema.get_field_index("similarity")
+        similarity = similarity.set_column(place, similarity.field(place), [scores])
+        outputs = self._output_layers()
+        if name == "model_ranking":
+            return _frame(model_ranking(similarity, outputs))
+        layers = self.table("layers")
+        pairs = zip(layers["model_id"], layers["layer"], strict=True)
+        depths = dict(zip(pairs, layers["depth"], strict=True))
+        return _frame(layer_ranking(similarity, outputs, depths))
+
+    def _output_layers(self) -> dict[str, str]:
+        ranking = self.table("model_ranking")
+        return dict(zip(ranking["target_model"], ranking["target_layer"], strict=True))
+
+    def _require_model(self, name: str, role: str) -> None:
+        models = self.models()
+        if name not in models:
+            failed = self.table("failures")
+            reasons = failed.loc[failed["model_id"] == name, "message"].tolist()
+            why = f"it failed: {reasons[0]}" if reasons else near_names(name, models)
+            why = why or f"it has {', '.join(models[:10])}"
+            raise ConfigError(f"scan {self.scan_id} has no {role} {name!r}; {why}")
+
+
+def _frame(table: pa.Table) -> pd.DataFrame:
+    frame = table.to_pandas()
+    assert isinstance(frame, pd.DataFrame)
+    return frame
+
+
+def open_scan(output: str, scan_id: str | None = None) -> ScanResults:
+    """Returns a finished scan of an output location; the latest one by default.
+
+    Args:
+        output: local folder or URI that scans were written to.
+        scan_id: name of the scan; None is the latest finished one.
+
+    Raises:
+        StoreError: there is no such finished scan.
+    """
+    storage = Storage(output)
+    found = resolve_scan_id(storage, scan_id)
+    manifest = read_manifest(storage, found)
+    assert manifest is not None
+    return ScanResults(output, found, manifest)
+
+
+def list_scans(output: str) -> pd.DataFrame:
+    """Returns the finished scans of an output, oldest first, with counts and seconds."""
+    storage = Storage(output)
+    rows = []
+    for scan_id in finished_scans(storage):
+        manifest = read_manifest(storage, scan_id) or {}
+        rows.append(
+            {
+                "scan_id": scan_id,
+                "finished_at": manifest.get("finished_at"),
+                "models": manifest.get("num_models"),
+                "failed": manifest.get("num_failed_models"),
+                "reused": manifest.get("num_reused_models"),
+                "graphs": manifest.get("num_graphs"),
+                "probes": manifest.get("num_probes"),
+                "seconds": manifest.get("seconds"),
+            }
+        )
+    columns = ["scan_id", "finished_at", "models", "failed", "reused", "graphs", "probes"]
+    return pd.DataFrame(rows, columns=[*columns, "seconds"])

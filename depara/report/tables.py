@@ -1,0 +1,45 @@
+"""Tables for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+from rich.table import Table
+from rich.text import Text
+
+_RIGHT = {"int32", "int64", "float32", "float64", "Int64"}
+
+
+def frame_table(frame: pd.DataFrame, title: str | None = None) -> Table:
+    """Returns a data frame as a terminal table: numbers to the right, three decimals."""
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for name in frame.columns:
+        numeric = str(frame[name].dtype) in _RIGHT
+        table.add_column(str(name), justify="right" if numeric else "left", overflow="fold")
+    for row in frame.itertuples(index=False):
+        table.add_row(*(Text(_cell(value)) for value in row))
+    return table
+
+
+def top_sources_table(ranking: pd.DataFrame, targets: Sequence[str], count: int = 5) -> Table:
+    """Returns the best sources of some targets, one row per target."""
+    title = f"best sources per target (similarity), {len(targets)} targets"
+    table = Table(title=title, title_justify="left", header_style="bold")
+    table.add_column("target", overflow="fold")
+    kept = ranking[ranking["rank"] <= count]
+    width = int(kept["rank"].max()) if len(kept) else 0
+    for place in range(1, width + 1):
+        table.add_column(f"{place}.", overflow="fold")
+    for target in targets:
+        rows = kept[kept["target_model"] == target].sort_values("rank")
+        pairs = zip(rows["source_model"], rows["similarity"], strict=True)
+        cells = [Text(f"{name} {score:.3f}") for name, score in pairs]
+        table.add_row(Text(target), *cells)
+    return table
+
+
+def _cell(value: object) -> str:
+    if value is None or (isinstance(value, float) and pd.isna(value)):
+        return "-"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,113 @@
+"""Scans a zoo: `python -m jobs.scan scan.yaml`, or the same after `ray job submit --`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from cluster.progress import make_reporter
+from depara.config import ScanFile, load_scan_file, render_scan
+from depara.errors import ClusterError, DeparaError
+from depara.store.storage import Storage
+from depara.types import Failure
+
+EXIT_COMPLETE = 0
+EXIT_OTHER = 1
+EXIT_BAD_INPUT = 2
+EXIT_WITH_FAILED_MODELS = 3
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command(
+    help="Computes the attribution graphs of every model and layer of a zoo, compares them, and "
+    "writes the transferability matrix and the rankings as Parquet. Graphs that an earlier scan "
+    "committed are reused; after an interruption the same command goes on.",
+    epilog="Exit codes: 0 complete; 3 complete, but some models failed (they are listed); "
+    "2 bad scan file or input; 1 anything else.",
+)
+def scan(
+    scan_file: Annotated[str, typer.Argument(help="YAML file, local or s3://; docs/scan-file.md.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="Override a field: probes.count=100."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Resolve everything, print the plan, run nothing.")
+    ] = False,
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="Print the fully resolved scan file.")
+    ] = False,
+) -> None:
+    """Reads the scan file and does what the options say."""
+    try:
+        file = load_scan_file(scan_file, overrides or ())
+        if print_config:
+            typer.echo(render_scan(file.config), nl=False)
+        elif dry_run:
+            raise typer.Exit(_dry_run(file))
+        else:
+            raise typer.Exit(_run(file))
+    except ClusterError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(EXIT_OTHER) from error
+    except DeparaError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(EXIT_BAD_INPUT) from error
+    except KeyboardInterrupt:
+        message = "interrupted: what was committed stays; the same command goes on from there"
+        typer.echo(message, err=True)
+        raise typer.Exit(EXIT_OTHER) from None
+
+
+def _dry_run(file: ScanFile) -> int:
+    """Opens everything in this process, without Ray and without writing; prints the plan."""
+    from cluster.display import print_plan
+    from cluster.launcher import InlineLauncher
+    from cluster.scan import make_pool, prepare_scan
+    from cluster.worker import Worker
+
+    config = file.config
+    reporter = make_reporter()
+    launcher = InlineLauncher(lambda: Worker(config.output, config.compute.num_cpus, 0))
+    pool = make_pool(config, launcher)
+    try:
+        prepared = prepare_scan(file, pool, Storage(config.output), reporter, keep_canvases=False)
+    finally:
+        pool.close()
+        reporter.close()
+    print_plan(Console(), prepared.plan, prepared.failures)
+    return EXIT_WITH_FAILED_MODELS if _names_a_model(prepared.failures) else EXIT_COMPLETE
+
+
+def _run(file: ScanFile) -> int:
+    """Runs the scan on Ray; prints the summary."""
+    from cluster.display import print_summary
+    from cluster.ray_launcher import RayLauncher, connect
+    from cluster.scan import run_scan
+    from depara.report import open_scan
+
+    config = file.config
+    storage = Storage(config.output)
+    storage.check_writable()
+    with connect():
+        reporter = make_reporter()
+        try:
+            launcher = RayLauncher(config.output, config.compute)
+            summary = run_scan(file, launcher, storage, reporter)
+        finally:
+            reporter.close()
+        print_summary(Console(), summary, open_scan(config.output, summary.scan_id))
+    return EXIT_WITH_FAILED_MODELS if summary.failed_models else EXIT_COMPLETE
+
+
+def _names_a_model(failures: Sequence[Failure]) -> bool:
+    return any(failure.model_id for failure in failures)
+
+
+if __name__ == "__main__":
+    sys.exit(app())
