@@ -3,34 +3,27 @@ the store says what is done, the plan what is missing, the loop who does it."""
 
 from __future__ import annotations
 
-import platform
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
-
-import pyarrow as pa
 
 from cluster.launcher import Launcher
 from cluster.loop import Event, WorkerPool
 from cluster.plan import ScanPlan, make_plan
-from cluster.probing import PreparedProbes, prepare_probes
+from cluster.probing import prepare_probes
 from cluster.progress import Reporter
+from cluster.record import PreparedScan, describing_tables, git_revision, versions
 from cluster.reduce import GraphRef, Reduction, reduce_graphs
-from cluster.work import CommitResult, Group, GroupResult, ResolveUnit
+from cluster.work import Group, GroupResult, ResolveUnit
 from depara.config import ScanConfig, ScanFile, render_scan
 from depara.errors import ModelError, StoreError
 from depara.store.graphs import committed_keys
 from depara.store.keys import short_hash
 from depara.store.scans import finish_scan, read_manifest, scan_folder, write_table
-from depara.store.schemas import TABLES
 from depara.store.storage import Storage
-from depara.types import Failure, ModelCard, Probe
-
-_VERSIONS = ("depara", "torch", "torchvision", "ray", "numpy", "pyarrow", "timm", "transformers")
+from depara.types import Failure, ModelCard
 
 
 @dataclass(frozen=True)
@@ -50,15 +43,6 @@ class ScanSummary:
     def failed_models(self) -> tuple[str, ...]:
         """Ids of the models that are in no ranking."""
         return tuple(dict.fromkeys(f.model_id for f in self.failures if f.model_id))
-
-
-@dataclass(frozen=True)
-class PreparedScan:
-    """A scan whose probes and models are known, and what could not be used."""
-
-    plan: ScanPlan
-    probes: tuple[Probe, ...]
-    failures: tuple[Failure, ...]
 
 
 def prepare_scan(
@@ -103,9 +87,9 @@ def run_scan(
     Raises:
         DeparaError: the scan as a whole is impossible; what was committed stays and is reused.
     """
-    started_s, started_at = time.monotonic(), datetime.now(UTC)
+    clock = _Clock(time.monotonic(), datetime.now(UTC))
     config = file.config
-    scan_id = config.scan_id or default_scan_id(config, started_at)
+    scan_id = config.scan_id or default_scan_id(config, clock.started_at)
     if read_manifest(storage, scan_id) is not None:
         raise StoreError(
             f"scan {scan_id!r} is finished already in {storage.root}: choose another scan_id, or "
@@ -116,48 +100,96 @@ def run_scan(
         prepared = prepare_scan(file, pool, storage, reporter)
         results = _extract(prepared.plan, pool, reporter)
     finally:
-        pool.close()
-    failures = [*prepared.failures, *_failures(prepared.plan, results, storage)]
-    failed = {failure.model_id for failure in failures}
-    graphs = graph_refs(prepared.plan, failed)
-    if not graphs:
-        reasons = "\n".join(f"  {f.model_id}: {f.message}" for f in failures if f.model_id)
-        raise ModelError(f"every model failed:\n{reasons}")
-    targets = graphs if config.similarity.pairs == "all" else _outputs(graphs)
-    reduction = Reduction(graphs, targets, prepared.plan.num_probes, config.map_side**2, config)
+        pool.close()  # frees the CPUs for the tile tasks
+    failures = (*prepared.failures, *_failures(prepared.plan, results, storage))
+    reduction = _reduction(prepared.plan, failures)
     facts = reduce_graphs(reduction, scan_id, storage.root, launcher, reporter)
-    for name, table in _describing_tables(prepared, results, failures).items():
+    for name, table in describing_tables(prepared, results, failures).items():
         facts[name] = write_table(storage, scan_id, name, table)
-    seconds = time.monotonic() - started_s
-    reused = [m for m in prepared.plan.models if not m.missing and m.card.model_id not in failed]
-    storage.create(f"{scan_folder(scan_id)}/scan.yaml", render_scan(config).encode())
-    manifest = {
-        "started_at": started_at.isoformat(timespec="seconds"),
-        "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seconds": round(seconds, 3),
-        "num_models": len(config.models),
-        "num_failed_models": len({f.model_id for f in failures if f.model_id}),
-        "num_reused_models": len(reused),
-        "num_graphs": len(graphs),
-        "num_computed_graphs": prepared.plan.num_missing,
-        "num_probes": prepared.plan.num_probes,
-        "probe_set": prepared.plan.probe_set_key,
-        "tables": facts,
-        "versions": _versions(),
-        "git_revision": _git_revision(),
-        "config": config.model_dump(mode="json", by_alias=True),
-    }
-    finish_scan(storage, scan_id, manifest)
+    summary = _summarize(scan_id, prepared, reduction, failures, storage, clock)
+    _finish(storage, summary, prepared, facts, clock)
+    return summary
+
+
+@dataclass(frozen=True)
+class _Clock:
+    started_s: float
+    started_at: datetime
+
+
+def _summarize(
+    scan_id: str,
+    prepared: PreparedScan,
+    reduction: Reduction,
+    failures: tuple[Failure, ...],
+    storage: Storage,
+    clock: _Clock,
+) -> ScanSummary:
+    failed = {failure.model_id for failure in failures}
+    models = [model for model in prepared.plan.models if model.card.model_id not in failed]
     return ScanSummary(
         scan_id=scan_id,
         location=storage.location(scan_folder(scan_id)),
-        seconds=seconds,
-        num_models=len(config.models),
-        num_reused_models=len(reused),
-        num_graphs=len(graphs),
-        num_probes=prepared.plan.num_probes,
-        failures=tuple(failures),
+        seconds=time.monotonic() - clock.started_s,
+        num_models=len(reduction.config.models),
+        num_reused_models=sum(not model.missing for model in models),
+        num_graphs=len(reduction.sources),
+        num_probes=reduction.num_probes,
+        failures=failures,
     )
+
+
+def _finish(
+    storage: Storage,
+    summary: ScanSummary,
+    prepared: PreparedScan,
+    facts: dict[str, Any],
+    clock: _Clock,
+) -> None:
+    """Writes the resolved scan file, then the manifest that makes the scan a finished one."""
+    plan = prepared.plan
+    path = f"{scan_folder(summary.scan_id)}/scan.yaml"
+    storage.create(path, render_scan(plan.config).encode())
+    manifest = {
+        "started_at": clock.started_at.isoformat(timespec="seconds"),
+        "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": round(summary.seconds, 3),
+        "num_models": summary.num_models,
+        "num_failed_models": len(summary.failed_models),
+        "num_reused_models": summary.num_reused_models,
+        "num_graphs": summary.num_graphs,
+        "num_computed_graphs": plan.num_missing,
+        "num_probes": summary.num_probes,
+        "probe_set": plan.probe_set_key,
+        "tables": facts,
+        "versions": versions(),
+        "git_revision": git_revision(),
+        "config": plan.config.model_dump(mode="json", by_alias=True),
+    }
+    finish_scan(storage, summary.scan_id, manifest)
+
+
+def _reduction(plan: ScanPlan, failures: Sequence[Failure]) -> Reduction:
+    """What is compared: all graphs of the models that did not fail."""
+    failed = {failure.model_id for failure in failures}
+    graphs = tuple(
+        GraphRef(
+            model.card.model_id,
+            graph.layer.name,
+            graph.layer.depth,
+            graph.key,
+            graph.layer.name == model.card.output_layer,
+        )
+        for model in plan.models
+        if model.card.model_id not in failed
+        for graph in model.graphs
+    )
+    if not graphs:
+        reasons = "\n".join(f"  {f.model_id}: {f.message}" for f in failures if f.model_id)
+        raise ModelError(f"every model failed:\n{reasons}")
+    square = plan.config.similarity.pairs == "all"
+    targets = graphs if square else tuple(graph for graph in graphs if graph.is_output)
+    return Reduction(graphs, targets, plan.num_probes, plan.config.map_side**2, plan.config)
 
 
 def make_pool(config: ScanConfig, launcher: Launcher) -> WorkerPool:
@@ -175,26 +207,6 @@ def default_scan_id(config: ScanConfig, now: datetime) -> str:
     """Returns the UTC time and a short hash of the config, such as ``20260131T020000Z-1f3a9c``."""
     digest = short_hash(config.model_dump(mode="json", by_alias=True))[:6]
     return f"{now:%Y%m%dT%H%M%SZ}-{digest}"
-
-
-def graph_refs(plan: ScanPlan, failed: set[str]) -> tuple[GraphRef, ...]:
-    """Returns the graphs of all models that did not fail."""
-    return tuple(
-        GraphRef(
-            model.card.model_id,
-            graph.layer.name,
-            graph.layer.depth,
-            graph.key,
-            graph.layer.name == model.card.output_layer,
-        )
-        for model in plan.models
-        if model.card.model_id not in failed
-        for graph in model.graphs
-    )
-
-
-def _outputs(graphs: Sequence[GraphRef]) -> tuple[GraphRef, ...]:
-    return tuple(graph for graph in graphs if graph.is_output)
 
 
 def _resolve(
@@ -268,79 +280,3 @@ def _failures(plan: ScanPlan, results: dict[str, GroupResult], storage: Storage)
                 )
             )
     return failures
-
-
-def _describing_tables(
-    prepared: PreparedScan, results: dict[str, GroupResult], failures: Sequence[Failure]
-) -> dict[str, pa.Table]:
-    plan = prepared.plan
-    plans = {model.card.model_id: model for model in plan.models}
-    failed = {failure.model_id for failure in failures}
-    models, layers = [], []
-    for model in plan.config.models:
-        row: dict[str, Any] = {"model_id": model.id, "source": model.source, "status": "failed"}
-        if model.id in plans:
-            card = plans[model.id].card
-            row |= {
-                "architecture": card.architecture,
-                "weights_sha256": card.weights_sha256,
-                "num_parameters": card.num_parameters,
-                "input_size": card.input.side,
-            }
-        if model.id not in failed:
-            row["status"] = "computed" if model.id in results else "reused"
-            layers += [
-                {
-                    "model_id": model.id,
-                    "layer": graph.layer.name,
-                    "depth": graph.layer.depth,
-                    "depth_fraction": graph.layer.depth_fraction,
-                    "num_features": graph.layer.num_features,
-                    "graph_key": graph.key,
-                }
-                for graph in plans[model.id].graphs
-            ]
-        result = results.get(model.id)
-        if result is not None and result.failure is None:
-            commit = result.values[-1]
-            assert isinstance(commit, CommitResult)
-            row |= {"seconds": commit.seconds, "peak_memory_bytes": commit.peak_memory_bytes}
-        models.append(row)
-    rows = {
-        "models": models,
-        "layers": layers,
-        "probes": [vars(probe) for probe in prepared.probes],
-        "failures": [vars(failure) for failure in failures],
-    }
-    return {name: pa.Table.from_pylist(part, TABLES[name]) for name, part in rows.items()}
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in _VERSIONS:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def _git_revision() -> str | None:
-    try:
-        answer = subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return answer.stdout.strip() or None
-
-
-__all__ = [
-    "PreparedProbes",
-    "PreparedScan",
-    "ScanSummary",
-    "default_scan_id",
-    "make_pool",
-    "prepare_scan",
-    "run_scan",
-]

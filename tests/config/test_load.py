@@ -1,0 +1,122 @@
+"""The scan file: merging, overrides, presets, globs, and one clear message per mistake."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from depara.config import PRESETS, load_scan_file, parse_scan, render_scan
+from depara.errors import ConfigError
+
+MINIMAL = """
+probes: {source: photos/}
+models:
+  - {id: a, source: "torchvision:resnet18"}
+  - {id: b, source: "torchvision:vgg11", layers: [features.0], input: {side: 64}}
+"""
+
+
+def test_defaults_are_the_documented_ones() -> None:
+    config = parse_scan(MINIMAL).config
+    assert config.output == "./depara-out"
+    assert config.probes.count == 200
+    assert config.canvas.side == config.map_side == 224
+    assert (config.attribution.method, config.attribution.scalar) == ("grad_input", "l2norm")
+    assert config.edges.normalize == "zscore"
+    assert config.similarity.lambda_ == 2.0
+    assert config.compute.memory == 4 * 1024**3
+    assert config.models[0].layers == "blocks"
+
+
+def test_a_rendered_scan_reads_back_equal() -> None:
+    config = parse_scan(MINIMAL, ["compute.memory=1GiB", "edges.normalize=null"]).config
+    assert parse_scan(render_scan(config)).config == config
+
+
+def test_overrides_address_fields_and_models_by_id_or_number() -> None:
+    overrides = ["probes.count=20", "models.a.layers=output", "models.1.id=c", "canvas.side=64"]
+    config = parse_scan(MINIMAL, overrides).config
+    assert config.probes.count == 20
+    assert config.models[0].layers == "output"
+    assert config.models[1].id == "c"
+    assert config.canvas.side == 64
+
+
+def test_whether_count_was_given_is_known() -> None:
+    assert not parse_scan(MINIMAL).count_is_given
+    assert parse_scan(MINIMAL, ["probes.count=9"]).count_is_given
+
+
+def test_defaults_are_merged_into_every_model_and_a_model_wins() -> None:
+    text = MINIMAL + "defaults: {layers: stages, input: {side: 32, mean: [0.5], std: [0.5]}}\n"
+    first, second = parse_scan(text).config.models
+    assert first.layers == "stages"
+    assert first.input.side == 32
+    assert second.layers == ["features.0"]
+    assert (second.input.side, second.input.mean) == (64, [0.5])
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+def test_a_preset_sets_fields_and_an_explicit_field_wins(preset: str) -> None:
+    plain = parse_scan(MINIMAL, [f"preset={preset}"]).config
+    wanted = PRESETS[preset]
+    assert plain.attribution.scalar == wanted["attribution"]["scalar"]
+    assert plain.attribution.channels == wanted["attribution"]["channels"]
+    assert plain.edges.normalize == wanted["edges"]["normalize"]
+    mixed = parse_scan(MINIMAL, [f"preset={preset}", "edges.normalize=zscore"]).config
+    assert mixed.edges.normalize == "zscore"
+    assert mixed.attribution.scalar == wanted["attribution"]["scalar"]
+
+
+def test_a_glob_of_checkpoints_makes_one_model_per_file(tmp_path: Path) -> None:
+    for name in ("x.pth", "y 1.safetensors", "notes.txt"):
+        (tmp_path / name).write_bytes(b"")
+    text = f"""
+probes: {{source: photos/}}
+models: [{{id: "net-{{stem}}", source: "python:a:b", weights: "{tmp_path}/*"}}]
+"""
+    models = parse_scan(text).config.models
+    assert [model.id for model in models] == ["net-x", "net-y_1"]
+    assert models[0].weights == str(tmp_path / "x.pth")
+    with pytest.raises(ConfigError, match=r"no \{stem\}"):
+        parse_scan(text.replace("{stem}", "s"))
+    with pytest.raises(ConfigError, match="matches no checkpoint"):
+        parse_scan(text.replace("/*", "/*.nothing"))
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "message"),
+    [
+        ("- 1", [], "must be a mapping"),
+        ("a: [", [], "not valid YAML"),
+        (MINIMAL + "models: []", [], "'models' stands twice"),
+        (MINIMAL, ["probes.cuont=3"], r"probes\.cuont: unknown key; did you mean 'count'"),
+        (MINIMAL, ["atribution.scalar=mean"], "did you mean 'attribution'"),
+        (MINIMAL, ["models.a.wieghts=x"], r"models\.0\.wieghts: unknown key; .*'weights'"),
+        (MINIMAL, ["similarity.lamda=1"], "did you mean 'lambda'"),
+        (MINIMAL, ["attribution.scalar=l1norm"], "'l2norm' or 'mean', got 'l1norm'"),
+        (MINIMAL, ["attribution.map_side=50"], "does not divide canvas.side 224: use one of"),
+        (MINIMAL, ["models.1.id=a"], "two models have the id 'a'"),
+        (MINIMAL, ["models.0.id=a/b"], "is no model id"),
+        (MINIMAL, ["probes.count=2"], "greater than or equal to 4"),
+        (MINIMAL, ["compute.num_gpus=1.5"], "only whole numbers"),
+        (MINIMAL, ["compute.memory=1MiB"], "at least 64MiB"),
+        (MINIMAL, ["models.0.weights_sha256=abc"], "64 hexadecimal digits"),
+        (MINIMAL, ["models.0.input.std=[0]"], "std must be positive"),
+        (MINIMAL, ["models.zz.id=a"], "no entry 'zz'"),
+        (MINIMAL, ["probes"], "expected FIELD=VALUE"),
+        ("probes: {source: x}", [], "models: missing"),
+        ("probes: {source: x}\nmodels: []", [], "at least 1 item"),
+    ],
+)
+def test_a_mistake_gives_one_clear_message(text: str, overrides: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        parse_scan(text, overrides)
+
+
+def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="does not exist"):
+        load_scan_file(str(tmp_path / "none.yaml"))
+    with pytest.raises(ConfigError, match="is a folder"):
+        load_scan_file(str(tmp_path))

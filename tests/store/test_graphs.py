@@ -1,0 +1,148 @@
+"""Graph artifacts: readable on their own, trusted only when committed, checked when read."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from depara.errors import SchemaError, StoreError
+from depara.graph import edge_index, normalize_maps
+from depara.store.artifacts import GraphMarker
+from depara.store.graphs import GraphWriter, committed_keys, open_graph, read_marker
+from depara.store.keys import graph_folder, short_hash
+from depara.store.storage import Storage
+from depara.types import NodeMaps, ProbeRange
+
+KEY = short_hash("graph")
+RANGES = (ProbeRange(0, 3), ProbeRange(3, 5))
+NUM_PIXELS = 16
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    return Storage(str(tmp_path))
+
+
+@pytest.fixture
+def nodes() -> NodeMaps:
+    return normalize_maps(np.random.default_rng(0).normal(size=(5, NUM_PIXELS)))
+
+
+def marker() -> GraphMarker:
+    return GraphMarker(
+        graph_key=KEY,
+        model_id="m",
+        layer="block",
+        num_probes=5,
+        num_pixels=NUM_PIXELS,
+        num_features=7,
+        probe_set="p",
+        ranges=RANGES,
+        files={},
+        settings={"method_version": 1},
+        seconds=1.5,
+        peak_memory_bytes=10,
+    )
+
+
+def part(nodes: NodeMaps, probes: ProbeRange) -> NodeMaps:
+    rows = slice(probes.start, probes.stop)
+    return NodeMaps(nodes.maps_NP[rows], nodes.norms_N[rows])
+
+
+def write_graph(storage: Storage, nodes: NodeMaps, cosine_E: np.ndarray) -> GraphWriter:
+    writer = GraphWriter(storage, KEY)
+    for probes in RANGES:
+        ids = [f"id{index}" for index in range(probes.start, probes.stop)]
+        writer.write_nodes(probes, ids, part(nodes, probes))
+    writer.write_edges(edge_index(5), cosine_E.astype(np.float32))
+    return writer
+
+
+def test_what_is_committed_reads_back_exactly(storage: Storage, nodes: NodeMaps) -> None:
+    cosine_E = np.linspace(-1, 1, 10, dtype=np.float32)
+    writer = write_graph(storage, nodes, cosine_E)
+    assert read_marker(storage, KEY) is None
+    with pytest.raises(StoreError, match="not committed"):
+        open_graph(storage, KEY)
+    writer.commit(marker())
+    graph = open_graph(storage, KEY)
+    for probes in RANGES:
+        np.testing.assert_array_equal(graph.read_maps(probes), part(nodes, probes).maps_NP)
+    np.testing.assert_array_equal(graph.read_edges(), cosine_E)
+    assert graph.marker.seconds == 1.5
+    assert committed_keys(storage, [KEY, "0" * 32]) == {KEY}
+
+
+def test_files_are_readable_on_their_own(storage: Storage, nodes: NodeMaps) -> None:
+    write_graph(storage, nodes, np.zeros(10)).commit(marker())
+    folder = Path(storage.location(graph_folder(KEY)))
+    table = pq.read_table(folder / "nodes-000000-000003.parquet")
+    assert table.schema.field("map").type == pa.list_(
+        pa.field("element", pa.float16(), nullable=False), NUM_PIXELS
+    )
+    assert table.schema.metadata[b"graph_key"] == KEY.encode()
+    assert table.schema.metadata[b"schema_version"] == b"1"
+    norms = duckdb.sql(
+        f"select list_sum([x * x for x in map]) from '{folder}/nodes-*.parquet'"
+    ).fetchall()
+    np.testing.assert_allclose(np.asarray(norms).ravel(), np.ones(5), atol=2e-3)
+    edges = duckdb.sql(f"select probe_a, probe_b, cosine from '{folder}/edges.parquet'").fetchall()
+    assert [row[:2] for row in edges[:5]] == [(0, 1), (0, 2), (0, 3), (0, 4), (1, 2)]
+
+
+def test_node_files_of_a_dead_worker_are_found_and_vouched_for(
+    storage: Storage, nodes: NodeMaps
+) -> None:
+    GraphWriter(storage, KEY).write_nodes(RANGES[0], ["id0", "id1", "id2"], part(nodes, RANGES[0]))
+    second = GraphWriter(storage, KEY)
+    assert second.has_nodes(RANGES[0])
+    assert not second.has_nodes(RANGES[1])
+    second.write_nodes(RANGES[1], ["id3", "id4"], part(nodes, RANGES[1]))
+    second.write_edges(edge_index(5), np.zeros(10, np.float32))
+    second.commit(marker())
+    graph = open_graph(storage, KEY)
+    np.testing.assert_array_equal(graph.read_maps(RANGES[0]), part(nodes, RANGES[0]).maps_NP)
+
+
+@pytest.mark.parametrize("damage", ["flip", "truncate", "remove"])
+@pytest.mark.parametrize("file", ["edges.parquet", "nodes-000003-000005.parquet"])
+def test_a_damaged_file_is_named(storage: Storage, nodes: NodeMaps, damage: str, file: str) -> None:
+    write_graph(storage, nodes, np.zeros(10)).commit(marker())
+    path = Path(storage.location(graph_folder(KEY)), file)
+    data = bytearray(path.read_bytes())
+    if damage == "flip":
+        data[len(data) // 2] ^= 1
+    path.write_bytes(data[: len(data) // 2] if damage == "truncate" else data)
+    if damage == "remove":
+        path.unlink()
+    graph = open_graph(storage, KEY)
+    with pytest.raises(StoreError, match=file):
+        graph.read_edges() if file.startswith("edges") else graph.read_maps(RANGES[1])
+
+
+def test_a_graph_is_not_committed_when_a_node_file_is_gone(
+    storage: Storage, nodes: NodeMaps
+) -> None:
+    writer = GraphWriter(storage, KEY)
+    writer.write_nodes(RANGES[0], ["id0", "id1", "id2"], part(nodes, RANGES[0]))
+    writer.write_edges(edge_index(5), np.zeros(10, np.float32))
+    with pytest.raises(StoreError, match=r"nodes-000003-000005\.parquet vanished"):
+        writer.commit(marker())
+    assert read_marker(storage, KEY) is None
+
+
+def test_a_marker_of_another_version_is_refused() -> None:
+    tree = json.loads(marker().encode())
+    with pytest.raises(SchemaError, match="schema version 99"):
+        GraphMarker.decode(json.dumps({**tree, "schema_version": "99"}).encode(), "graph.json")
+    with pytest.raises(SchemaError, match="no readable graph marker"):
+        GraphMarker.decode(b"{", "graph.json")
+    assert GraphMarker.decode(marker().encode(), "graph.json") == replace(marker())

@@ -1,0 +1,110 @@
+"""Keys change exactly with what changes the numbers; scans are finished by their manifest."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from depara.config import parse_scan
+from depara.errors import StoreError
+from depara.store.keys import graph_key, method_settings
+from depara.store.scans import (
+    finish_scan,
+    finished_scans,
+    read_table,
+    resolve_scan_id,
+    table_path,
+    write_table,
+)
+from depara.store.schemas import TABLES
+from depara.store.storage import Storage
+from depara.types import InputSpec, LayerInfo, ModelCard
+
+SCAN = "probes: {source: x}\nmodels: [{id: a, source: 'torchvision:resnet18'}]"
+LAYER = LayerInfo("layer1", 0, 1.0, 10, (10,))
+CARD = ModelCard(
+    model_id="a",
+    source="torchvision:resnet18",
+    architecture="resnet18",
+    weights_sha256="0" * 64,
+    num_parameters=1,
+    input=InputSpec(224, (0.5,) * 3, (0.5,) * 3),
+    layers=(LAYER,),
+    output_layer="layer1",
+)
+
+
+def key(card: ModelCard = CARD, layer: LayerInfo = LAYER, probes: str = "p", *sets: str) -> str:
+    return graph_key(card, layer, probes, method_settings(parse_scan(SCAN, sets).config))
+
+
+def test_a_key_ignores_names_and_resources() -> None:
+    assert key() == key(replace(CARD, model_id="other", seconds_per_probe=9.0))
+    assert key() == key(replace(CARD), replace(LAYER, depth=5, depth_fraction=0.1))
+    for override in ("compute.batch_size=4", "compute.workers=7", "similarity.lambda=9"):
+        assert key() == key(CARD, LAYER, "p", override)
+    assert key() == key(CARD, LAYER, "p", "attribution.steps=5")
+    assert key() == key(CARD, LAYER, "p", "attribution.map_side=224")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        key(replace(CARD, weights_sha256="1" * 64)),
+        key(replace(CARD, architecture="resnet34")),
+        key(replace(CARD, input=InputSpec(256, (0.5,) * 3, (0.5,) * 3))),
+        key(CARD, replace(LAYER, name="layer2")),
+        key(CARD, LAYER, "q"),
+        key(CARD, LAYER, "p", "attribution.scalar=mean"),
+        key(CARD, LAYER, "p", "attribution.map_side=56"),
+        key(CARD, LAYER, "p", "edges.normalize=none"),
+        key(CARD, LAYER, "p", "edges.features=gap"),
+        key(CARD, LAYER, "p", "canvas.side=112"),
+        key(CARD, LAYER, "p", "compute.precision=tf32"),
+    ],
+)
+def test_a_key_changes_with_what_changes_the_numbers(other: str) -> None:
+    assert other != key()
+
+
+def test_integrated_gradients_depend_on_their_steps() -> None:
+    method = "attribution.method=integrated_gradients"
+    assert key(CARD, LAYER, "p", method) != key(CARD, LAYER, "p", method, "attribution.steps=5")
+
+
+def failures(count: int) -> pa.Table:
+    row = {"model_id": "a", "stage": "resolve", "error_type": "ModelError", "message": "no"}
+    return pa.Table.from_pylist([row] * count, TABLES["failures"])
+
+
+def test_a_table_carries_units_version_and_scan_id(tmp_path: Path) -> None:
+    storage = Storage(str(tmp_path))
+    fact = write_table(storage, "one", "failures", failures(2))
+    assert fact["rows"] == 2
+    assert read_table(storage, "one", "failures").num_rows == 2
+    schema = pq.read_schema(tmp_path / table_path("one", "failures"))
+    assert schema.metadata[b"scan_id"] == b"one"
+    assert schema.metadata[b"schema_version"] == b"1"
+    assert all(field.metadata[b"description"] for field in schema)
+    with pytest.raises(StoreError, match="never overwritten"):
+        write_table(storage, "one", "failures", failures(1))
+
+
+def test_only_a_scan_with_a_manifest_is_finished(tmp_path: Path) -> None:
+    storage = Storage(str(tmp_path))
+    with pytest.raises(StoreError, match="no finished scan"):
+        resolve_scan_id(storage, None)
+    write_table(storage, "half", "failures", failures(1))
+    assert finished_scans(storage) == []
+    finish_scan(storage, "night2", {"finished_at": "2026-01-02"})
+    finish_scan(storage, "night1", {"finished_at": "2026-01-01"})
+    assert finished_scans(storage) == ["night1", "night2"]
+    assert resolve_scan_id(storage, None) == "night1"
+    with pytest.raises(StoreError, match="did you mean 'night2'"):
+        resolve_scan_id(storage, "nigth2")
+    with pytest.raises(StoreError, match="already finished"):
+        finish_scan(storage, "night1", {})
