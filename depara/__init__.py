@@ -1,5 +1,21 @@
 """DEPARA: Deep Attribution Graphs for choosing which pretrained model, and layer, to start from."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from depara._version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from depara.report import ScanResults, list_scans, open_scan
+
+__all__ = ["ScanResults", "__version__", "list_scans", "open_scan"]
+
+
+def __getattr__(name: str) -> Any:
+    """Loads the public names when they are first used, so that `import depara` stays quick."""
+    if name in __all__:
+        from depara import report
+
+        return getattr(report, name)
+    raise AttributeError(f"module 'depara' has no attribute {name!r}")

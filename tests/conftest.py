@@ -1,4 +1,4 @@
-"""Shared fixtures: threads, the optional folder of shared data, one local Ray per session."""
+"""Shared fixtures: environment, the optional folder of shared data, photos, one local Ray."""
 
 from __future__ import annotations
 
@@ -15,9 +15,13 @@ os.environ.update(
 )
 os.environ.pop("RAY_ADDRESS", None)
 
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image, ImageDraw
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -29,3 +33,39 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no shared data at {folder}: set DEPARA_SHARED_DATA to run this test")
     return folder
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of 24 small pictures of coloured shapes on textured ground, in two class folders."""
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for number in range(24):
+        ground = rng.integers(0, 256, size=(6, 8, 3), dtype=np.uint8)
+        image = Image.fromarray(ground).resize((80, 60), Image.Resampling.BICUBIC)
+        x, y = (int(v) for v in rng.integers(5, 35, size=2))
+        draw = ImageDraw.Draw(image)
+        shape, label = (draw.ellipse, "discs") if number % 2 else (draw.rectangle, "squares")
+        shape((x, y, x + 25, y + 20), fill=tuple(int(v) for v in rng.integers(0, 256, 3)))
+        (folder / label).mkdir(exist_ok=True)
+        image.save(folder / label / f"{number:02d}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def local_ray() -> Iterator[None]:
+    """A real local Ray with 2 CPUs and 2 logical GPUs, once per session."""
+    import ray
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Ray's own, at its start
+        ray.init(
+            address="local",
+            num_cpus=2,
+            num_gpus=2,
+            include_dashboard=False,
+            object_store_memory=100 * 1024**2,
+            log_to_driver=False,
+        )
+    yield
+    ray.shutdown()

@@ -1,0 +1,125 @@
+"""Writes the field and column references from the code: `python docs/generate.py [--check]`.
+
+The text between the markers in docs/scan-file.md and docs/tables.md comes from the docstrings of
+the scan file's sections and from the schemas' metadata, so that neither can disagree with the code.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import pyarrow as pa
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from depara.config.schema import (
+    AttributionConfig,
+    CanvasConfig,
+    ComputeConfig,
+    EdgesConfig,
+    InputConfig,
+    ModelConfig,
+    ProbesConfig,
+    ScanConfig,
+    SimilarityConfig,
+)
+from depara.store.schemas import EDGES, TABLES, nodes_schema
+
+DOCS = Path(__file__).parent
+MARKER = re.compile(r"(<!-- generated: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+SECTIONS: dict[str, tuple[str, type[BaseModel]]] = {
+    "top": ("", ScanConfig),
+    "probes": ("probes.", ProbesConfig),
+    "canvas": ("canvas.", CanvasConfig),
+    "models": ("models[].", ModelConfig),
+    "input": ("models[].input.", InputConfig),
+    "attribution": ("attribution.", AttributionConfig),
+    "edges": ("edges.", EdgesConfig),
+    "similarity": ("similarity.", SimilarityConfig),
+    "compute": ("compute.", ComputeConfig),
+}
+
+
+def describe_section(prefix: str, section: type[BaseModel]) -> str:
+    """Returns a Markdown table of one section's fields."""
+    lines = ["| field | values | default | meaning |", "|---|---|---|---|"]
+    for name, field in section.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            continue
+        meaning = " ".join((field.description or "").replace("``", "`").split())
+        values = _values(field.annotation).replace("|", "\\|")
+        shown = f"`{prefix}{field.alias or name}`"
+        lines.append(f"| {shown} | {values} | {_default(field)} | {meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+def describe_schema(schema: pa.Schema) -> str:
+    """Returns a Markdown table of one Parquet schema."""
+    lines = ["| column | type | meaning |", "|---|---|---|"]
+    for field in schema:
+        meaning = (field.metadata or {}).get(b"description", b"").decode()
+        null = ", nullable" if field.nullable else ""
+        kind = str(field.type).replace("element not null", "").replace("<element: ", "<")
+        kind = re.sub(r"fixed_size_list<(\w+) not null>\[\d+\]", r"fixed_size_list<\1>[P]", kind)
+        lines.append(f"| `{field.name}` | {kind}{null} | {meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+def generate(name: str) -> str:
+    """Returns the text that belongs between the markers of this name."""
+    makers: dict[str, Callable[[], str]] = {
+        f"section-{key}": lambda key=key: describe_section(*SECTIONS[key]) for key in SECTIONS
+    }
+    makers |= {f"table-{key}": lambda key=key: describe_schema(TABLES[key]) for key in TABLES}
+    makers["file-nodes"] = lambda: describe_schema(nodes_schema(4))
+    makers["file-edges"] = lambda: describe_schema(EDGES)
+    return makers[name]()
+
+
+def main(check: bool) -> int:
+    """Rewrites the documents, or with `check` says which are out of date."""
+    stale = []
+    for path in (DOCS / "scan-file.md", DOCS / "tables.md"):
+        text = path.read_text()
+        fresh = MARKER.sub(lambda m: m[1] + generate(m["name"]) + m[3], text)
+        if fresh != text:
+            stale.append(path.name)
+            if not check:
+                path.write_text(fresh)
+    if stale:
+        print(f"{'out of date' if check else 'written'}: {', '.join(stale)}")
+    return 1 if check and stale else 0
+
+
+def _values(annotation: Any) -> str:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if str(origin) == "typing.Literal":
+        return ", ".join(f"`{value}`" for value in arguments)
+    if origin is list:
+        return f"list of {_values(arguments[0])}"
+    if origin is dict:
+        return "mapping"
+    if hasattr(annotation, "__metadata__"):  # Annotated[kind, constraints]
+        return _values(arguments[0])
+    if arguments:
+        return " or ".join(_values(a) for a in arguments if a is not type(None))
+    names = {"str": "text", "int": "integer", "float": "number", "ByteSize": "bytes (`4GiB`)"}
+    return names.get(annotation.__name__, annotation.__name__)
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True)
+    if value == 4 * 1024**3:
+        return "`4GiB`"
+    return f"`{'null' if value is None else value}`"
+
+
+if __name__ == "__main__":
+    sys.exit(main("--check" in sys.argv[1:]))

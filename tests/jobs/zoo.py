@@ -1,0 +1,88 @@
+"""Small models for whole scans: some good, each of the others bad in its own way."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from torch import Tensor, nn
+
+
+class Tiny(nn.Module):
+    """Two blocks and a code; quick, with an in-place activation after every convolution."""
+
+    def __init__(self, width: int = 4, side: int | None = None) -> None:
+        super().__init__()
+        self.side = side
+        self.block1 = self._block(3, width)
+        self.block2 = self._block(width, 2 * width)
+        self.code = nn.Conv2d(2 * width, 4, 1)
+
+    @staticmethod
+    def _block(channels_in: int, channels_out: int) -> nn.Sequential:
+        return nn.Sequential(
+            nn.Conv2d(channels_in, channels_out, 3, 2, 1),
+            nn.BatchNorm2d(channels_out),
+            nn.ReLU(inplace=True),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.side is not None and x.shape[-1] != self.side:
+            raise ValueError(f"this network takes {self.side} px only")
+        return self.code(self.block2(self.block1(x)))
+
+
+class RaisesLater(Tiny):
+    """Passes the dry run with two probes and raises with any other number of them."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if len(x) != 2:
+            raise RuntimeError("the sensor is unplugged")
+        return super().forward(x)
+
+
+class GivesNaN(Tiny):
+    """Its code is not finite."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.code(self.block2(self.block1(x)) * float("nan"))
+
+
+class Kills(Tiny):
+    """Ends its process in the real run, as a crash in native code does."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if len(x) != 2:
+            os._exit(139)
+        return super().forward(x)
+
+
+class FiresTwice(Tiny):
+    """Uses one block two times."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.again = nn.Conv2d(4, 4, 3, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.code(self.block2(self.again(self.again(self.block1(x)))))
+
+
+class NoTensor(Tiny):
+    """Returns text."""
+
+    def forward(self, x: Tensor) -> str:  # type: ignore[override]
+        super().forward(x)
+        return "a dog"
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Number of values in all parameters."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def same_weights() -> nn.Module:
+    """A model that comes with its weights, equal each time."""
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        return Tiny()
