@@ -1,0 +1,1 @@
+"""Worked examples, each run from the root of the checkout."""

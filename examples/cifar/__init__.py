@@ -1,0 +1,1 @@
+"""ResNets for CIFAR-10, as models for ``python:`` sources."""
