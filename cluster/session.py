@@ -71,7 +71,9 @@ class ModelSession:
         )
         self._stack.callback(self._extractor.close)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="depara-write")
-        self._stack.callback(self._pool.shutdown, cancel_futures=True)
+        self._stack.callback(
+            self._pool.shutdown
+        )  # what is computed is written: the next try reuses it
         self._writes: list[Future[None]] = []
 
     def extract(self, probes: ProbeRange, canvas_NSS3: UInt8, probe_ids: list[str]) -> None:

@@ -107,15 +107,14 @@ _SCORES = ["similarity", "node_similarity", "edge_similarity"]
 
 def _print(frame: object, title: str, csv: bool) -> None:
     import pandas as pd
-    from rich.console import Console
 
-    from depara.report.tables import frame_table
+    from depara.report.tables import frame_table, make_console
 
     assert isinstance(frame, pd.DataFrame)
     if csv:
         typer.echo(frame.to_csv(index=False), nl=False)
     else:
-        Console().print(frame_table(frame, title))
+        make_console().print(frame_table(frame, title))
 
 
 @contextmanager

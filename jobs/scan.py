@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from cluster.progress import make_reporter
 from depara.config import ScanFile, load_scan_file, render_scan
@@ -70,6 +69,7 @@ def _dry_run(file: ScanFile) -> int:
     from cluster.launcher import InlineLauncher
     from cluster.scan import make_pool, prepare_scan
     from cluster.worker import Worker
+    from depara.report.tables import make_console
 
     config = file.config
     reporter = make_reporter()
@@ -80,7 +80,7 @@ def _dry_run(file: ScanFile) -> int:
     finally:
         pool.close()
         reporter.close()
-    print_plan(Console(), prepared.plan, prepared.failures)
+    print_plan(make_console(), prepared.plan, prepared.failures)
     return EXIT_WITH_FAILED_MODELS if _names_a_model(prepared.failures) else EXIT_COMPLETE
 
 
@@ -90,6 +90,7 @@ def _run(file: ScanFile) -> int:
     from cluster.ray_launcher import RayLauncher, connect
     from cluster.scan import run_scan
     from depara.report import open_scan
+    from depara.report.tables import make_console
 
     config = file.config
     storage = Storage(config.output)
@@ -101,7 +102,7 @@ def _run(file: ScanFile) -> int:
             summary = run_scan(file, launcher, storage, reporter)
         finally:
             reporter.close()
-        print_summary(Console(), summary, open_scan(config.output, summary.scan_id))
+        print_summary(make_console(), summary, open_scan(config.output, summary.scan_id))
     return EXIT_WITH_FAILED_MODELS if summary.failed_models else EXIT_COMPLETE
 
 

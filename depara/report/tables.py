@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pandas as pd
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
+_SHORT = {"node_similarity": "node", "edge_similarity": "edge"}
 _RIGHT = {"int32", "int64", "float32", "float64", "Int64"}
+
+
+def make_console() -> Console:
+    """Returns a console as wide as the terminal; logs and files get 120 columns."""
+    console = Console()
+    return console if console.is_terminal else Console(width=120)
 
 
 def frame_table(frame: pd.DataFrame, title: str | None = None) -> Table:
@@ -16,7 +24,11 @@ def frame_table(frame: pd.DataFrame, title: str | None = None) -> Table:
     table = Table(title=title, title_justify="left", header_style="bold")
     for name in frame.columns:
         numeric = str(frame[name].dtype) in _RIGHT
-        table.add_column(str(name), justify="right" if numeric else "left", overflow="fold")
+        table.add_column(
+            _SHORT.get(str(name), str(name)),
+            justify="right" if numeric else "left",
+            overflow="fold",
+        )
     for row in frame.itertuples(index=False):
         table.add_row(*(Text(_cell(value)) for value in row))
     return table
@@ -24,7 +36,7 @@ def frame_table(frame: pd.DataFrame, title: str | None = None) -> Table:
 
 def top_sources_table(ranking: pd.DataFrame, targets: Sequence[str], count: int = 5) -> Table:
     """Returns the best sources of some targets, one row per target."""
-    title = f"best sources per target (similarity), {len(targets)} targets"
+    title = f"best sources per target, with their similarity ({len(targets)} targets)"
     table = Table(title=title, title_justify="left", header_style="bold")
     table.add_column("target", overflow="fold")
     kept = ranking[ranking["rank"] <= count]
@@ -34,8 +46,8 @@ def top_sources_table(ranking: pd.DataFrame, targets: Sequence[str], count: int 
     for target in targets:
         rows = kept[kept["target_model"] == target].sort_values("rank")
         pairs = zip(rows["source_model"], rows["similarity"], strict=True)
-        cells = [Text(f"{name} {score:.3f}") for name, score in pairs]
-        table.add_row(Text(target), *cells)
+        cells = [Text(f"{name}\n{score:.3f}") for name, score in pairs]
+        table.add_row(Text(target, style="bold"), *cells)
     return table
 
 

@@ -7,23 +7,18 @@ import pickle
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.request import urlopen
 
 import pytest
 
 from depara.errors import StoreError
 from depara.store.storage import Storage
+from tests.store.s3 import SECRET, mock_s3, select_s3
 
 
 @pytest.fixture(scope="module")
 def s3_endpoint() -> Iterator[str]:
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with mock_s3() as endpoint:
+        yield endpoint
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -32,22 +27,8 @@ def storage(
 ) -> Storage:
     if request.param == "local":
         return Storage(str(tmp_path / "out"))
-    endpoint = request.getfixturevalue("s3_endpoint")
-    for name, value in {
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test-secret",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    import s3fs
-
-    s3fs.S3FileSystem.clear_instance_cache()
-    with urlopen(f"{endpoint}/moto-api/", timeout=5) as answer:
-        assert answer.status == 200
-    filesystem = s3fs.S3FileSystem()
     bucket = f"zoo-{tmp_path.name}".replace("_", "-").lower()[:60]
-    filesystem.mkdir(bucket)
+    select_s3(request.getfixturevalue("s3_endpoint"), bucket, monkeypatch)
     return Storage(f"s3://{bucket}/out")
 
 
@@ -83,7 +64,7 @@ def test_listing_sees_what_another_process_wrote_meanwhile(storage: Storage) -> 
 
 def test_pickling_carries_the_location_only(storage: Storage) -> None:
     data = pickle.dumps(storage)
-    assert b"test-secret" not in data
+    assert SECRET.encode() not in data
     assert len(data) < 300
 
 
@@ -102,12 +83,10 @@ def test_an_unwritable_output_is_named_with_the_reason(tmp_path: Path) -> None:
 def test_a_bucket_that_does_not_exist_is_named(
     s3_endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_endpoint)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test-secret")
+    select_s3(s3_endpoint, "another", monkeypatch)
     with pytest.raises(StoreError, match="cannot write s3://no-such-bucket/out") as caught:
         Storage("s3://no-such-bucket/out").check_writable()
-    assert "test-secret" not in str(caught.value)
+    assert SECRET not in str(caught.value)
 
 
 def test_of_many_local_writers_one_wins_and_readers_see_it_whole(tmp_path: Path) -> None:

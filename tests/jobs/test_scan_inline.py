@@ -1,0 +1,123 @@
+"""The scan's own logic, without Ray: storage on S3, twins, resuming after a crash, settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cluster.session import ModelSession
+from depara import open_scan
+from depara.errors import ModelError
+from tests.jobs.inline import scan_inline, tiny
+from tests.store.s3 import mock_s3, select_s3
+
+MODELS = [tiny("first", 0), tiny("second", 1), tiny("third", 2)]
+
+
+@pytest.fixture(scope="module")
+def s3_endpoint() -> Iterator[str]:
+    with mock_s3() as endpoint:
+        yield endpoint
+
+
+def test_s3_gives_the_tables_that_a_local_folder_gives(
+    s3_endpoint: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    select_s3(s3_endpoint, "scan-bucket", monkeypatch)
+    scan_inline(str(tmp_path), photos, MODELS)
+    summary = scan_inline("s3://scan-bucket/out", photos, MODELS)
+    assert summary.location.startswith("s3://scan-bucket/out/scans/")
+    local, remote = open_scan(str(tmp_path)), open_scan("s3://scan-bucket/out")
+    for name in ("layers", "probes", "model_ranking"):
+        pd.testing.assert_frame_equal(local.table(name), remote.table(name), atol=1e-6)
+
+
+def test_models_with_equal_weights_share_their_graphs(photos: Path, tmp_path: Path) -> None:
+    twin = {"source": "python:tests.jobs.zoo:same_weights"}
+    models = [{"id": "a", **twin}, {"id": "b", **twin}, tiny("c", 1)]
+    assert scan_inline(str(tmp_path), photos, models).failures == ()
+    layers = open_scan(str(tmp_path)).table("layers")
+    keys = layers.groupby("model_id")["graph_key"].apply(list)
+    assert keys["a"] == keys["b"] != keys["c"]
+    assert len(list(tmp_path.glob("graphs/*/*/graph.json"))) == 6
+    ranking = open_scan(str(tmp_path)).rank_models("a")
+    assert ranking["source_model"].tolist() == ["b", "c"]
+    assert ranking["similarity"].iloc[0] == pytest.approx(3, abs=2e-3)
+
+
+def test_after_a_crash_node_files_are_reused_and_the_answer_is_the_same(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan_inline(str(tmp_path / "calm"), photos, MODELS)
+    with monkeypatch.context() as crash:
+        crash.setattr(ModelSession, "commit", lambda self: 1 / 0)
+        with pytest.raises(ModelError, match="every model failed"):
+            scan_inline(str(tmp_path / "hit"), photos, MODELS)
+    written = set(tmp_path.glob("hit/graphs/*/*/nodes-*.parquet"))
+    assert len(written) == 9 * 2
+    assert not list(tmp_path.glob("hit/graphs/*/*/graph.json"))
+    before = {path: path.stat().st_mtime_ns for path in written}
+    passes: list[bool] = []
+    from depara.attribution import Extractor
+
+    extract = Extractor.extract
+    monkeypatch.setattr(
+        Extractor,
+        "extract",
+        lambda self, *args, **kw: passes.append(kw["with_maps"]) or extract(self, *args, **kw),
+    )
+    scan_inline(str(tmp_path / "hit"), photos, MODELS)
+    assert passes == [False] * 6, "only the forward pass for the features is repeated"
+    assert {path: path.stat().st_mtime_ns for path in written} == before
+    calm, hit = (open_scan(str(tmp_path / name)).table("similarity") for name in ("calm", "hit"))
+    pd.testing.assert_frame_equal(calm, hit, atol=1e-6)
+
+
+def test_a_new_layer_of_a_known_model_is_the_only_work(photos: Path, tmp_path: Path) -> None:
+    some = [tiny("a", 0, layers=["block1", "code"]), tiny("b", 1)]
+    scan_inline(str(tmp_path), photos, some)
+    first = {path.name for path in tmp_path.glob("graphs/*/*")}
+    scan_inline(str(tmp_path), photos, [tiny("a", 0), tiny("b", 1)], scan_id="again")
+    second = {path.name for path in tmp_path.glob("graphs/*/*")}
+    assert len(second - first) == 1
+    models = open_scan(str(tmp_path), "again").table("models").set_index("model_id")
+    assert models["status"].to_dict() == {"a": "computed", "b": "reused"}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"preset": "authors_layers"},
+        {"attribution": {"method": "integrated_gradients", "steps": 8, "map_side": 8}},
+        {"attribution": {"method": "smoothgrad", "steps": 4}},
+        {"attribution": {"method": "saliency", "channels": "abs"}},
+        {"attribution": {"method": "eps_lrp"}},
+        {"edges": {"features": "gap", "normalize": "center"}},
+        {"similarity": {"pairs": "all", "lambda": 0.25}},
+    ],
+    ids=str,
+)
+def test_every_setting_runs_and_keeps_the_scores_in_range(
+    photos: Path, tmp_path: Path, settings: dict[str, object]
+) -> None:
+    summary = scan_inline(str(tmp_path), photos, MODELS[:2], **settings)
+    assert summary.failures == ()
+    similarity = open_scan(str(tmp_path)).table("similarity")
+    for name in ("node_similarity", "edge_similarity"):
+        assert similarity[name].between(-1.001, 1.001).all()
+    own = similarity[
+        (similarity["source_model"] == similarity["target_model"])
+        & (similarity["source_layer"] == similarity["target_layer"])
+    ]
+    np.testing.assert_allclose(own["node_similarity"], 1, atol=2e-3)
+
+
+def test_one_model_alone_has_a_matrix_and_no_ranking(photos: Path, tmp_path: Path) -> None:
+    scan_inline(str(tmp_path), photos, MODELS[:1])
+    scan = open_scan(str(tmp_path))
+    assert len(scan.table("similarity")) == 3
+    assert scan.table("model_ranking").empty

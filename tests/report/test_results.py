@@ -1,0 +1,94 @@
+"""Finished scans opened, ranked again at another lambda, and shown by the command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from depara import list_scans, open_scan
+from depara.cli import app
+from depara.errors import ConfigError, StoreError
+from depara.report import ScanResults
+from tests.jobs.inline import scan_inline, tiny
+
+RUNNER = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def output(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = str(tmp_path_factory.mktemp("out"))
+    models = [tiny("a", 0), tiny("b", 1), tiny("c", 2), tiny("bad", 3, layers=["nothing"])]
+    scan_inline(folder, photos, models, scan_id="one")
+    scan_inline(folder, photos, models[:2], scan_id="two")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def scan(output: str) -> ScanResults:
+    return open_scan(output, "one")
+
+
+def test_the_latest_scan_is_the_default(output: str) -> None:
+    assert open_scan(output).scan_id == "two"
+    assert list_scans(output)["scan_id"].tolist() == ["one", "two"]
+    assert list_scans(output)["failed"].tolist() == [1, 0]
+
+
+def test_rankings_agree_with_the_similarity_table_at_any_lambda(scan: ScanResults) -> None:
+    similarity = scan.table("similarity")
+    outputs = similarity[
+        (similarity["source_layer"] == "code") & (similarity["source_model"] != "a")
+    ]
+    for weight in (None, 0.0, 0.7, 100.0):
+        ranking = scan.rank_models("a", weight)
+        scores = outputs[outputs["target_model"] == "a"].set_index("source_model")
+        factor = 2.0 if weight is None else weight
+        expected = scores["node_similarity"] + factor * scores["edge_similarity"]
+        expected = expected.sort_values(ascending=False)
+        assert ranking["source_model"].tolist() == expected.index.tolist()
+        np.testing.assert_allclose(ranking["similarity"], expected)
+        layers = scan.rank_layers("a", "b", weight)
+        assert sorted(layers["layer"]) == ["block1", "block2", "code"]
+        assert (np.diff(layers["similarity"]) <= 0).all()
+
+
+def test_wrong_names_are_answered_with_near_ones(scan: ScanResults, output: str) -> None:
+    with pytest.raises(ConfigError, match=r"it failed: .*nothing"):
+        scan.rank_models("bad")
+    with pytest.raises(ConfigError, match="no target 'zz'; it has a, b, c"):
+        scan.rank_models("zz")
+    with pytest.raises(ConfigError, match="same model"):
+        scan.rank_layers("a", "a")
+    with pytest.raises(ConfigError, match="did you mean 'failures'"):
+        scan.table("failure")
+    with pytest.raises(StoreError, match="no finished scan 'three'"):
+        open_scan(output, "three")
+    with pytest.raises(StoreError, match="holds no finished scan"):
+        open_scan(output + "/nowhere")
+
+
+def test_the_command_shows_rankings_tables_and_scans(output: str) -> None:
+    models = RUNNER.invoke(app, ["models", output, "a", "--scan", "one", "--csv"])
+    assert models.exit_code == 0
+    assert models.output.splitlines()[0].startswith("rank,source_model,source_layer,similarity")
+    assert len(models.output.splitlines()) == 3
+    layers = RUNNER.invoke(app, ["layers", output, "a", "b", "--top", "2", "--lambda", "0"])
+    assert layers.exit_code == 0
+    assert "cuts of b for a" in layers.output
+    shown = RUNNER.invoke(app, ["table", output, "failures", "--scan", "one"])
+    assert "LayerError" in shown.output
+    assert "one" in RUNNER.invoke(app, ["scans", output]).output
+    assert RUNNER.invoke(app, ["--version"]).output.startswith("depara ")
+
+
+def test_the_command_answers_a_mistake_with_one_line_and_code_2(output: str) -> None:
+    for arguments in (["models", output, "zz"], ["models", "/nowhere", "a"], ["scans", "zz://x"]):
+        result = RUNNER.invoke(app, arguments)
+        if arguments[0] == "scans":
+            assert result.exit_code == 2
+        assert result.exit_code == 2
+        assert result.output.startswith("error: ")
+        assert result.output.count("\n") == 1
