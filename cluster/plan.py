@@ -92,9 +92,23 @@ class ScanPlan:
                 groups.append(self._group(model, keys))
         return groups
 
+    def ranges_for(self, num_layers: int) -> tuple[ProbeRange, ...]:
+        """Returns a model's probe ranges: the scan's, halved until all its layers' maps fit.
+
+        The maps of one range of all layers are in memory at once, in float16; they may take an
+        eighth of `compute.memory`.
+        """
+        per_probe_bytes = num_layers * self.config.map_side**2 * 2
+        fitting = max(1, int(self.config.compute.memory) // (8 * per_probe_bytes))
+        ranges = self.ranges
+        while any(len(probes) > fitting for probes in ranges):
+            ranges = tuple(half for probes in ranges for half in _halves(probes))
+        return ranges
+
     def _group(self, model: ModelPlan, keys: dict[str, str]) -> Group:
-        job = ModelJob(model.model, model.card, keys, self.probe_set_key, self.ranges, self.config)
-        units = [ExtractUnit(job, probes) for probes in self.ranges]
+        ranges = self.ranges_for(len(keys))
+        job = ModelJob(model.model, model.card, keys, self.probe_set_key, ranges, self.config)
+        units = [ExtractUnit(job, probes) for probes in ranges]
         seconds = estimate_seconds(model.card, keys, self.num_probes, self.config)
         return Group(model.card.model_id, (*units, CommitUnit(job)), seconds)
 
@@ -134,6 +148,13 @@ def make_plan(
             models.append(ModelPlan(model, card, graphs))
     ranges = split_probes(num_probes, config.compute.unit_probes)
     return ScanPlan(config, tuple(models), probe_set_key, ranges)
+
+
+def _halves(probes: ProbeRange) -> tuple[ProbeRange, ...]:
+    if len(probes) == 1:
+        return (probes,)
+    middle = (probes.start + probes.stop) // 2
+    return ProbeRange(probes.start, middle), ProbeRange(middle, probes.stop)
 
 
 def split_probes(num_probes: int, unit_probes: int) -> tuple[ProbeRange, ...]:

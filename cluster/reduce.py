@@ -76,8 +76,8 @@ class StoredBlock:
         return self._graphs[0].marker.num_pixels
 
     def ranges(self) -> Sequence[ProbeRange]:
-        """Probe ranges of the node files."""
-        return self._graphs[0].marker.ranges
+        """Probe ranges of the node files, those of the graph with the fewest files."""
+        return min((graph.marker.ranges for graph in self._graphs), key=len)
 
     def read_maps(self, probes: ProbeRange, graphs: slice) -> list[Float16]:
         """Returns one (n, P) float16 array per graph of the slice."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
@@ -21,7 +22,7 @@ from depara.store.keys import method_settings
 from depara.store.storage import Storage
 from depara.types import NodeMaps, ProbeRange, UInt8
 
-_MAX_WRITES_BEHIND = 64
+_WRITE_QUEUE_SHARE = 16
 
 
 class ModelSession:
@@ -74,7 +75,7 @@ class ModelSession:
         self._stack.callback(
             self._pool.shutdown
         )  # what is computed is written: the next try reuses it
-        self._writes: list[Future[None]] = []
+        self._writes: deque[tuple[Future[None], int]] = deque()
 
     def extract(self, probes: ProbeRange, canvas_NSS3: UInt8, probe_ids: list[str]) -> None:
         """Computes one probe range: features always, maps of the layers that lack the file."""
@@ -109,8 +110,8 @@ class ModelSession:
                     "check the weights and the input normalisation"
                 )
             writer.write_edges(pairs, edges_from_gram(gram_NN))
-        for write in self._writes:
-            write.result()
+        while self._writes:
+            self._writes.popleft()[0].result()
         seconds = self._seconds + time.perf_counter() - started
         peak_bytes = self._memory.peak_bytes()
         for name, writer in self._writers.items():
@@ -124,11 +125,14 @@ class ModelSession:
     def _write_behind(
         self, name: str, probes: ProbeRange, probe_ids: list[str], nodes: NodeMaps
     ) -> None:
-        self._writes = [write for write in self._writes if not _succeeded(write)]
-        if len(self._writes) >= _MAX_WRITES_BEHIND:
-            self._writes.pop(0).result()
+        """Queues a write; waits for older ones while too many bytes are in the queue."""
+        limit_bytes = self.job.config.compute.memory // _WRITE_QUEUE_SHARE
+        while self._writes and sum(size for _, size in self._writes) > limit_bytes:
+            self._writes.popleft()[0].result()
+        while self._writes and self._writes[0][0].done():
+            self._writes.popleft()[0].result()
         write = self._pool.submit(self._writers[name].write_nodes, probes, probe_ids, nodes)
-        self._writes.append(write)
+        self._writes.append((write, nodes.maps_NP.nbytes))
 
     def _marker(self, name: str, num_features: int, seconds: float, peak_bytes: int) -> GraphMarker:
         settings: dict[str, Any] = {
@@ -150,14 +154,6 @@ class ModelSession:
             seconds=seconds,
             peak_memory_bytes=peak_bytes,
         )
-
-
-def _succeeded(write: Future[None]) -> bool:
-    """Whether a write ended well; one that failed raises here, in the unit that finds it."""
-    if not write.done():
-        return False
-    write.result()
-    return True
 
 
 def _batch_size(configured: Any, attempt: int) -> Any:

@@ -71,6 +71,16 @@ def test_a_model_without_a_card_is_left_out() -> None:
     assert [model.card.model_id for model in rest.models] == ["a", "c"]
 
 
+def test_a_deep_model_gets_smaller_ranges_nested_in_the_others() -> None:
+    small = replace(plan(), config=config("compute.memory=64MiB"))
+    assert small.ranges_for(1) == small.ranges
+    deep = small.ranges_for(10)
+    assert max(len(probes) for probes in deep) * 10 * 224 * 224 * 2 <= 8 * 1024**2
+    assert [probes.start for probes in deep] == [0, *(probes.stop for probes in deep[:-1])]
+    assert {probes.stop for probes in small.ranges} <= {probes.stop for probes in deep}
+    assert all(len(probes) == 1 for probes in small.ranges_for(10_000))
+
+
 def test_bytes_grow_with_missing_graphs_and_maps() -> None:
     assert plan().bytes_to_write == 6 * (100 * 224 * 224 * 2 + 4950 * 12)
     small = replace(plan(), config=config("attribution.map_side=56"))
