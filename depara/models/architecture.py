@@ -1,0 +1,75 @@
+"""One line that names an architecture and changes whenever its code would compute otherwise."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from torch import nn
+
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+_LIBRARIES = frozenset({"torch", "torchvision", "timm", "transformers"})
+_SCALARS = (bool, int, float, str, type(None))
+_HASH_DIGITS = 16
+
+
+def architecture_line(
+    source: str, kwargs: Mapping[str, Any], module: nn.Module, state_dict_key: str
+) -> str:
+    """Returns source, keyword arguments, a hash of the module tree, and the checkpoint's key.
+
+    The hash covers the printed tree, names and shapes of parameters and buffers, the plain-valued
+    attributes of every module (such as a number of heads, which no shape shows), and the source
+    text of classes that are not of a released library. It is the same in every process.
+    """
+    digest = hashlib.sha256()
+    for line in _description(module):
+        digest.update(line.encode())
+        digest.update(b"\n")
+    parts = [source]
+    if kwargs:
+        parts.append(json.dumps(kwargs, sort_keys=True, default=str))
+    parts.append(f"tree:{digest.hexdigest()[:_HASH_DIGITS]}")
+    if state_dict_key:
+        parts.append(f"key:{state_dict_key}")
+    return " ".join(parts)
+
+
+def _description(module: nn.Module) -> Iterator[str]:
+    yield _ADDRESS.sub("", str(module))
+    for name, parameter in module.named_parameters():
+        yield f"{name} {tuple(parameter.shape)}"
+    for name, buffer in module.named_buffers():
+        yield f"{name} {tuple(buffer.shape)}"
+    for name, child in module.named_modules():
+        yield f"{name} {json.dumps(_plain_attributes(child), sort_keys=True)}"
+    yield from _own_source(module)
+
+
+def _plain_attributes(module: nn.Module) -> dict[str, object]:
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if not name.startswith("_") and name != "training" and _is_plain(value)
+    }
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, list | tuple):
+        return all(isinstance(item, _SCALARS) for item in value)
+    return isinstance(value, _SCALARS)
+
+
+def _own_source(module: nn.Module) -> Iterator[str]:
+    classes = {type(child) for child in module.modules()}
+    for cls in sorted(classes, key=lambda cls: (cls.__module__, cls.__qualname__)):
+        if cls.__module__.partition(".")[0] in _LIBRARIES:
+            continue
+        try:
+            yield inspect.getsource(cls)
+        except (OSError, TypeError):
+            yield f"{cls.__module__}.{cls.__qualname__}"

@@ -1,0 +1,179 @@
+"""Reading weights files without running what is in them: safetensors or weights-only pickles."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import struct
+import zipfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from depara.errors import ConfigError, WeightsError, near_names
+from depara.locations import local_copy
+from depara.models.foreign import foreign_code, one_line
+
+_CHUNK_BYTES = 16 * 1024**2
+_ZIP_MAGIC = b"PK\x03\x04"
+_PICKLE_MAGIC = b"\x80\x02"
+"""How torch.save starts a file in the format before zip: a pickle of protocol 2."""
+_CODE_SIGNS = (
+    "was not an allowed global",
+    "is blocked",
+    "Can only create new object",
+    "Can only build",
+    "unrecognized function",
+    "must be imported to load",
+    "Cannot use ``weights_only=True``",
+    "Unsupported operand",
+)
+"""Texts of torch's weights-only unpickler for a pickle that holds more than tensors and values."""
+
+_CONVERT = (
+    "if you trust it, convert it once, where it was made: "
+    "safetensors.torch.save_file(model.state_dict(), 'weights.safetensors')"
+)
+
+
+@contextmanager
+def weights_file(uri: str) -> Iterator[Path]:
+    """Gives a local path of a weights file: itself when local, else a temporary copy.
+
+    Raises:
+        WeightsError: there is no such file, package or storage, or it cannot be read.
+    """
+    with ExitStack() as stack:
+        with foreign_code(f"weights {uri!r} cannot be read", WeightsError):
+            try:
+                path = stack.enter_context(local_copy(uri))
+            except ConfigError as error:
+                raise WeightsError(f"weights: {error}") from error
+        if path.is_dir():
+            raise WeightsError(f"weights {uri!r} is a folder: name a file in it")
+        if not path.is_file():
+            siblings = [item.name for item in path.parent.iterdir()] if path.parent.is_dir() else []
+            hint = near_names(path.name, siblings)
+            raise WeightsError(f"weights {uri!r}: no such file" + (f", {hint}" if hint else ""))
+        yield path
+
+
+def file_sha256(path: Path) -> str:
+    """Returns the sha256 (64 hexadecimal digits) of a file's bytes, read in pieces."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def state_dict_sha256(module: nn.Module) -> str:
+    """Returns the sha256 over names, dtypes, shapes and bytes of a module's state dict, by name."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        if not isinstance(tensor, Tensor):
+            continue
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def read_checkpoint(path: Path, shown: str) -> object:
+    """Returns the content of a weights file, on the CPU.
+
+    ``.safetensors`` files are read as such, all others as PyTorch checkpoints (zip or the older
+    plain pickle) with ``weights_only=True``.
+
+    Args:
+        path: the local file.
+        shown: how messages name it.
+
+    Raises:
+        WeightsError: damaged, or no checkpoint; or it holds code (a pickle with other classes than
+            tensors, TorchScript, ``.pt2``) and is refused.
+    """
+    if path.suffix.lower() == ".safetensors":
+        return _read_safetensors(path, shown)
+    with path.open("rb") as file:
+        start = file.read(len(_ZIP_MAGIC))
+    if not start:
+        raise WeightsError(f"weights {shown!r}: the file is empty")
+    if start == _ZIP_MAGIC:
+        _refuse_programs(path, shown)
+    elif start[:1] != _PICKLE_MAGIC[:1]:
+        raise WeightsError(f"weights {shown!r}: damaged, or no PyTorch checkpoint")
+    elif start[:2] != _PICKLE_MAGIC:
+        raise WeightsError(
+            f"weights {shown!r}: a pickle that can run code is refused (protocol {start[1]}, which "
+            f"torch.save does not write): {_CONVERT}"
+        )
+    return _read_pickle(path, shown, mmap=start == _ZIP_MAGIC)
+
+
+def _read_safetensors(path: Path, shown: str) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(
+            f"weights {shown!r}: damaged, or no safetensors file: {one_line(error)}"
+        ) from error
+
+
+def _refuse_programs(path: Path, shown: str) -> None:
+    """Refuses zip archives that hold programs, and those that are cut off."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name.partition("/")[2] or name for name in archive.namelist()]
+    except zipfile.BadZipFile as error:
+        raise WeightsError(
+            f"weights {shown!r}: damaged or truncated checkpoint: {one_line(error)}"
+        ) from error
+    if "constants.pkl" in names or any(name.startswith("code/") for name in names):
+        raise WeightsError(f"weights {shown!r}: TorchScript holds code and is refused: {_CONVERT}")
+    if path.suffix.lower() == ".pt2" or "archive_format" in names:
+        raise WeightsError(f"weights {shown!r}: an exported program is refused: {_CONVERT}")
+    if "data.pkl" not in names:
+        raise WeightsError(f"weights {shown!r}: a zip file, but no PyTorch checkpoint")
+
+
+def _read_pickle(path: Path, shown: str, *, mmap: bool) -> object:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+    except (
+        pickle.UnpicklingError,
+        RuntimeError,
+        EOFError,
+        OSError,
+        ValueError,
+        LookupError,
+        AttributeError,
+        TypeError,
+        AssertionError,
+        struct.error,
+    ) as error:
+        text = str(error)
+        if any(sign in text for sign in _CODE_SIGNS):
+            raise WeightsError(
+                f"weights {shown!r}: a pickle that can run code is refused ({_cause(text)}): "
+                f"{_CONVERT}"
+            ) from error
+        raise WeightsError(
+            f"weights {shown!r}: damaged, truncated, or no PyTorch checkpoint: "
+            f"{type(error).__name__}: {_cause(text)}"
+        ) from error
+
+
+def _cause(text: str) -> str:
+    """Returns the sentence of torch's long message that names the cause."""
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    for line in lines:
+        for sign in _CODE_SIGNS:
+            if sign in line:
+                return line.split("WeightsUnpickler error: ")[-1].split(". Please")[0][:200]
+    return (lines[0] if lines else "no message")[:200]

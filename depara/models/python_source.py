@@ -1,0 +1,70 @@
+"""Models of the user's own code: ``python:package.module:callable``."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from depara.errors import ModelError, near_names
+from depara.models.foreign import foreign_code
+from depara.models.source import DeclaredInput, Pretrained, Source, checked_module
+
+
+class PythonSource(Source):
+    """``python:package.module:callable``; the callable may be dotted, as in ``Net.from_name``.
+
+    The working directory is importable. The callable's result is taken as it is: it may load
+    weights of its own.
+    """
+
+    def build(self, name: str, kwargs: Mapping[str, Any]) -> nn.Module:
+        """Returns what the callable returns for the keyword arguments."""
+        builder = _resolved(name)
+        with foreign_code(f"python:{name} cannot be built"):
+            return checked_module(f"python:{name}", builder(**kwargs))
+
+    def pretrained(
+        self, name: str, kwargs: Mapping[str, Any], weights_name: str | None
+    ) -> Pretrained:
+        """Returns what the callable returns, with the weights it has."""
+        return Pretrained(self.build(name, kwargs))
+
+    def declared_input(
+        self, name: str, kwargs: Mapping[str, Any], weights_name: str | None, module: nn.Module
+    ) -> DeclaredInput:
+        """Declares nothing: code does not say what it takes."""
+        return DeclaredInput()
+
+
+def _resolved(name: str) -> Any:
+    """Returns the callable that ``package.module:attribute.path`` names.
+
+    Raises:
+        ModelError: it cannot be imported, found, or called.
+    """
+    module_name, separator, path = name.partition(":")
+    if not (module_name and separator and path):
+        raise ModelError(f"python:{name}: expected python:package.module:callable")
+    if not any(entry in ("", os.getcwd()) for entry in sys.path):
+        sys.path.insert(0, os.getcwd())
+    with foreign_code(f"python:{name}: {module_name!r} cannot be imported from {os.getcwd()}"):
+        target: Any = importlib.import_module(module_name)
+    for attribute in path.split("."):
+        if not hasattr(target, attribute):
+            hint = near_names(attribute, dir(target))
+            raise ModelError(
+                f"python:{name}: {attribute!r} is not in {module_name!r}"
+                + (f": {hint}" if hint else "")
+            )
+        target = getattr(target, attribute)
+    if isinstance(target, nn.Module) or not callable(target):
+        raise ModelError(
+            f"python:{name}: {path!r} is a {type(target).__name__}, expected a callable that "
+            "returns a torch.nn.Module"
+        )
+    return target

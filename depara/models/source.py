@@ -1,0 +1,110 @@
+"""What a source of models offers: architectures by name, their input, their own weights."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from depara.errors import ModelError
+from depara.models.state_dict import StateDict, load_strictly
+
+
+@dataclass(frozen=True)
+class DeclaredInput:
+    """The input that a source declares for a model; None where it declares nothing."""
+
+    side: int | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A module with its source's weights; where ``file`` is given, still to be loaded from it."""
+
+    module: nn.Module
+    file: Path | None = None
+
+
+class Source(abc.ABC):
+    """One origin of models; ``name`` is what follows the colon of ``torchvision:NAME``."""
+
+    @abc.abstractmethod
+    def build(self, name: str, kwargs: Mapping[str, Any]) -> nn.Module:
+        """Returns the module with the weights that its code initialises it with.
+
+        Raises:
+            ModelError: unknown name, missing package, or the builder raises.
+        """
+
+    @abc.abstractmethod
+    def pretrained(
+        self, name: str, kwargs: Mapping[str, Any], weights_name: str | None
+    ) -> Pretrained:
+        """Returns the module with the source's weights: the named ones, or the default ones.
+
+        Raises:
+            WeightsError: the weights cannot be had.
+            ModelError: unknown name, missing package, or the builder raises.
+        """
+
+    @abc.abstractmethod
+    def declared_input(
+        self, name: str, kwargs: Mapping[str, Any], weights_name: str | None, module: nn.Module
+    ) -> DeclaredInput:
+        """Returns the input that the source declares for these weights (None: the default ones)."""
+
+    def weight_names(self, name: str) -> Sequence[str]:
+        """Returns the names that ``weights`` may have instead of a file."""
+        return ()
+
+    def load(self, name: str, kwargs: Mapping[str, Any], state: StateDict) -> nn.Module:
+        """Returns the module with the tensors of a checkpoint.
+
+        Raises:
+            WeightsError: the tensors do not fit.
+            ModelError: unknown name, missing package, or the builder raises.
+        """
+        return self.fill(self.build(name, kwargs), name, state)
+
+    def fill(self, module: nn.Module, name: str, state: StateDict) -> nn.Module:
+        """Returns a module that `build` or `pretrained` gave, with the tensors of a checkpoint.
+
+        Raises:
+            WeightsError: the tensors do not fit.
+        """
+        load_strictly(module, state)
+        return module
+
+
+def missing_extra(source: str, package: str, extra: str) -> ModelError:
+    """Returns the error for a package that is not installed, with the command that installs it."""
+    return ModelError(
+        f'{source}: the package {package!r} is not installed: pip install "depara[{extra}]"'
+    )
+
+
+def checked_module(source: str, built: object) -> nn.Module:
+    """Returns what a builder gave, proven to be a module.
+
+    Raises:
+        ModelError: it is something else.
+    """
+    if not isinstance(built, nn.Module):
+        raise ModelError(
+            f"{source}: the builder returned {type(built).__name__}, expected a torch.nn.Module"
+        )
+    return built
+
+
+def one_per_channel(values: Sequence[float], num_channels: int) -> tuple[float, ...]:
+    """Returns values per channel; three of RGB become their mean for a one-channel input."""
+    floats = tuple(float(value) for value in values)
+    if num_channels == 1 and len(floats) > 1:
+        return (sum(floats) / len(floats),)
+    return floats

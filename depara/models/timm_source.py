@@ -1,0 +1,91 @@
+"""Models of timm: ``timm:NAME`` or ``timm:NAME.TAG``, with its data config as declared input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from depara.errors import ModelError, WeightsError, near_names
+from depara.models.foreign import foreign_code
+from depara.models.source import (
+    DeclaredInput,
+    Pretrained,
+    Source,
+    checked_module,
+    missing_extra,
+    one_per_channel,
+)
+
+
+def _timm() -> Any:
+    try:
+        import timm
+        import timm.data
+    except ImportError as error:
+        raise missing_extra("timm", "timm", "timm") from error
+    return timm
+
+
+class TimmSource(Source):
+    """``timm:NAME``; ``weights`` may be a pretrained tag of the model such as ``a1_in1k``."""
+
+    def build(self, name: str, kwargs: Mapping[str, Any]) -> nn.Module:
+        """Returns the untrained module (see the base class)."""
+        return self._create(name, kwargs, pretrained=False, error_type=ModelError)
+
+    def pretrained(
+        self, name: str, kwargs: Mapping[str, Any], weights_name: str | None
+    ) -> Pretrained:
+        """Returns the module as ``timm.create_model(..., pretrained=True)`` loads it."""
+        if weights_name is not None:
+            name = f"{name.partition('.')[0]}.{weights_name}"
+        return Pretrained(self._create(name, kwargs, pretrained=True, error_type=WeightsError))
+
+    def declared_input(
+        self, name: str, kwargs: Mapping[str, Any], weights_name: str | None, module: nn.Module
+    ) -> DeclaredInput:
+        """Returns input size, mean and std of timm's data config.
+
+        Raises:
+            ModelError: the config declares an input that is not square.
+        """
+        config = _timm().data.resolve_model_data_config(module)
+        channels, height, width = config["input_size"]
+        channels = int(kwargs.get("in_chans", channels))
+        if height != width:
+            raise ModelError(
+                f"timm:{name} declares an input of {height}x{width}, only squares are supported: "
+                "choose another tag, or build it square (kwargs: {img_size: ...})"
+            )
+        return DeclaredInput(
+            side=int(kwargs.get("img_size", height)),
+            mean=one_per_channel(config["mean"], channels),
+            std=one_per_channel(config["std"], channels),
+        )
+
+    def weight_names(self, name: str) -> Sequence[str]:
+        """Returns the pretrained tags of the architecture."""
+        architecture = name.partition(".")[0]
+        listed = _timm().list_pretrained(f"{architecture}.*")
+        return [model.partition(".")[2] for model in listed]
+
+    def _create(
+        self,
+        name: str,
+        kwargs: Mapping[str, Any],
+        *,
+        pretrained: bool,
+        error_type: type[ModelError],
+    ) -> nn.Module:
+        timm = _timm()
+        architecture = name.partition(".")[0]
+        if ":" not in name and not timm.is_model(architecture):
+            hint = near_names(architecture, timm.list_models())
+            raise ModelError(f"timm has no model {name!r}" + (f": {hint}" if hint else ""))
+        action = "its pretrained weights cannot be loaded" if pretrained else "cannot be built"
+        with foreign_code(f"timm:{name} {action}", error_type):
+            return checked_module(
+                f"timm:{name}", timm.create_model(name, pretrained=pretrained, **kwargs)
+            )
