@@ -12,7 +12,15 @@ Handle = Any
 
 
 class WorkerLostError(Exception):
-    """A worker died or cannot be reached: the outcome of what it was doing is unknown."""
+    """A worker died or cannot be reached: the outcome of what it was doing is unknown.
+
+    ``is_node_loss`` says that its whole node went, as spot machines do: then its unit, which may
+    run well elsewhere, is not to blame.
+    """
+
+    def __init__(self, reason: str, *, is_node_loss: bool = False) -> None:
+        super().__init__(reason)
+        self.is_node_loss = is_node_loss
 
 
 class Launcher(Protocol):

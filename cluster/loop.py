@@ -18,6 +18,7 @@ from depara.errors import ClusterError
 from depara.types import Failure
 
 MAX_DEATHS_PER_GROUP = 3
+MAX_NODE_LOSSES_PER_GROUP = 20
 MAX_DEATHS_PER_SLOT = 8
 
 
@@ -37,6 +38,7 @@ class _Running:
     group: Group
     result: GroupResult
     next_unit: int = 0
+    node_losses: int = 0
 
     def restart(self) -> None:
         self.next_unit = 0
@@ -153,7 +155,7 @@ class WorkerPool:
             try:
                 outcome = self.launcher.fetch(ref)
             except WorkerLostError as loss:
-                ended += self._bury(slot, str(loss), waiting, on_event)
+                ended += self._bury(slot, loss, waiting, on_event)
                 continue
             slot.ref = None
             if not slot.is_ready:
@@ -189,20 +191,25 @@ class WorkerPool:
     def _bury(
         self,
         slot: _Slot,
-        reason: str,
+        loss: WorkerLostError,
         waiting: deque[_Running],
         on_event: Callable[[Event], None],
     ) -> int:
         """Replaces a lost worker; its group is tried again, or given up after several deaths."""
-        deaths = slot.deaths + 1
+        reason = str(loss)
+        deaths = slot.deaths + (not loss.is_node_loss)
         running, reserved = slot.running, slot.reserved
         if reserved is not None:
             waiting.appendleft(reserved)
         ended = 0
         if running is not None:
             on_event(Event("lost", running.group.name, reason))
-            running.result.deaths += 1
-            if running.result.deaths >= MAX_DEATHS_PER_GROUP:
+            running.result.deaths += not loss.is_node_loss
+            running.node_losses += loss.is_node_loss
+            if (
+                running.result.deaths >= MAX_DEATHS_PER_GROUP
+                or running.node_losses >= MAX_NODE_LOSSES_PER_GROUP
+            ):
                 running.result.failure = _death_failure(running, reason)
                 on_event(Event("group", running.group.name, running.result.failure.message))
                 ended = 1
@@ -230,8 +237,8 @@ class WorkerPool:
         for slot in list(self._slots):
             waited_s = now - slot.since_s
             if slot.is_ready and slot.ref is not None and waited_s > self.unit_timeout_s:
-                reason = f"no answer for {waited_s:.0f} s (compute.unit_timeout_s)"
-                ended += self._bury(slot, reason, waiting, on_event)
+                silence = f"no answer for {waited_s:.0f} s (compute.unit_timeout_s)"
+                ended += self._bury(slot, WorkerLostError(silence), waiting, on_event)
         if self._slots and not self._someone_was_ready:
             waited_s = now - min(slot.since_s for slot in self._slots)
             if waited_s > self.ready_timeout_s:
@@ -249,5 +256,6 @@ def _death_failure(running: _Running, reason: str) -> Failure:
         model_id=running.group.name,
         stage=type(unit).__name__.removesuffix("Unit").lower(),
         error_type="WorkerDied",
-        message=f"its worker died {running.result.deaths} times, last: {reason}",
+        message=f"its worker died {running.result.deaths + running.node_losses} times, "
+        f"last: {reason}",
     )

@@ -150,7 +150,7 @@ class RayLauncher:
         try:
             value = self._ray.get(ref, timeout=_FETCH_TIMEOUT_S)
         except self._lost as error:
-            raise WorkerLostError(_first_line(error)) from error
+            raise WorkerLostError(_first_line(error), is_node_loss=_is_node_loss(error)) from error
         except self._ray.exceptions.RayTaskError as error:
             raise WorkerLostError(_first_line(error.cause or error)) from error
         if isinstance(value, Outcome):
@@ -189,6 +189,16 @@ class RayLauncher:
             raise WorkerLostError(_first_line(error)) from error
         except self._ray.exceptions.RayTaskError as error:
             raise WorkerLostError(_first_line(error.cause or error)) from error
+
+
+def _is_node_loss(error: BaseException) -> bool:
+    """Whether the node went away, and not the worker's process alone."""
+    return (
+        type(error).__name__ == "NodeDiedError"
+        or bool(getattr(error, "preempted", False))
+        or "node has died" in str(error)
+        or "node was terminated" in str(error)
+    )
 
 
 def _first_line(error: BaseException) -> str:

@@ -25,12 +25,13 @@ class FakeRef:
     due_s: float
     dies: bool = False
     hangs: bool = False
+    with_node: bool = False
 
 
 class FakeLauncher:
-    """`behave(worker, unit, attempt)` gives an Outcome, "die" or "hang"; `seconds(unit)` its time.
+    """`behave(worker, unit, attempt)` gives an Outcome, "die", "lose node" or "hang".
 
-    Time stands still except while waiting.
+    `seconds(unit)` is a unit's time. Time stands still except while waiting.
     """
 
     def __init__(
@@ -68,7 +69,8 @@ class FakeLauncher:
         answer = self.behave(worker, unit, attempt)
         outcome = answer if isinstance(answer, Outcome) else Outcome()
         due_s = self.now_s + self.seconds(unit)
-        return FakeRef(worker, outcome, due_s, answer == "die", answer == "hang")
+        dies = answer in ("die", "lose node")
+        return FakeRef(worker, outcome, due_s, dies, answer == "hang", answer == "lose node")
 
     def wait(self, refs: Sequence[FakeRef], timeout_s: float) -> list[FakeRef]:
         assert len({id(ref) for ref in refs}) == len(refs)
@@ -79,7 +81,7 @@ class FakeLauncher:
     def fetch(self, ref: FakeRef) -> Outcome:
         if ref.dies:
             ref.worker.alive = False
-            raise WorkerLostError("killed by a test")
+            raise WorkerLostError("killed by a test", is_node_loss=ref.with_node)
         return ref.outcome
 
     def draining(self, worker: FakeWorker) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.loop import MAX_DEATHS_PER_GROUP, Event, WorkerPool
+from cluster.loop import MAX_DEATHS_PER_GROUP, MAX_NODE_LOSSES_PER_GROUP, Event, WorkerPool
 from cluster.work import Group, Outcome
 from depara.errors import ClusterError
 from depara.types import Failure
@@ -100,6 +100,23 @@ def test_a_group_that_always_kills_is_given_up_and_the_others_finish() -> None:
     assert (failure.model_id, failure.error_type) == ("a", "WorkerDied")
     assert f"died {MAX_DEATHS_PER_GROUP} times" in failure.message
     assert [r.values for r in results[1:]] == [["b0", "b1"], ["c0"]]
+
+
+def test_lost_nodes_are_not_held_against_the_group() -> None:
+    losses = Counter[str]()
+
+    def behave(worker: FakeWorker, unit: str, attempt: int) -> Any:
+        losses[unit] += 1
+        return "lose node" if unit == "a1" and losses["a1"] <= 10 else Outcome((unit, attempt))
+
+    result, *_ = pool(FakeLauncher(behave)).run(groups(a=2, b=1))
+    assert result.failure is None
+    assert result.values == [("a0", 0), ("a1", 0)], "smaller batches would not help"
+    always = FakeLauncher(lambda w, unit, n: "lose node" if unit == "a0" else Outcome(unit))
+    lost, good = pool(always).run(groups(a=1, b=1))
+    assert lost.failure is not None
+    assert f"died {MAX_NODE_LOSSES_PER_GROUP} times" in lost.failure.message
+    assert good.values == ["b0"]
 
 
 def test_a_failed_unit_ends_its_group_and_spares_the_worker() -> None:
