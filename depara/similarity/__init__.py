@@ -1,0 +1,28 @@
+"""All pairs of graphs: node and edge similarity as Gram tiles, their sum, and the rankings.
+
+``A`` graphs of the source block, ``B`` graphs of the target block.
+"""
+
+from depara.similarity.blocks import GraphBlock, TileScores
+from depara.similarity.combine import combine
+from depara.similarity.edges import edge_similarity
+from depara.similarity.footprint import Footprint
+from depara.similarity.plan import Tile, plan_tiles
+from depara.similarity.products import accumulate_node_products, node_similarity
+from depara.similarity.ranking import layer_ranking, model_ranking
+from depara.similarity.tile import similarity_tile
+
+__all__ = [
+    "Footprint",
+    "GraphBlock",
+    "Tile",
+    "TileScores",
+    "accumulate_node_products",
+    "combine",
+    "edge_similarity",
+    "layer_ranking",
+    "model_ranking",
+    "node_similarity",
+    "plan_tiles",
+    "similarity_tile",
+]

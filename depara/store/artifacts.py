@@ -75,7 +75,8 @@ def encode_nodes(key: str, probes: ProbeRange, probe_ids: Sequence[str], nodes: 
 def decode_maps(data: bytes, name: str) -> Float16:
     """Returns the maps (n, P) float16 of a node file, without copying them where possible."""
     try:
-        column = pq.read_table(pa.BufferReader(data), columns=["map"], use_threads=False)["map"]
+        file = pq.ParquetFile(pa.BufferReader(data))
+        column = file.read(columns=["map"], use_threads=False)["map"]
     except (pa.ArrowException, OSError, KeyError) as error:
         raise SchemaError(f"{name} is no readable node file: {error}") from error
     chunks = [chunk.values.to_numpy().reshape(len(chunk), -1) for chunk in column.chunks]

@@ -1,0 +1,203 @@
+"""The label-free neighbours of DEPARA's similarity: one table of scores, all inner products.
+
+``N`` probes, ``E = N(N-1)/2``, ``A`` source graphs, ``B`` target graphs, ``V`` values of a vector.
+
+Every score is ``<u, v>`` with ``u`` made from the source's Grams alone and ``v`` from the target's:
+all pairs of two blocks are one matrix product, as for node and edge similarity, and the pair loop
+of the papers is gone. A new score is two functions from `FeatureGrams` to float32 vectors (or one,
+if it is symmetric) and a row of `SCORES`.
+
+Constant features (to single precision) have zero vectors: they score 0 with everything, never NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from depara.errors import near_names
+from depara.graph.edges import edge_count, edges_from_gram
+from depara.graph.ranks import rank_vector
+from depara.similarity.condensed import condense, condensed_length
+from depara.similarity.directed import directed_source, directed_target
+from depara.similarity.edges import edge_similarity
+from depara.similarity.grams import (
+    ROUNDING,
+    FeatureGrams,
+    centred,
+    cosine_matrix,
+    pearson_matrix,
+    u_centred,
+)
+from depara.types import Float32, Float64
+
+Role = Literal["source", "target"]
+
+
+@dataclass(frozen=True)
+class Score:
+    """One row of `SCORES`: what a score means, where it is from, and its two vectors.
+
+    ``length`` gives ``V`` from the number of probes; ``lowest`` is the lower end of the values,
+    the upper one is 1; ``min_probes`` the fewest probes that define it.
+    """
+
+    meaning: str
+    reference: str
+    source_vector: Callable[[FeatureGrams], Float32]
+    target_vector: Callable[[FeatureGrams], Float32]
+    length: Callable[[int], int]
+    lowest: float = -1.0
+    min_probes: int = 2
+
+    @property
+    def symmetric(self) -> bool:
+        """True when a pair has one value, whichever of the two is the source."""
+        return self.source_vector is self.target_vector
+
+
+def rsa_vector(grams: FeatureGrams) -> Float32:
+    """Returns the rank vector of the condensed Pearson dissimilarities of raw features: ``E``.
+
+    Spearman's rho of ``1 - p`` and ``1 - p'`` is that of ``p`` and ``p'``, so correlations are
+    ranked as they are. Free of each probe's own shift and positive scale.
+    """
+    correlation_NN = pearson_matrix(grams.raw_NN, grams.raw_sums_N, grams.num_features)
+    return rank_vector(edges_from_gram(correlation_NN))
+
+
+def rsa_zscore_vector(grams: FeatureGrams) -> Float32:
+    """Returns the same as `rsa_vector` of z-scored features: free of each dimension's scale."""
+    correlation_NN = pearson_matrix(grams.zscored_NN, grams.zscored_sums_N, grams.num_features)
+    return rank_vector(edges_from_gram(correlation_NN))
+
+
+def dds_vector(grams: FeatureGrams) -> Float32:
+    """Returns ``H C H`` over its Frobenius norm, condensed, ``C`` the cosines of z-scored features.
+
+    The dissimilarities ``1 - C`` centre to ``-H C H``; the sign cancels between two graphs. Free of
+    each dimension's own shift and scale. The authors' code centres as `u_centred` does; for the
+    hundreds of probes of a scan the two rank alike.
+    """
+    cosine_NN = cosine_matrix(grams.zscored_NN)
+    return _unit_vector(centred(cosine_NN), float(np.linalg.norm(cosine_NN)))
+
+
+def cka_vector(grams: FeatureGrams) -> Float32:
+    """Returns the U-centred raw Gram over its Frobenius norm, condensed.
+
+    The unbiased HSIC of a graph with itself is the squared norm of its U-centred Gram over
+    ``N(N-3)``, hence never negative; where it vanishes the score is defined as 0. Free of
+    rotations, reflections, shift and isotropic scale of the features.
+    """
+    return _unit_vector(u_centred(grams.raw_NN), float(np.linalg.norm(grams.raw_NN)))
+
+
+SCORES: Mapping[str, Score] = {
+    "rsa": Score(
+        meaning="Spearman's rho of the probes' Pearson dissimilarities, raw features",
+        reference="Kriegeskorte et al., Frontiers in Systems Neuroscience 2008; "
+        "Dwivedi & Roig, CVPR 2019",
+        source_vector=rsa_vector,
+        target_vector=rsa_vector,
+        length=edge_count,
+    ),
+    "rsa_zscore": Score(
+        meaning="Spearman's rho of the probes' Pearson dissimilarities, z-scored features",
+        reference="Dwivedi & Roig, CVPR 2019; z-scored as in Dwivedi et al., ECCV 2020",
+        source_vector=rsa_zscore_vector,
+        target_vector=rsa_zscore_vector,
+        length=edge_count,
+    ),
+    "dds": Score(
+        meaning="centred kernel alignment of the cosine dissimilarities of z-scored features",
+        reference="Dwivedi et al., 'Duality Diagram Similarity', ECCV 2020",
+        source_vector=dds_vector,
+        target_vector=dds_vector,
+        length=condensed_length,
+    ),
+    "cka": Score(
+        meaning="linear centred kernel alignment by the unbiased HSIC; about 0 for unrelated ones",
+        reference="Kornblith et al., ICML 2019; Song et al., JMLR 2012; Nguyen et al., ICLR 2021",
+        source_vector=cka_vector,
+        target_vector=cka_vector,
+        length=condensed_length,
+        min_probes=4,
+    ),
+    "directed": Score(
+        meaning="share of the target's variance that the source predicts at left-out probes",
+        reference="ours: leave-one-out kernel ridge (Allen 1974; Golub, Heath & Wahba 1979)",
+        source_vector=directed_source,
+        target_vector=directed_target,
+        length=condensed_length,
+        lowest=-np.inf,
+    ),
+}
+"""Every score by its name, which is its column's name."""
+
+
+def score_vectors(name: str, grams: FeatureGrams, role: Role) -> Float32:
+    """Returns one graph's vector of a score: float32 ``(V,)``.
+
+    Args:
+        name: a key of `SCORES`.
+        grams: of the graph.
+        role: ``source`` or ``target``; symmetric scores have the same vector for both.
+
+    Raises:
+        ValueError: no such score, or fewer probes than it needs.
+    """
+    score = _score(name)
+    if grams.num_probes < score.min_probes:
+        raise ValueError(
+            f"{name} needs at least {score.min_probes} probes, got {grams.num_probes}: raise "
+            "probes.count"
+        )
+    vector = score.source_vector if role == "source" else score.target_vector
+    return vector(grams)
+
+
+def score_block(name: str, source_vectors_AV: Float32, target_vectors_BV: Float32) -> Float64:
+    """Returns the score of every pair of two blocks: float64 ``(A, B)``.
+
+    Inner products in single precision within a range of values, summed in double precision over
+    the ranges, and cut off at the ends of the score's interval that rounding oversteps. The same
+    object for both blocks of a symmetric score is computed at half the work.
+
+    Args:
+        name: a key of `SCORES`.
+        source_vectors_AV: `score_vectors` of the sources, one row each.
+        target_vectors_BV: `score_vectors` of the targets over the same probes.
+
+    Raises:
+        ValueError: no such score; vectors of different lengths; the same vectors for both roles
+            of a score that is not symmetric.
+    """
+    score = _score(name)
+    if source_vectors_AV is target_vectors_BV and not score.symmetric:
+        raise ValueError(
+            f"{name} has other vectors for targets than for sources: make both, by their role"
+        )
+    if source_vectors_AV.shape[1] != target_vectors_BV.shape[1]:
+        raise ValueError(
+            f"{name} vectors of sources have {source_vectors_AV.shape[1]} values, of targets "
+            f"{target_vectors_BV.shape[1]}: both need the same score and the same probe set"
+        )
+    values_AB = edge_similarity(source_vectors_AV, target_vectors_BV)
+    return np.clip(values_AB, score.lowest, 1.0, out=values_AB)
+
+
+def _score(name: str) -> Score:
+    if name not in SCORES:
+        hint = near_names(name, SCORES) or f"known: {', '.join(SCORES)}"
+        raise ValueError(f"no score {name!r}: {hint}")
+    return SCORES[name]
+
+
+def _unit_vector(matrix_NN: Float64, scale: float) -> Float32:
+    """Returns the condensed matrix over its norm; 0 where it is rounding beside ``scale``."""
+    norm = float(np.linalg.norm(matrix_NN))
+    return condense(matrix_NN / norm if norm > ROUNDING * scale else np.zeros_like(matrix_NN))

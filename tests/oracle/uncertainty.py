@@ -1,0 +1,78 @@
+"""Resampling written out: copies of probes as copies of rows, ranks by sorting, lambda by search.
+
+Efron, "Bootstrap methods: another look at the jackknife", 1979; Song et al., CVPR 2020, Eq. 5.
+Nothing here is fast, and nothing is shared with the product.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.distance import squareform
+from scipy.stats import spearmanr
+
+Array = NDArray[np.floating]
+
+
+def drawn_probes(weights_N: Array) -> list[int]:
+    """The probes of a resample, one entry per copy."""
+    return [probe for probe, weight in enumerate(weights_N) for _ in range(round(float(weight)))]
+
+
+def resampled_edges(edges_E: Array, weights_N: Array) -> Array:
+    """The explicit edge list of a resample: all pairs of drawn probes but a probe and its copy."""
+    square_NN = squareform(edges_E.astype(np.float64), checks=False)
+    pairs = combinations(drawn_probes(weights_N), 2)
+    return np.array([square_NN[p, q] for p, q in pairs if p != q], dtype=np.float64)
+
+
+def resampled_edge_similarity(edges_a: Array, edges_b: Array, weights_N: Array) -> float:
+    """Spearman's rho of two explicit edge lists; 0 when either has nothing to rank."""
+    left, right = (resampled_edges(edges, weights_N) for edges in (edges_a, edges_b))
+    if len(set(left.tolist())) < 2 or len(set(right.tolist())) < 2:
+        return 0.0
+    return float(spearmanr(left, right).statistic)
+
+
+def resampled_node_similarity(maps_a: Array, maps_b: Array, weights_N: Array) -> float:
+    """Mean inner product of the unit-norm maps of the drawn probes."""
+    products = [
+        math.fsum(maps_a[probe].astype(np.float64) * maps_b[probe].astype(np.float64))
+        for probe in drawn_probes(weights_N)
+    ]
+    return math.fsum(products) / len(products)
+
+
+def ranks_by_name(scores: dict[str, float]) -> dict[str, int]:
+    """Rank 1 has the highest score; equal scores go by name."""
+    order = sorted(scores, key=lambda name: (-scores[name], name))
+    return {name: place for place, name in enumerate(order, start=1)}
+
+
+def first_choice_range(
+    node: Sequence[float], edge: Sequence[float], lambda_: float, grid: Sequence[float]
+) -> tuple[int, float, float]:
+    """The first choice at ``lambda_``, and the grid's ends between which it has no superior.
+
+    ``grid`` must hold ``lambda_`` and be sorted.
+    """
+
+    def first(value: float) -> int:
+        return max(range(len(node)), key=lambda j: (node[j] + value * edge[j], -j))
+
+    def holds(value: float) -> bool:
+        scores = [n + value * e for n, e in zip(node, edge, strict=True)]
+        return scores[choice] >= max(scores)
+
+    choice = first(lambda_)
+    place = list(grid).index(lambda_)
+    low = high = place
+    while low > 0 and holds(grid[low - 1]):
+        low -= 1
+    while high < len(grid) - 1 and holds(grid[high + 1]):
+        high += 1
+    return choice, grid[low], grid[high]
