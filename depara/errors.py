@@ -9,6 +9,11 @@ from collections.abc import Iterable
 class DeparaError(Exception):
     """Base of all errors of this package; its text is meant to be shown to the user as it is."""
 
+    layer: str | None = None
+    """The layer it is about, where there is one: for the ``failures`` table."""
+    probe_id: str | None = None
+    """The probe it is about, where there is one."""
+
 
 class ConfigError(DeparaError):
     """The scan file, an override of it, or a combination of its fields is not usable."""

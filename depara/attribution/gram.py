@@ -1,0 +1,100 @@
+"""Gram matrices summed over blocks of columns: float32 products, float64 sums.
+
+Shapes: ``N`` probes, ``W`` columns of one block.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from depara.attribution.torch_state import arithmetic
+from depara.types import Float32, Float64
+
+ROUNDING = 1e-6
+"""A dimension whose deviation is at most this share of its mean does not vary: it is rounding."""
+
+_ROWS = 128
+
+
+class GramSum:
+    """Adds up the inner products of ``N`` probes over blocks of feature columns.
+
+    Args:
+        num_probes: ``N``.
+        normalize: ``zscore``, ``center`` or ``none``, per column over all probes.
+        device: ``cpu`` uses numpy's product of a matrix with its own transpose (ssyrk, half the
+            work of a general product); a CUDA device computes there, without TensorFloat-32.
+    """
+
+    def __init__(self, num_probes: int, normalize: str, device: torch.device) -> None:
+        self._normalize = normalize
+        self._device = device
+        self._product_NN = np.empty((num_probes, num_probes), np.float32)
+        self._sum_NN = np.zeros((num_probes, num_probes), np.float64)
+        self._device_sum_NN: Tensor | None = None
+
+    def add(self, block_NW: Float32) -> None:
+        """Adds a block of columns; its values are overwritten."""
+        if self._device.type != "cpu":
+            self._add_on_device(torch.from_numpy(block_NW).to(self._device))
+            return
+        if self._normalize != "none":
+            standardize(block_NW, divide=self._normalize == "zscore")
+        np.matmul(block_NW, block_NW.T, out=self._product_NN)
+        self._sum_NN += self._product_NN
+
+    def result(self) -> Float64:
+        """Returns the sum, ``N N``, exactly symmetric."""
+        if self._device_sum_NN is None:
+            return self._sum_NN
+        return ((self._device_sum_NN + self._device_sum_NN.T) / 2).cpu().numpy()
+
+    def _add_on_device(self, block_NW: Tensor) -> None:
+        if self._normalize != "none":
+            block_NW = standardized(block_NW, divide=self._normalize == "zscore")
+        with arithmetic("fp32"):
+            product_NN = (block_NW @ block_NW.T).double()
+        total = self._device_sum_NN
+        self._device_sum_NN = product_NN if total is None else total.add_(product_NN)
+
+
+def standardize(block_NW: Float32, *, divide: bool) -> None:
+    """Subtracts each column's mean over the probes and divides by its deviation, in place.
+
+    The mean is the float64 mean; it is subtracted in two float32 steps (its rounded value, then the
+    rest), so that a large mean costs no precision. The deviation, used if
+    ``divide``, is the sample standard deviation
+    (``ddof=1``), 0 for one probe. A column whose deviation is at most ``1e-6`` of its mean's
+    magnitude is constant up to float32 rounding: it becomes 0.
+    """
+    mean_W = block_NW.mean(axis=0, dtype=np.float64)
+    rounded_W = mean_W.astype(np.float32)
+    rest_W = (mean_W - rounded_W).astype(np.float32)
+    squares_W = np.zeros(block_NW.shape[1], np.float64)
+    for row0 in range(0, len(block_NW), _ROWS):
+        rows = block_NW[row0 : row0 + _ROWS]
+        rows -= rounded_W
+        rows -= rest_W
+        if divide:
+            squares_W += np.einsum("nw,nw->w", rows, rows)
+    if divide:
+        deviation_W = np.sqrt(squares_W / max(len(block_NW) - 1, 1))
+        varies_W = deviation_W > ROUNDING * np.abs(mean_W)
+        scale_W = np.zeros_like(deviation_W)
+        np.divide(1.0, deviation_W, out=scale_W, where=varies_W)
+        block_NW *= scale_W.astype(np.float32)
+
+
+def standardized(block_NW: Tensor, *, divide: bool) -> Tensor:
+    """Returns the same as `standardize` as a new float32 tensor, computed in float64."""
+    values = block_NW.double()
+    mean_W = values.mean(dim=0)
+    values -= mean_W
+    if divide:
+        squares_W = values.square().sum(dim=0)
+        deviation_W = (squares_W / max(len(values) - 1, 1)).sqrt()
+        varies_W = deviation_W > ROUNDING * mean_W.abs()
+        values *= torch.where(varies_W, deviation_W.reciprocal(), 0.0)
+    return values.float()

@@ -1,0 +1,216 @@
+"""One forward pass under hooks; in each layer's hook its features and its input-only backward.
+
+Shapes: ``B`` probes of a batch, ``S`` canvas side, ``D`` features, ``L`` layers.
+
+The backward of a layer runs inside that layer's hook. So it sees the layer's values before a later
+in-place operation can change them, its cotangent lives no longer than itself, and it runs while the
+graph still ends at that layer: no more memory than the deepest backward needs anyway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import allow_mutation_on_saved_tensors
+
+from depara.errors import LayerError, ModelError
+from depara.models.foreign import is_out_of_memory, one_line
+from depara.models.outputs import layer_tensor, pool_features
+
+OnFeatures = Callable[[str, Tensor], None]
+"""Takes a layer's name and its features ``B D``, valid only during the call."""
+
+OnGradient = Callable[[str, Tensor], None]
+"""Takes a layer's name and the gradient of its scalar with respect to the canvas, ``B 3 S S``."""
+
+
+class OverwrittenError(RuntimeError):
+    """A value that a backward needs was overwritten in place: the pass must keep copies."""
+
+
+class _AllLayersFired(BaseException):
+    """Ends a forward pass as soon as its last layer has fired; no model's `except` may stop it."""
+
+
+@dataclass
+class LayerPass:
+    """The layers of one model, ready to be passed through batch by batch.
+
+    Args:
+        module: the model, in eval mode.
+        preprocess: from the canvas to the model's input.
+        layers: the module of each layer, by the layer's name.
+        scalar: ``l2norm`` or ``mean``, of each probe's layer output.
+        features: ``flatten`` or ``gap``.
+        model_id: for messages.
+        keeps_copies: copy values that an in-place operation is about to overwrite but a backward
+            still needs; for models that torch could not differentiate otherwise.
+    """
+
+    module: nn.Module
+    preprocess: nn.Module
+    layers: Mapping[str, nn.Module]
+    scalar: str
+    features: str
+    model_id: str
+    keeps_copies: bool = False
+
+    def run(
+        self,
+        canvas_B3SS: Tensor,
+        *,
+        on_features: OnFeatures | None = None,
+        on_gradient: OnGradient | None = None,
+    ) -> Tensor:
+        """Returns whether each layer's features are finite, bool ``L B``, after one forward pass.
+
+        ``on_features`` and ``on_gradient`` are called layer by layer in firing order. Without
+        ``on_gradient`` no autograd graph is built. The pass ends when the last layer has fired.
+
+        Raises:
+            LayerError: a layer never fires, fires twice, or does not give one row per probe.
+            ModelError: the model, or a backward through it, raises.
+            OverwrittenError: see `keeps_copies`.
+            torch.OutOfMemoryError, RuntimeError, MemoryError: memory ran out (`is_out_of_memory`).
+        """
+        wants_gradient = on_gradient is not None
+        canvas = canvas_B3SS.detach().requires_grad_(wants_gradient)
+        one = _OnePass(self, canvas, on_features, on_gradient)
+        copies: AbstractContextManager[object] = nullcontext()
+        if wants_gradient and self.keeps_copies:
+            copies = allow_mutation_on_saved_tensors()
+        with torch.set_grad_enabled(wants_gradient), copies, one.hooked():
+            try:
+                one.forward()
+            except _AllLayersFired:
+                pass
+            else:
+                missing = next(name for name in self.layers if name not in one.finite)
+                raise one.about(missing, "never fires: choose another")
+        return torch.stack([one.finite[name] for name in self.layers])
+
+
+@dataclass
+class _OnePass:
+    """The state of one forward pass."""
+
+    owner: LayerPass
+    canvas: Tensor
+    on_features: OnFeatures | None
+    on_gradient: OnGradient | None
+    finite: dict[str, Tensor] = field(default_factory=dict)
+    own_error: Exception | None = None
+
+    @contextmanager
+    def hooked(self) -> Iterator[None]:
+        handles = []
+        try:
+            for name, layer in self.owner.layers.items():
+                handles.append(layer.register_forward_hook(self._hook(name)))
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def forward(self) -> None:
+        images = self.owner.preprocess(self.canvas)
+        if images is self.canvas:
+            images = images.clone()  # a leaf that requires a gradient cannot be changed in place
+        try:
+            self.owner.module(images)
+        except Exception as error:
+            if error is self.own_error or is_out_of_memory(error):
+                raise
+            raise ModelError(
+                f"{self.owner.model_id}: raised on images of shape {tuple(images.shape)}: "
+                f"{one_line(error)}"
+            ) from error
+
+    def _hook(self, name: str) -> Callable[[nn.Module, object, object], None]:
+        def fired(_module: nn.Module, _inputs: object, output: object) -> None:
+            try:
+                self._visit(name, layer_tensor(output))
+            except Exception as error:
+                self.own_error = error
+                raise
+            if len(self.finite) == len(self.owner.layers):
+                raise _AllLayersFired
+
+        return fired
+
+    def _visit(self, name: str, output: Tensor) -> None:
+        self._check(name, output)
+        values = output.detach()
+        norm_B = torch.linalg.vector_norm(_rows(values), dim=1, dtype=torch.float32)
+        self.finite[name] = torch.isfinite(norm_B)
+        if self.on_features is not None:
+            is_flat = self.owner.features == "flatten"
+            self.on_features(
+                name, values.reshape(len(values), -1) if is_flat else pool_features(values)
+            )
+        if self.on_gradient is not None:
+            cotangent = cotangent_of(values, norm_B, self.owner.scalar)
+            self.on_gradient(name, self._gradient(name, output, cotangent))
+
+    def _gradient(self, name: str, output: Tensor, cotangent: Tensor) -> Tensor:
+        is_last = len(self.finite) == len(self.owner.layers)
+        try:
+            (gradient,) = torch.autograd.grad(
+                output, self.canvas, cotangent, retain_graph=not is_last
+            )
+        except RuntimeError as error:
+            if "modified by an inplace operation" in str(error):
+                raise OverwrittenError(str(error)) from error
+            if is_out_of_memory(error):
+                raise
+            text = f"the backward pass raised: {one_line(error)}"
+            raise self.about(name, text, ModelError) from error
+        return gradient
+
+    def _check(self, name: str, output: Tensor) -> None:
+        if name in self.finite:
+            raise self.about(name, "fires twice in one pass: choose another")
+        if output.ndim == 0 or output.shape[0] != len(self.canvas):
+            raise self.about(
+                name,
+                f"gives shape {tuple(output.shape)} for {len(self.canvas)} probes, expected the "
+                "batch as first dimension: choose another",
+            )
+        if self.on_gradient is not None and not output.requires_grad:
+            raise self.about(
+                name,
+                "does not depend on the input through differentiable operations: choose another",
+            )
+
+    def about(self, name: str, text: str, kind: type[ModelError] = LayerError) -> ModelError:
+        error = kind(f"{self.owner.model_id}: layer {name!r}: {text}")
+        error.layer = name
+        return error
+
+
+def _rows(values: Tensor) -> Tensor:
+    """Returns one row per probe, values in the order of memory, without a copy if possible."""
+    if values.ndim == 4 and values.is_contiguous(memory_format=torch.channels_last):
+        return values.permute(0, 2, 3, 1).flatten(1)
+    return values.reshape(len(values), -1)
+
+
+def cotangent_of(values: Tensor, norm_B: Tensor, scalar: str) -> Tensor:
+    """Returns the derivative of each probe's scalar with respect to the layer's output.
+
+    ``l2norm`` (DEPARA, Eq. 3): ``F / ||F||``, 0 where the output is all zero. ``mean``: ``1 / D``.
+
+    Args:
+        values: the layer's output, batch first, any shape and memory format.
+        norm_B: its Euclidean norm per probe.
+        scalar: ``l2norm`` or ``mean``.
+    """
+    if scalar == "mean":
+        return torch.full_like(values, 1 / max(values[0].numel(), 1))
+    tiny = torch.finfo(torch.float32).tiny
+    scale_B = norm_B.clamp_min(tiny).reciprocal().to(values.dtype)
+    return values * scale_B.view(-1, *[1] * (values.ndim - 1))

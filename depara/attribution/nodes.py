@@ -1,0 +1,101 @@
+"""The nodes of one batch of probes: a method's mean gradient at every layer, made into maps.
+
+Shapes: ``B`` probes of a batch, ``S`` canvas side, ``P`` map pixels, ``L`` layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from depara.attribution.layer_pass import LayerPass, OnFeatures
+from depara.attribution.maps import reduce_channels, sum_pool, unit_norm
+from depara.attribution.methods import METHODS, Method, attribution
+from depara.config.schema import AttributionConfig
+
+
+@dataclass
+class BatchNodes:
+    """The maps of one batch on the device: float16 ``B P`` of unit norm, and norms ``B``, by layer.
+
+    ``is_finite_LB`` tells whether a layer's features were finite; a map that is not finite has a
+    norm that is not finite.
+    """
+
+    is_finite_LB: Tensor
+    maps_BP: dict[str, Tensor] = field(default_factory=dict)
+    norms_B: dict[str, Tensor] = field(default_factory=dict)
+
+
+def compute_features(layers: LayerPass, canvas_B3SS: Tensor, on_features: OnFeatures) -> BatchNodes:
+    """Hands out the features of every layer, without any gradient, and returns no maps."""
+    return BatchNodes(layers.run(canvas_B3SS, on_features=on_features))
+
+
+def compute_nodes(
+    layers: LayerPass,
+    canvas_B3SS: Tensor,
+    probe_ids: Sequence[str],
+    config: AttributionConfig,
+    map_side: int,
+    on_features: OnFeatures,
+) -> BatchNodes:
+    """Returns the nodes of a batch at every layer, and hands out the features on the way.
+
+    The features are those of the canvas itself, also when a method takes its gradients elsewhere.
+
+    Args:
+        layers: the model's layers.
+        canvas_B3SS: canvases in [0, 1] on the device.
+        probe_ids: their ids, which seed the noise of SmoothGrad.
+        config: method, scalar (already in ``layers``), channels, steps and noise.
+        map_side: side of the maps, px, a divisor of ``S``.
+        on_features: see `LayerPass.run`.
+    """
+    method = METHODS[config.method]
+    maps = _Maps(canvas_B3SS, method, config.channels, map_side)
+    if method.path is None:
+        with method.rules():
+            is_finite_LB = layers.run(canvas_B3SS, on_features=on_features, on_gradient=maps.finish)
+        return maps.nodes(is_finite_LB)
+    is_finite_LB = layers.run(canvas_B3SS, on_features=on_features)
+    for point_B3SS, weight in method.path(canvas_B3SS, probe_ids, config):
+        maps.weight = weight
+        is_finite_LB &= layers.run(point_B3SS, on_gradient=maps.add)
+    for layer, gradient_B3SS in maps.gradients.items():
+        maps.finish(layer, gradient_B3SS)
+    return maps.nodes(is_finite_LB)
+
+
+@dataclass
+class _Maps:
+    canvas_B3SS: Tensor
+    method: Method
+    channels: str
+    map_side: int
+    weight: float = 1.0
+    gradients: dict[str, Tensor] = field(default_factory=dict)
+    finished: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+    def add(self, layer: str, gradient_B3SS: Tensor) -> None:
+        """Adds one weighted gradient to a layer's mean."""
+        if layer in self.gradients:
+            self.gradients[layer].add_(gradient_B3SS, alpha=self.weight)
+        else:
+            self.gradients[layer] = gradient_B3SS * self.weight
+
+    def finish(self, layer: str, gradient_B3SS: Tensor) -> None:
+        """Makes a layer's mean gradient into maps."""
+        per_channel = attribution(gradient_B3SS, self.canvas_B3SS, self.method)
+        map_BSS = reduce_channels(per_channel.detach(), self.channels)
+        self.finished[layer] = unit_norm(sum_pool(map_BSS, self.map_side))
+
+    def nodes(self, is_finite_LB: Tensor) -> BatchNodes:
+        """Returns all that was finished."""
+        return BatchNodes(
+            is_finite_LB,
+            {layer: maps for layer, (maps, _) in self.finished.items()},
+            {layer: norms for layer, (_, norms) in self.finished.items()},
+        )

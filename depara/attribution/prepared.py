@@ -1,0 +1,97 @@
+"""A model made ready for a device and a memory format, without touching the model.
+
+While the context is open the model's parameters and buffers are replaced by frozen stand-ins; when
+it closes, each is put back. Stand-ins share memory with the originals where nothing had to change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from depara.attribution.norms import AffineNorm, affine_norms, replaced
+from depara.attribution.torch_state import evaluating
+
+_Slot = tuple[nn.Module, str, Tensor]
+"""A module, the name of one of its parameters or buffers, and the tensor that belongs there."""
+
+
+class PreparedModel:
+    """A model and its preprocessing on a device; the modules given are changed only while `active`.
+
+    The weights are read when they are first needed. Not for concurrent use: two threads must not
+    have the same module active.
+
+    Args:
+        module: the model.
+        preprocess: from the canvas to the model's input.
+        device: where to compute.
+    """
+
+    def __init__(self, module: nn.Module, preprocess: nn.Module, device: torch.device) -> None:
+        self._module = module
+        self._preprocess = preprocess
+        self._device = device
+        self._stand_ins: list[_Slot] = []
+        self._norms: tuple[AffineNorm, ...] = ()
+        self._channels_last: bool | None = None
+
+    @property
+    def has_images(self) -> bool:
+        """Whether a memory format makes a difference: some weight has four dimensions."""
+        return any(parameter.ndim == 4 for parameter in self._module.parameters())
+
+    def release(self) -> None:
+        """Frees the memory of the stand-ins; the next `active` makes them anew."""
+        self._stand_ins = []
+        self._norms = ()
+        self._channels_last = None
+
+    @contextmanager
+    def active(self, channels_last: bool) -> Iterator[list[Tensor]]:
+        """Makes the model ready, in eval mode and frozen; gives its tensors."""
+        if self._channels_last is not channels_last:
+            self.release()
+            self._norms = affine_norms(self._module, self._device)
+            self._stand_ins = self._convert(channels_last)
+            self._channels_last = channels_last
+        originals = [(owner, name, getattr(owner, name)) for owner, name, _ in self._stand_ins]
+        with ExitStack() as stack:
+            stack.enter_context(evaluating(self._module))
+            stack.enter_context(replaced(self._norms))
+            stack.callback(_put, originals)
+            _put(self._stand_ins)
+            yield [tensor for _, _, tensor in self._stand_ins]
+
+    def _convert(self, channels_last: bool) -> list[_Slot]:
+        made: dict[int, Tensor] = {}
+        slots = list(self._slots())
+        for owner, name, tensor in slots:
+            if id(tensor) not in made:
+                stand_in = self._stand_in(tensor, channels_last)
+                if name in owner._parameters:
+                    stand_in = nn.Parameter(stand_in, requires_grad=False)
+                made[id(tensor)] = stand_in
+        return [(owner, name, made[id(tensor)]) for owner, name, tensor in slots]
+
+    def _stand_in(self, tensor: Tensor, channels_last: bool) -> Tensor:
+        moved = tensor.detach().to(self._device)
+        if moved.ndim != 4:
+            return moved
+        memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        return moved.contiguous(memory_format=memory_format)
+
+    def _slots(self) -> Iterator[_Slot]:
+        for root in (self._module, self._preprocess):
+            for owner in root.modules():
+                for name, tensor in (*owner._parameters.items(), *owner._buffers.items()):
+                    if tensor is not None:
+                        yield owner, name, tensor
+
+
+def _put(slots: Iterable[_Slot]) -> None:
+    for owner, name, tensor in slots:
+        setattr(owner, name, tensor)
