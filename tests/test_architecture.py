@@ -28,7 +28,7 @@ ALLOWED = {
     "uncertainty": {"graph", "similarity"},
     "report": {"store", "similarity"},
     "evaluation": {"store", "similarity", "report"},
-    "cli": {"report", "evaluation"},
+    "cli": {"report", "evaluation", "store"},
     "config": set(),
     "errors": set(),
     "types": set(),

@@ -1,0 +1,141 @@
+"""How good a ranking is: what each metric says of one query, expectations over ties included.
+
+A query asks for the best of some candidates: the sources of a target, or the layers of a source.
+Scores that are equal do not say which candidate comes first, so precision, recall and regret are
+exact expectations over all orders of the tied candidates; no order of the rows or of the names can
+change them. A score that is the same for all candidates therefore gets just what a random ranking
+gets on average.
+
+``C`` candidates of a query, ``K`` cut-offs 1 to ``C``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from math import comb
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import kendalltau, spearmanr, weightedtau
+
+from depara.types import Float64
+
+
+def relevance(truth_C: Float64, relevant: int) -> Float64:
+    """Returns how relevant each candidate is: 1 for the ``relevant`` best, 0 for the others.
+
+    Candidates that tie at the border share the places that are left: the probability of each to be
+    among the best when ties are broken at random. ``(C,)``, 0 to 1, sums to ``relevant``.
+    """
+    assert 0 < relevant < len(truth_C)
+    order, sizes = _tie_groups(truth_C)
+    starts = np.cumsum(sizes) - sizes
+    share = np.clip((relevant - starts) / sizes, 0.0, 1.0)
+    relevance_C = np.empty(len(truth_C))
+    relevance_C[order] = np.repeat(share, sizes)
+    return relevance_C
+
+
+def expected_hits(score_C: Float64, relevance_C: Float64) -> Float64:
+    """Returns the expected number of relevant candidates among the first K, K = 1 to C. ``(K,)``.
+
+    A place within a group of equal scores is worth the group's mean relevance.
+    """
+    order, sizes = _tie_groups(score_C)
+    starts = np.cumsum(sizes) - sizes
+    means = np.add.reduceat(relevance_C[order], starts) / sizes
+    return np.cumsum(np.repeat(means, sizes))
+
+
+def precision_at(hits_K: Float64) -> Float64:
+    """Returns P@K: the part of the first K that is relevant, 0 to 1. ``(K,)``."""
+    precision: Float64 = hits_K / np.arange(1, len(hits_K) + 1)
+    return precision
+
+
+def recall_at(hits_K: Float64, relevant: int) -> Float64:
+    """Returns R@K: the part of the relevant candidates among the first K, 0 to 1. ``(K,)``."""
+    recall: Float64 = hits_K / relevant
+    return recall
+
+
+def regret_at(score_C: Float64, truth_C: Float64, k: int) -> float:
+    """Returns what is lost by trying only the first k: 0 (the best is among them) to 1 (the worst).
+
+    ``(best - best of the first k) / (best - worst)`` in true values, the expectation over ties.
+    The truth must not be constant. With fewer than k candidates all of them are tried: 0.
+    """
+    best, worst = truth_C.max(), truth_C.min()
+    assert best > worst
+    order, sizes = _tie_groups(score_C)
+    stops = np.cumsum(sizes)
+    group = int(np.searchsorted(stops, min(k, len(score_C))))
+    start = int(stops[group] - sizes[group])
+    certain = truth_C[order[:start]].max() if start else -np.inf
+    tied = np.sort(truth_C[order[start : stops[group]]])
+    drawn = min(k, len(score_C)) - start
+    found = float(np.maximum(tied, certain) @ _largest_of_draw(len(tied), drawn))
+    return float((best - found) / (best - worst))
+
+
+def spearman(score_C: Float64, truth_C: Float64) -> float:
+    """Returns Spearman's rho with average ranks, -1 to 1; 0 when the score is constant."""
+    return 0.0 if _is_constant(score_C) else float(spearmanr(score_C, truth_C).statistic)
+
+
+def kendall(score_C: Float64, truth_C: Float64) -> float:
+    """Returns Kendall's tau-b, -1 to 1; 0 when the score is constant."""
+    return 0.0 if _is_constant(score_C) else float(kendalltau(score_C, truth_C).statistic)
+
+
+def weighted_kendall(score_C: Float64, truth_C: Float64) -> float:
+    """Returns Kendall's tau with hyperbolic weights, -1 to 1: the top counts most (Vigna 2015).
+
+    A pair of places r and s (0-based) counts ``1 / (r + 1) + 1 / (s + 1)``; the mean of the places
+    by score and by truth, as `scipy.stats.weightedtau` has it. 0 when the score is constant.
+    """
+    return 0.0 if _is_constant(score_C) else float(weightedtau(score_C, truth_C).statistic)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number of a query: ``measure(score_C, truth_C)``, its k where it has one, its meaning."""
+
+    name: str
+    k: int | None
+    measure: Callable[[Float64, Float64], float]
+    meaning: str
+
+
+METRICS: tuple[Metric, ...] = (
+    Metric("spearman", None, spearman, "Spearman's rho of score and truth, -1 to 1"),
+    Metric("kendall", None, kendall, "Kendall's tau-b of score and truth, -1 to 1"),
+    Metric("weighted_kendall", None, weighted_kendall, "Kendall's tau, top-weighted, -1 to 1"),
+    Metric("regret", 1, partial(regret_at, k=1), "true range lost by trying the first, 0 to 1"),
+    Metric("regret", 3, partial(regret_at, k=3), "true range lost by trying three, 0 to 1"),
+)
+"""The metrics that are one number; adding one is a function and a row. Their order is the order of
+the evaluation table, after ``precision`` and ``recall`` at every K."""
+
+
+def _tie_groups(values: Float64) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Returns the order of falling values, and the sizes of the groups of equal ones in it."""
+    order = np.argsort(-values, kind="stable")
+    ordered = values[order]
+    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    return order, np.diff(starts, append=len(values))
+
+
+def _largest_of_draw(size: int, drawn: int) -> Float64:
+    """Returns the chance of each of ``size`` rising items to be the largest of ``drawn`` of them.
+
+    ``C(i, drawn - 1) / C(size, drawn)`` for the item with ``i`` smaller ones.
+    """
+    draws = comb(size, drawn)
+    return np.array([comb(smaller, drawn - 1) / draws for smaller in range(size)])
+
+
+def _is_constant(values: Float64) -> bool:
+    return bool((values == values[0]).all())

@@ -1,0 +1,128 @@
+"""A finished scan judged by measured transfers."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from depara.evaluation.baselines import Known
+from depara.evaluation.evaluation import Evaluation, evaluate_scores
+from depara.evaluation.truth import Kind, Truth
+from depara.report.results import ScanResults
+from depara.store.scans import read_table
+from depara.store.storage import Storage
+
+_NO_SCORES = ("num_probes",)
+_INTERVAL_ENDS = ("_low", "_high")
+_SHOWN = 5
+
+
+def evaluate_scan(
+    results: ScanResults, truth: Truth, *, relevant: int, bootstrap: int = 1000, seed: int = 0
+) -> Evaluation:
+    """Returns how well every score of a scan ranks, against measured transfers.
+
+    A truth of models judges the ranking of the sources of each target, both at their output layer
+    (Song et al., CVPR 2020, section 3.3); a truth of layers judges the ranking of each source's
+    layers against the target's output layer (Eq. 6). Beside the scores stand the baselines.
+
+    Args:
+        results: the scan.
+        truth: measured transfers between models of the scan; the common part is evaluated.
+        relevant: how many sources or layers, the best by truth, count as relevant.
+        bootstrap: resamples of the targets for the 5-95 % intervals of the means; 0 for none.
+        seed: of the bootstrap.
+
+    Raises:
+        ConfigError: truth and scan have too little in common, with near names and the fix.
+        StoreError: a table of the scan is missing or damaged.
+    """
+    storage = Storage(results.output)
+    ranking = read_table(storage, results.scan_id, "model_ranking")
+    outputs = dict(
+        zip(ranking["target_model"].to_pylist(), ranking["target_layer"].to_pylist(), strict=True)
+    )
+    similarity = read_table(storage, results.scan_id, "similarity")
+    return evaluate_scores(
+        truth,
+        transfer_scores(similarity, outputs, truth.kind),
+        relevant=relevant,
+        known=_known(results),
+        bootstrap=bootstrap,
+        seed=seed,
+        scan_id=results.scan_id,
+        remarks=_failed(results, truth),
+    )
+
+
+def score_columns(schema: pa.Schema) -> list[str]:
+    """Returns the columns of a similarity table that rank: the numeric ones.
+
+    ``num_probes`` is none, nor are the ends of an interval (``..._low``, ``..._high``).
+    """
+    return [
+        column.name
+        for column in schema
+        if (pa.types.is_floating(column.type) or pa.types.is_integer(column.type))
+        and column.name not in _NO_SCORES
+        and not column.name.endswith(_INTERVAL_ENDS)
+    ]
+
+
+def transfer_scores(similarity: pa.Table, outputs: dict[str, str], kind: Kind) -> pd.DataFrame:
+    """Returns the scores of the transfers to each model's output graph, from a similarity table.
+
+    Args:
+        similarity: the scan's ``similarity`` table.
+        outputs: the output layer of each model.
+        kind: ``models`` takes each source at its output layer, ``layers`` at all its layers.
+
+    Returns:
+        ``target, source`` (and ``layer``), then one float64 column per score, NaN where it is null.
+    """
+    pairs = pa.table(
+        {"model": list(outputs), "layer": list(outputs.values())},
+        schema=pa.schema([("model", pa.string()), ("layer", pa.string())]),
+    )
+    kept = _at_outputs(similarity, pairs, "target")
+    if kind == "models":
+        kept = _at_outputs(kept, pairs, "source")
+    kept = kept.filter(pc.not_equal(kept["source_model"], kept["target_model"]))
+    columns = {"target": kept["target_model"], "source": kept["source_model"]}
+    if kind == "layers":
+        columns["layer"] = kept["source_layer"]
+    columns |= {name: kept[name].cast(pa.float64()) for name in score_columns(similarity.schema)}
+    frame = pa.table(columns).to_pandas()
+    assert isinstance(frame, pd.DataFrame)
+    return frame
+
+
+def _at_outputs(similarity: pa.Table, outputs: pa.Table, side: str) -> pa.Table:
+    """Returns the rows whose source or target is a model at its output layer."""
+    places = pc.index_in(similarity[f"{side}_model"], value_set=outputs["model"].combine_chunks())
+    layer = outputs["layer"].take(places)
+    is_output = pc.equal(similarity[f"{side}_layer"], layer)
+    return similarity.filter(pc.fill_null(is_output, False))
+
+
+def _known(results: ScanResults) -> Known:
+    models = results.table("models").dropna(subset=["num_parameters"])
+    layers = results.table("layers")
+    names = zip(layers["model_id"], layers["layer"], strict=True)
+    return Known(
+        parameters=dict(zip(models["model_id"], models["num_parameters"], strict=True)),
+        depths=dict(zip(names, layers["depth"], strict=True)),
+    )
+
+
+def _failed(results: ScanResults, truth: Truth) -> list[str]:
+    """Returns a remark when the truth names models that failed in the scan."""
+    measured = {*truth.table["target"], *truth.table["source"]}
+    failures = results.table("failures")
+    failed = sorted(measured & set(failures["model_id"]) - set(results.models()))
+    if not failed:
+        return []
+    more = f" and {len(failed) - _SHOWN} more" if len(failed) > _SHOWN else ""
+    shown = ", ".join(repr(name) for name in failed[:_SHOWN])
+    return [f"models that failed in the scan: {shown}{more}"]

@@ -1,0 +1,168 @@
+"""A finished scan is judged by its own tables: outputs for models, all layers for layers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from depara.errors import ConfigError
+from depara.evaluation import Truth, evaluate_scan, evaluate_scores
+from depara.evaluation.scan import score_columns, transfer_scores
+from depara.report import ScanResults, open_scan
+from depara.similarity import layer_ranking, model_ranking
+from depara.store.scans import finish_scan, write_table
+from depara.store.schemas import TABLES
+from depara.store.storage import Storage
+
+MODELS = ("a", "b", "c", "d", "e")
+LAYERS = ("early", "late", "output")
+OUTPUTS = {**dict.fromkeys(MODELS, "output"), "e": "late"}
+
+
+def similarity_table() -> pa.Table:
+    rng = np.random.default_rng(0)
+    graphs = [(model, layer) for model in MODELS for layer in LAYERS]
+    rows = [
+        (*source, *target, *rng.uniform(-1, 1, size=3), 10)
+        for source in graphs
+        for target in graphs
+    ]
+    schema = TABLES["similarity"]
+    columns = list(zip(*rows, strict=True))
+    return pa.table(dict(zip(schema.names, columns, strict=True))).cast(schema)
+
+
+def models_table() -> pa.Table:
+    rows = [
+        {
+            "model_id": model,
+            "source": "python:x:y",
+            "num_parameters": 100 - place,
+            "status": "computed",
+            "seconds": 1.0,
+        }
+        for place, model in enumerate(MODELS)
+    ]
+    failed = {"model_id": "broken", "source": "python:x:y", "status": "failed", "seconds": 1.0}
+    return pa.Table.from_pylist([*rows, failed], schema=TABLES["models"])
+
+
+def layers_table() -> pa.Table:
+    rows = [
+        {"model_id": model, "layer": layer, "depth": depth, "depth_fraction": (depth + 1) / 3}
+        | {"num_features": 1, "graph_key": "k"}
+        for model in MODELS
+        for depth, layer in enumerate(LAYERS)
+    ]
+    return pa.Table.from_pylist(rows, schema=TABLES["layers"])
+
+
+@pytest.fixture(scope="module")
+def scan(tmp_path_factory: pytest.TempPathFactory) -> ScanResults:
+    storage = Storage(str(tmp_path_factory.mktemp("out")))
+    similarity = similarity_table()
+    depths = {(m, layer): depth for m in MODELS for depth, layer in enumerate(LAYERS)}
+    failure = {"model_id": "broken", "stage": "resolve", "error_type": "X", "message": "no weights"}
+    tables = {
+        "similarity": similarity,
+        "model_ranking": model_ranking(similarity, OUTPUTS),
+        "layer_ranking": layer_ranking(similarity, OUTPUTS, depths),
+        "models": models_table(),
+        "layers": layers_table(),
+        "failures": pa.Table.from_pylist([failure], schema=TABLES["failures"]),
+    }
+    for name, table in tables.items():
+        write_table(storage, "scan1", name, table)
+    finish_scan(storage, "scan1", {})
+    return open_scan(storage.root)
+
+
+def truth_by(scan: ScanResults, score: str, kind: str) -> Truth:
+    """A truth that one score of the scan predicts without a fault."""
+    table = scan.table("similarity")
+    is_target = table["target_layer"] == table["target_model"].map(OUTPUTS)
+    if kind == "models":
+        is_target &= table["source_layer"] == table["source_model"].map(OUTPUTS)
+    table = table[is_target & (table["source_model"] != table["target_model"])]
+    names = {"target_model": "target", "source_model": "source", score: "value"}
+    columns = ["target", "source", "value"]
+    if kind == "layers":
+        names["source_layer"] = "layer"
+        columns.append("layer")
+    return Truth(table.rename(columns=names)[columns])
+
+
+@pytest.mark.parametrize("kind", ["models", "layers"])
+@pytest.mark.parametrize("score", ["similarity", "edge_similarity"])
+def test_the_score_that_made_the_truth_ranks_best(scan: ScanResults, score: str, kind: str) -> None:
+    evaluation = evaluate_scan(scan, truth_by(scan, score, kind), relevant=2)
+    assert set(evaluation.scores) == {"similarity", "node_similarity", "edge_similarity"}
+    assert evaluation.scan_id == "scan1"
+    assert evaluation.left_out == ()
+    assert evaluation.num_queries == {"models": 5, "layers": 20}[kind]
+    assert evaluation.num_candidates == {"models": (4, 4), "layers": (3, 3)}[kind]
+    spearman = evaluation.means("spearman")["value"]
+    assert spearman[score] == pytest.approx(1)
+    assert (spearman[[name for name in evaluation.scores if name != score]] < 0.9).all()
+
+
+def test_baselines_know_the_parameters_and_depths_of_the_scan(scan: ScanResults) -> None:
+    for kind, baseline, values in (
+        ("models", "parameters", {name: -place for place, name in enumerate(MODELS)}),
+        ("layers", "depth", {name: place for place, name in enumerate(LAYERS)}),
+    ):
+        truth = truth_by(scan, "similarity", kind)
+        column = "source" if kind == "models" else "layer"
+        truth = Truth(truth.table.assign(value=truth.table[column].map(values)))
+        evaluation = evaluate_scan(scan, truth, relevant=1)
+        assert evaluation.means("spearman").loc[baseline, "value"] == pytest.approx(1)
+
+
+def test_models_that_failed_are_named_with_the_others_that_are_left_out(scan: ScanResults) -> None:
+    table = truth_by(scan, "similarity", "models").table
+    extra = pd.DataFrame({"target": ["a"], "source": ["broken"], "value": [0.0]})
+    evaluation = evaluate_scan(scan, Truth(pd.concat([table, extra])), relevant=2)
+    assert evaluation.left_out == (
+        "models that failed in the scan: 'broken'",
+        "models of the truth that were not scored: 'broken'",
+    )
+
+
+def test_a_truth_of_other_models_is_refused(scan: ScanResults) -> None:
+    truth = Truth(pd.DataFrame({"target": ["A1"] * 2, "source": ["x", "y"], "value": [1.0, 2.0]}))
+    with pytest.raises(ConfigError, match="nothing can be evaluated"):
+        evaluate_scan(scan, truth, relevant=1)
+
+
+def test_every_numeric_column_is_a_score_but_counts_and_interval_ends() -> None:
+    similarity = similarity_table()
+    rng = np.random.default_rng(0)
+    later = {
+        "cka": pa.array(rng.uniform(size=len(similarity)), pa.float32()),
+        "directed": pa.array([None, *rng.uniform(size=len(similarity) - 1)], pa.float64()),
+        "wins": pa.array(rng.integers(0, 9, size=len(similarity)), pa.int32()),
+        "similarity_low": pa.array(np.zeros(len(similarity))),
+        "similarity_high": pa.array(np.ones(len(similarity))),
+        "note": pa.array(["text"] * len(similarity)),
+    }
+    for name, column in later.items():
+        similarity = similarity.append_column(name, column)
+    scores = ["node_similarity", "edge_similarity", "similarity", "cka", "directed", "wins"]
+    assert score_columns(similarity.schema) == scores
+    frame = transfer_scores(similarity, OUTPUTS, "models")
+    assert list(frame.columns) == ["target", "source", *scores]
+    assert len(frame) == len(MODELS) * (len(MODELS) - 1)
+    assert (frame[scores].dtypes == np.float64).all()
+    truth = Truth(frame[["target", "source"]].assign(value=frame["cka"]))
+    evaluation = evaluate_scores(truth, frame, relevant=2)
+    assert evaluation.means("spearman").loc["cka", "value"] == pytest.approx(1)
+
+
+def test_models_that_are_no_target_are_left_out_of_the_scores() -> None:
+    outputs = {"a": "output", "b": "output"}
+    frame = transfer_scores(similarity_table(), outputs, "layers")
+    assert set(frame["target"]) == {"a", "b"}
+    assert len(frame) == 2 * (len(MODELS) - 1) * len(LAYERS)
+    assert len(transfer_scores(similarity_table(), outputs, "models")) == 2
