@@ -18,12 +18,14 @@ from cluster.progress import Reporter
 from depara.config import ScanConfig
 from depara.errors import ClusterError, DeparaError, StoreError
 from depara.similarity import (
+    SCORES,
+    FeatureGrams,
     Tile,
-    TileScores,
     combine,
     layer_ranking,
     model_ranking,
     plan_tiles,
+    score_tile,
     similarity_tile,
 )
 from depara.store.graphs import CommittedGraph, open_graph
@@ -105,27 +107,73 @@ def read_range(graph: CommittedGraph, probes: ProbeRange) -> Float16:
     return np.concatenate(parts)
 
 
-def compute_tile(output: str, threads: int, tile: Tile, reduction: Reduction) -> TileScores | str:
+@dataclass(frozen=True)
+class TileResult:
+    """All scores of one tile by column name: float64 ``(A, B)`` each.
+
+    ``mirrored`` holds those of a square's off-diagonal tile that are not symmetric, with the roles
+    exchanged: ``(B, A)``. The others are transposed.
+    """
+
+    scores: dict[str, Float64]
+    mirrored: dict[str, Float64]
+
+
+def compute_tile(output: str, threads: int, tile: Tile, reduction: Reduction) -> TileResult | str:
     """Returns the scores of one tile, or the message of an error: errors travel as data."""
     import threadpoolctl
 
     storage = Storage(output)
+    memory_bytes = int(reduction.config.compute.memory)
     try:
-        sources = reduction.sources[tile.source_start : tile.source_stop]
-        targets = reduction.targets[tile.target_start : tile.target_stop]
-        source = StoredBlock([open_graph(storage, graph.key) for graph in sources])
-        target = source
+        sources = _open(storage, reduction.sources[tile.source_start : tile.source_stop])
+        targets = sources
         if not tile.symmetric:
-            target = StoredBlock([open_graph(storage, graph.key) for graph in targets])
+            targets = _open(storage, reduction.targets[tile.target_start : tile.target_stop])
+        source = StoredBlock(sources)
+        target = source if tile.symmetric else StoredBlock(targets)
         with threadpoolctl.threadpool_limits(threads):
-            return similarity_tile(
-                source,
-                target,
-                num_probes=reduction.num_probes,
-                memory_bytes=int(reduction.config.compute.memory),
+            own = similarity_tile(
+                source, target, num_probes=reduction.num_probes, memory_bytes=memory_bytes
             )
+            names = reduction.config.similarity.scores
+            neighbours = _neighbours(names, sources, targets, reduction)
+            mirrored: dict[str, Float64] = {}
+            if reduction.is_square and not tile.symmetric:
+                directed = [name for name in names if not SCORES[name].symmetric]
+                mirrored = _neighbours(directed, targets, sources, reduction)
     except DeparaError as error:
         return str(error)
+    scores = {"node_similarity": own.node_AB, "edge_similarity": own.edge_AB, **neighbours}
+    return TileResult(scores, mirrored)
+
+
+def _neighbours(
+    names: Sequence[str],
+    sources: Sequence[CommittedGraph],
+    targets: Sequence[CommittedGraph],
+    reduction: Reduction,
+) -> dict[str, Float64]:
+    return score_tile(
+        names,
+        lambda graph: feature_grams(sources[graph]),
+        len(sources),
+        lambda graph: feature_grams(targets[graph]),
+        len(targets),
+        num_probes=reduction.num_probes,
+        memory_bytes=int(reduction.config.compute.memory),
+    )
+
+
+def feature_grams(graph: CommittedGraph) -> FeatureGrams:
+    """Returns the feature Grams of one committed graph."""
+    raw_NN, zscored_NN, raw_sums_N, zscored_sums_N = graph.read_grams()
+    return FeatureGrams(raw_NN, zscored_NN, raw_sums_N, zscored_sums_N, graph.marker.num_features)
+
+
+def _open(storage: Storage, graphs: Sequence[GraphRef]) -> list[CommittedGraph]:
+    with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
+        return list(pool.map(lambda graph: open_graph(storage, graph.key), graphs))
 
 
 def write_result_tables(
@@ -133,22 +181,24 @@ def write_result_tables(
     scan_id: str,
     tiles: Sequence[Tile],
     reduction: Reduction,
-    *scores: TileScores | str,
+    *results: TileResult | str,
 ) -> dict[str, Any] | str:
     """Writes the similarity and ranking tables; returns their facts, or an error's message."""
-    errors = [score for score in scores if isinstance(score, str)]
+    errors = [result for result in results if isinstance(result, str)]
     if errors:
         return errors[0]
     shape = (len(reduction.sources), len(reduction.targets))
-    node_AB, edge_AB = np.zeros(shape), np.zeros(shape)
-    for tile, score in zip(tiles, scores, strict=True):
-        assert isinstance(score, TileScores)
+    names = ["node_similarity", "edge_similarity", *reduction.config.similarity.scores]
+    matrices = {name: np.full(shape, np.nan) for name in names}
+    for tile, result in zip(tiles, results, strict=True):
+        assert isinstance(result, TileResult)
         rows = slice(tile.source_start, tile.source_stop)
         columns = slice(tile.target_start, tile.target_stop)
-        node_AB[rows, columns], edge_AB[rows, columns] = score.node_AB, score.edge_AB
-        if reduction.is_square:  # only tiles on and above the diagonal were computed
-            node_AB[columns, rows], edge_AB[columns, rows] = score.node_AB.T, score.edge_AB.T
-    similarity = similarity_table(reduction, node_AB, edge_AB)
+        for name, score_AB in result.scores.items():
+            matrices[name][rows, columns] = score_AB
+            if reduction.is_square and not tile.symmetric:
+                matrices[name][columns, rows] = result.mirrored.get(name, score_AB.T)
+    similarity = similarity_table(reduction, matrices)
     graphs = reduction.sources
     outputs = {graph.model_id: graph.layer for graph in graphs if graph.is_output}
     depths = {(graph.model_id, graph.layer): graph.depth for graph in graphs}
@@ -164,29 +214,30 @@ def write_result_tables(
         return str(error)
 
 
-def similarity_table(reduction: Reduction, node_AB: Float64, edge_AB: Float64) -> pa.Table:
+def similarity_table(reduction: Reduction, matrices: dict[str, Float64]) -> pa.Table:
     """Returns the long similarity table of all (source graph, target graph) pairs."""
+    schema = TABLES["similarity"]
+    node_AB, edge_AB = matrices["node_similarity"], matrices["edge_similarity"]
     num_sources, num_targets = node_AB.shape
     rows = np.repeat(np.arange(num_sources), num_targets)
-    columns = np.tile(np.arange(num_targets), num_sources)
+    places = np.tile(np.arange(num_targets), num_sources)
 
     def names(graphs: Sequence[GraphRef], field: str, index: Any) -> pa.Array:
         return pa.array([getattr(graph, field) for graph in graphs]).take(pa.array(index))
 
     scores = combine(node_AB, edge_AB, reduction.config.similarity.lambda_)
-    return pa.table(
-        [
-            names(reduction.sources, "model_id", rows),
-            names(reduction.sources, "layer", rows),
-            names(reduction.targets, "model_id", columns),
-            names(reduction.targets, "layer", columns),
-            node_AB.ravel(),
-            edge_AB.ravel(),
-            scores.ravel(),
-            np.full(node_AB.size, reduction.num_probes, dtype=np.int32),
-        ],
-        schema=TABLES["similarity"],
-    )
+    columns: dict[str, Any] = {
+        "source_model": names(reduction.sources, "model_id", rows),
+        "source_layer": names(reduction.sources, "layer", rows),
+        "target_model": names(reduction.targets, "model_id", places),
+        "target_layer": names(reduction.targets, "layer", places),
+        "similarity": scores.ravel(),
+        "num_probes": np.full(node_AB.size, reduction.num_probes, dtype=np.int32),
+    }
+    for name, matrix_AB in matrices.items():
+        columns[name] = pa.array(matrix_AB.ravel(), from_pandas=True)  # NaN becomes null
+    absent = pa.nulls(node_AB.size, pa.float64())
+    return pa.table([columns.get(name, absent) for name in schema.names], schema=schema)
 
 
 def reduce_graphs(

@@ -12,7 +12,7 @@ import numpy as np
 
 from cluster.memory import PeakMemory
 from cluster.work import CommitResult, ModelJob
-from depara.attribution import Extractor, FeatureBank
+from depara.attribution import Extractor, FeatureBank, LayerGrams
 from depara.errors import NonFiniteError
 from depara.graph import edge_index, edges_from_gram
 from depara.models import LoadedModel
@@ -20,7 +20,7 @@ from depara.store.artifacts import GraphMarker
 from depara.store.graphs import GraphWriter
 from depara.store.keys import method_settings
 from depara.store.storage import Storage
-from depara.types import NodeMaps, ProbeRange, UInt8
+from depara.types import Float64, NodeMaps, ProbeRange, UInt8
 
 _WRITE_QUEUE_SHARE = 16
 
@@ -103,13 +103,17 @@ class ModelSession:
         pairs = edge_index(self.job.ranges[-1].stop)
         num_features = {layer.name: layer.num_features for layer in self._layers}
         for name, writer in self._writers.items():
-            gram_NN = self._bank.gram(name, self.job.config.edges.normalize)
-            if not np.isfinite(gram_NN).all():
+            grams = self._bank.grams(name)
+            edge_gram_NN = self._edge_gram(name, grams)
+            if not all(map(_is_finite, (grams.raw_NN, grams.zscored_NN, edge_gram_NN))):
                 raise NonFiniteError(
                     f"model {self.job.card.model_id!r}, layer {name!r}: its features overflow; "
                     "check the weights and the input normalisation"
                 )
-            writer.write_edges(pairs, edges_from_gram(gram_NN))
+            writer.write_edges(pairs, edges_from_gram(edge_gram_NN))
+            writer.write_grams(
+                grams.raw_NN, grams.zscored_NN, grams.raw_sums_N, grams.zscored_sums_N
+            )
         while self._writes:
             self._writes.popleft()[0].result()
         seconds = self._seconds + time.perf_counter() - started
@@ -121,6 +125,13 @@ class ModelSession:
     def close(self) -> None:
         """Frees features, hooks and threads; uncommitted node files stay for the next try."""
         self._stack.close()
+
+    def _edge_gram(self, name: str, grams: LayerGrams) -> Float64:
+        """The Gram matrix that the edges are made of."""
+        normalize = self.job.config.edges.normalize
+        if normalize == "center":  # not from the raw one: subtracting there would cost precision
+            return self._bank.gram(name, normalize)
+        return grams.zscored_NN if normalize == "zscore" else grams.raw_NN
 
     def _write_behind(
         self, name: str, probes: ProbeRange, probe_ids: list[str], nodes: NodeMaps
@@ -154,6 +165,10 @@ class ModelSession:
             seconds=seconds,
             peak_memory_bytes=peak_bytes,
         )
+
+
+def _is_finite(matrix_NN: Float64) -> bool:
+    return bool(np.isfinite(matrix_NN).all())
 
 
 def _batch_size(configured: Any, attempt: int) -> Any:

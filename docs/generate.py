@@ -27,7 +27,7 @@ from depara.config.schema import (
     ScanConfig,
     SimilarityConfig,
 )
-from depara.store.schemas import EDGES, TABLES, nodes_schema
+from depara.store.schemas import EDGES, FEATURES, GRAMS, TABLES, nodes_schema
 
 DOCS = Path(__file__).parent
 MARKER = re.compile(r"(<!-- generated: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -77,6 +77,8 @@ def generate(name: str) -> str:
     }
     makers |= {f"table-{key}": lambda key=key: describe_schema(TABLES[key]) for key in TABLES}
     makers["file-nodes"] = lambda: describe_schema(nodes_schema(4))
+    makers["file-grams"] = lambda: describe_schema(GRAMS)
+    makers["file-features"] = lambda: describe_schema(FEATURES)
     makers["file-edges"] = lambda: describe_schema(EDGES)
     return makers[name]()
 

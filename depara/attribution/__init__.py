@@ -1,7 +1,7 @@
 """Nodes and features of a model: one forward pass, one input-only backward per layer."""
 
 from depara.attribution.extractor import Extractor, FeatureSink
-from depara.attribution.features import FeatureBank
+from depara.attribution.features import FeatureBank, LayerGrams
 from depara.attribution.methods import METHODS, Method
 
-__all__ = ["METHODS", "Extractor", "FeatureBank", "FeatureSink", "Method"]
+__all__ = ["METHODS", "Extractor", "FeatureBank", "FeatureSink", "LayerGrams", "Method"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -26,13 +27,25 @@ _BLOCK_BYTES = 8 * 2**20
 _MIN_WIDTH, _MAX_WIDTH = 1024, 8192
 
 
+@dataclass(frozen=True)
+class LayerGrams:
+    """Gram matrices ``N N`` of one layer's features, and sums over the features ``N``, float64."""
+
+    raw_NN: Float64
+    zscored_NN: Float64
+    raw_sums_N: Float64
+    zscored_sums_N: Float64
+
+
 class FeatureBank:
     """Collects the features of ``N`` probes at all layers and gives each layer's Gram matrix.
 
     Memory: layers stay in memory, smallest first, while together they fit half of
     ``memory_bytes``; the others go to nameless files in ``spill_dir``. On top come one block of
     columns of at most a sixteenth of ``memory_bytes`` (at least one column), one batch's rows of
-    one block while writing, and, while `gram` runs, ``12 N^2`` bytes for the matrix and its sums.
+    one block while writing, and, while `gram` runs, ``12 N^2`` bytes for the matrix and its sums
+    (twice that in `grams`).
+
     The rest of ``memory_bytes`` is for the model's own activations (see `Extractor`).
 
     Args:
@@ -127,6 +140,19 @@ class FeatureBank:
         for block_NW in self._blocks(self._stores[layer]):
             total.add(block_NW)
         return total.result()
+
+    def grams(self, layer: str) -> LayerGrams:
+        """Returns the raw and the z-scored Gram matrix with the row sums, in one pass.
+
+        Each matrix is that of `gram` with ``none`` and ``zscore``. All rows must have been written.
+        """
+        assert self._written_N[layer].all(), f"layer {layer!r}: rows were never written"
+        raw = GramSum(self.num_probes, "none", self._device)
+        zscored = GramSum(self.num_probes, "zscore", self._device)
+        for block_NW in self._blocks(self._stores[layer]):
+            raw.add(block_NW)
+            zscored.add(block_NW)  # second: it overwrites the block
+        return LayerGrams(raw.result(), zscored.result(), raw.row_sums_N, zscored.row_sums_N)
 
     def close(self) -> None:
         """Gives memory and disk space back."""

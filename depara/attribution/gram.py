@@ -34,6 +34,7 @@ class GramSum:
         self._product_NN = np.empty((num_probes, num_probes), np.float32)
         self._sum_NN = np.zeros((num_probes, num_probes), np.float64)
         self._device_sum_NN: Tensor | None = None
+        self._row_sums_N = np.zeros(num_probes, np.float64)
 
     def add(self, block_NW: Float32) -> None:
         """Adds a block of columns; its values are overwritten."""
@@ -42,8 +43,14 @@ class GramSum:
             return
         if self._normalize != "none":
             standardize(block_NW, divide=self._normalize == "zscore")
+        self._row_sums_N += block_NW.sum(axis=1, dtype=np.float64)
         np.matmul(block_NW, block_NW.T, out=self._product_NN)
         self._sum_NN += self._product_NN
+
+    @property
+    def row_sums_N(self) -> Float64:
+        """Sums over the columns of each probe's (normalised) features, ``N``, float64."""
+        return self._row_sums_N
 
     def result(self) -> Float64:
         """Returns the sum, ``N N``, exactly symmetric."""
@@ -54,6 +61,7 @@ class GramSum:
     def _add_on_device(self, block_NW: Tensor) -> None:
         if self._normalize != "none":
             block_NW = standardized(block_NW, divide=self._normalize == "zscore")
+        self._row_sums_N += block_NW.double().sum(dim=1).cpu().numpy()
         with arithmetic("fp32"):
             product_NN = (block_NW @ block_NW.T).double()
         total = self._device_sum_NN

@@ -24,6 +24,7 @@ FeatureReduction = Literal["flatten", "gap"]
 Normalization = Literal["zscore", "center", "none"]
 Preset = Literal["paper", "authors_tasks", "authors_layers"]
 Pairs = Literal["outputs", "all"]
+NeighbourScore = Literal["rsa", "rsa_zscore", "dds", "cka", "directed"]
 Precision = Literal["fp32", "tf32"]
 
 PRESETS: dict[str, dict[str, dict[str, str]]] = {
@@ -189,6 +190,8 @@ class SimilarityConfig(Section):
 
     lambda_: Annotated[float, Field(ge=0, alias="lambda")] = 2.0
     """Weight of the edge similarity: similarity = node_similarity + lambda * edge_similarity."""
+    scores: list[NeighbourScore] = ["rsa", "rsa_zscore", "dds", "cka", "directed"]
+    """Label-free neighbours to compute beside DEPARA's own scores; [] for none."""
     pairs: Pairs = "outputs"
     """outputs: every (model, layer) with every model's output layer; all: every two graphs."""
 

@@ -7,12 +7,17 @@ from depara.similarity.blocks import GraphBlock, TileScores
 from depara.similarity.combine import combine
 from depara.similarity.edges import edge_similarity
 from depara.similarity.footprint import Footprint
+from depara.similarity.grams import FeatureGrams
 from depara.similarity.plan import Tile, plan_tiles
 from depara.similarity.products import accumulate_node_products, node_similarity
 from depara.similarity.ranking import layer_ranking, model_ranking
+from depara.similarity.score_tile import score_tile
+from depara.similarity.scores import SCORES
 from depara.similarity.tile import similarity_tile
 
 __all__ = [
+    "SCORES",
+    "FeatureGrams",
     "Footprint",
     "GraphBlock",
     "Tile",
@@ -24,5 +29,6 @@ __all__ = [
     "model_ranking",
     "node_similarity",
     "plan_tiles",
+    "score_tile",
     "similarity_tile",
 ]

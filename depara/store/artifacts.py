@@ -12,10 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from depara.errors import SchemaError
-from depara.store.schemas import EDGES, SCHEMA_VERSION, nodes_schema
-from depara.types import Float16, Float32, NodeMaps, ProbeRange
+from depara.store.schemas import EDGES, FEATURES, GRAMS, SCHEMA_VERSION, nodes_schema
+from depara.types import Float16, Float32, Float64, NodeMaps, ProbeRange
 
 EDGES_FILE = "edges.parquet"
+GRAMS_FILE = "grams.parquet"
+FEATURES_FILE = "features.parquet"
 MARKER_FILE = "graph.json"
 
 
@@ -88,6 +90,46 @@ def encode_edges(key: str, pairs: tuple[Any, Any], cosine_E: Float32) -> bytes:
     probe_a, probe_b = pairs
     table = pa.table([probe_a, probe_b, cosine_E], schema=EDGES)
     return encode_table(table, {"graph_key": key})
+
+
+def encode_grams(key: str, raw_NN: Float64, zscored_NN: Float64) -> bytes:
+    """Returns the Gram file of one graph: the upper triangles, the diagonals included."""
+    probe_a, probe_b = np.triu_indices(len(raw_NN))
+    columns = [
+        probe_a.astype(np.int32),
+        probe_b.astype(np.int32),
+        raw_NN[probe_a, probe_b],
+        zscored_NN[probe_a, probe_b],
+    ]
+    return encode_table(pa.table(columns, schema=GRAMS), {"graph_key": key})
+
+
+def decode_grams(data: bytes, num_probes: int, name: str) -> tuple[Float64, Float64]:
+    """Returns the raw and the z-scored Gram matrix, float64 ``N N``, of a Gram file."""
+    table = decode_table(data, GRAMS, name)
+    upper = np.triu_indices(num_probes)
+    if table.num_rows != len(upper[0]):
+        raise SchemaError(f"{name} has {table.num_rows} rows, {len(upper[0])} are expected")
+    grams = []
+    for column in ("raw", "zscored"):
+        gram_NN = np.empty((num_probes, num_probes))
+        gram_NN[upper] = table[column].to_numpy()
+        gram_NN.T[upper] = gram_NN[upper]
+        grams.append(gram_NN)
+    return grams[0], grams[1]
+
+
+def encode_features(key: str, raw_sums_N: Float64, zscored_sums_N: Float64) -> bytes:
+    """Returns the per-probe sums of one graph's features as a file."""
+    index = np.arange(len(raw_sums_N), dtype=np.int32)
+    table = pa.table([index, raw_sums_N, zscored_sums_N], schema=FEATURES)
+    return encode_table(table, {"graph_key": key})
+
+
+def decode_features(data: bytes, name: str) -> tuple[Float64, Float64]:
+    """Returns the sums of the raw and of the z-scored features (N,) float64."""
+    table = decode_table(data, FEATURES, name)
+    return table["raw_sum"].to_numpy(), table["zscored_sum"].to_numpy()
 
 
 def decode_edges(data: bytes, name: str) -> Float32:

@@ -10,18 +10,24 @@ from typing import Any
 from depara.errors import StoreError
 from depara.store.artifacts import (
     EDGES_FILE,
+    FEATURES_FILE,
+    GRAMS_FILE,
     MARKER_FILE,
     FileFact,
     GraphMarker,
     decode_edges,
+    decode_features,
+    decode_grams,
     decode_maps,
     encode_edges,
+    encode_features,
+    encode_grams,
     encode_nodes,
     nodes_file,
 )
 from depara.store.keys import graph_folder
 from depara.store.storage import Storage, sha256_hex
-from depara.types import Float16, Float32, NodeMaps, ProbeRange
+from depara.types import Float16, Float32, Float64, NodeMaps, ProbeRange
 
 _LOOKUPS_AT_ONCE = 16
 
@@ -49,6 +55,18 @@ class GraphWriter:
         """Writes the edge file."""
         self._put(EDGES_FILE, encode_edges(self.key, pairs, cosine_E), len(cosine_E))
 
+    def write_grams(
+        self,
+        raw_NN: Float64,
+        zscored_NN: Float64,
+        raw_sums_N: Float64,
+        zscored_sums_N: Float64,
+    ) -> None:
+        """Writes the features' Gram matrices and per-probe sums, for the neighbour scores."""
+        self._put(GRAMS_FILE, encode_grams(self.key, raw_NN, zscored_NN), _triangle(len(raw_NN)))
+        sums = encode_features(self.key, raw_sums_N, zscored_sums_N)
+        self._put(FEATURES_FILE, sums, len(raw_sums_N))
+
     def commit(self, marker: GraphMarker) -> None:
         """Writes the commit marker over the files written or found; last of all.
 
@@ -59,7 +77,8 @@ class GraphWriter:
         for probes in marker.ranges:
             name = nodes_file(probes)
             files[name] = self._facts.get(name) or self._inspect(name, len(probes))
-        files[EDGES_FILE] = self._facts[EDGES_FILE]
+        for name in (EDGES_FILE, GRAMS_FILE, FEATURES_FILE):
+            files[name] = self._facts[name]
         complete = GraphMarker(**{**marker.__dict__, "files": files})
         self.storage.create(f"{self._folder}/{MARKER_FILE}", complete.encode())
 
@@ -78,6 +97,10 @@ class GraphWriter:
             location = self.storage.location(path)
             raise StoreError(f"{location} vanished before its graph was committed") from error
         return FileFact(len(data), sha256_hex(data), rows)
+
+
+def _triangle(num_probes: int) -> int:
+    return num_probes * (num_probes + 1) // 2
 
 
 def committed_keys(storage: Storage, keys: Iterable[str]) -> set[str]:
@@ -110,6 +133,13 @@ class CommittedGraph:
     def read_edges(self) -> Float32:
         """Returns the cosines (E,) float32 in pdist order."""
         return decode_edges(self._read(EDGES_FILE), self._location(EDGES_FILE))
+
+    def read_grams(self) -> tuple[Float64, Float64, Float64, Float64]:
+        """Returns raw and z-scored Gram (N, N), raw and z-scored sums (N,), all float64."""
+        grams = self._read(GRAMS_FILE)
+        raw_NN, zscored_NN = decode_grams(grams, self.marker.num_probes, self._location(GRAMS_FILE))
+        sums = self._read(FEATURES_FILE)
+        return (raw_NN, zscored_NN, *decode_features(sums, self._location(FEATURES_FILE)))
 
     def _location(self, name: str) -> str:
         return self.storage.location(f"{graph_folder(self.marker.graph_key)}/{name}")

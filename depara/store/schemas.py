@@ -17,6 +17,15 @@ _SIMILARITY_FIELDS = [
     _field("edge_similarity", pa.float64(), "Spearman correlation of edges, -1 to 1"),
 ]
 
+NEIGHBOURS = {
+    "rsa": "Spearman correlation of Pearson dissimilarities, -1 to 1; null when not computed",
+    "rsa_zscore": "the same of z-scored features, -1 to 1; null when not computed",
+    "dds": "duality diagram similarity, -1 to 1; null when not computed",
+    "cka": "linear debiased centred kernel alignment, -1 to 1; null when not computed",
+    "directed": "share of the target's variance predicted at left-out probes, up to 1; or null",
+}
+"""The label-free neighbours of DEPARA's scores, columns of ``similarity``."""
+
 TABLES: dict[str, pa.Schema] = {
     "models": pa.schema(
         [
@@ -62,6 +71,7 @@ TABLES: dict[str, pa.Schema] = {
             _SIMILARITY_FIELDS[1],
             _SIMILARITY_FIELDS[2],
             _SIMILARITY_FIELDS[0],
+            *(_field(name, pa.float64(), text, null=True) for name, text in NEIGHBOURS.items()),
             _field("num_probes", pa.int32(), "probes compared, count"),
         ]
     ),
@@ -103,6 +113,23 @@ EDGES = pa.schema(
         _field("probe_a", pa.int32(), "index of the first probe, a < b"),
         _field("probe_b", pa.int32(), "index of the second probe"),
         _field("cosine", pa.float32(), "cosine of the two probes' features, -1 to 1"),
+    ]
+)
+
+GRAMS = pa.schema(
+    [
+        _field("probe_a", pa.int32(), "index of the first probe, a <= b"),
+        _field("probe_b", pa.int32(), "index of the second probe"),
+        _field("raw", pa.float64(), "inner product of the two probes' features"),
+        _field("zscored", pa.float64(), "the same of features z-scored over the probes"),
+    ]
+)
+
+FEATURES = pa.schema(
+    [
+        _field("index", pa.int32(), "place in the probe set, 0-based"),
+        _field("raw_sum", pa.float64(), "sum of the probe's features"),
+        _field("zscored_sum", pa.float64(), "sum of its features z-scored over the probes"),
     ]
 )
 

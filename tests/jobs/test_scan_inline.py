@@ -116,6 +116,28 @@ def test_every_setting_runs_and_keeps_the_scores_in_range(
     np.testing.assert_allclose(own["node_similarity"], 1, atol=2e-3)
 
 
+def test_neighbour_scores_stand_beside_the_paper_s_in_both_directions(
+    photos: Path, tmp_path: Path
+) -> None:
+    for pairs in ("outputs", "all"):
+        scan_inline(str(tmp_path), photos, MODELS, scan_id=pairs, similarity={"pairs": pairs})
+    keys = ["source_model", "source_layer", "target_model", "target_layer"]
+    few, many = (
+        open_scan(str(tmp_path), pairs).table("similarity").set_index(keys)
+        for pairs in ("outputs", "all")
+    )
+    scores = ["rsa", "rsa_zscore", "dds", "cka", "directed"]
+    assert few[scores].notna().all(axis=None)
+    pd.testing.assert_frame_equal(few[scores], many.loc[few.index, scores], atol=1e-6)
+    there = many.loc[("first", "code", "second", "code")]
+    back = many.loc[("second", "code", "first", "code")]
+    for name in ("rsa", "dds", "cka"):
+        assert there[name] == pytest.approx(back[name])
+    assert there["directed"] != pytest.approx(back["directed"], abs=1e-4)
+    scan_inline(str(tmp_path), photos, MODELS[:2], scan_id="none", similarity={"scores": []})
+    assert open_scan(str(tmp_path), "none").table("similarity")["cka"].isna().all()
+
+
 def test_one_model_alone_has_a_matrix_and_no_ranking(photos: Path, tmp_path: Path) -> None:
     scan_inline(str(tmp_path), photos, MODELS[:1])
     scan = open_scan(str(tmp_path))

@@ -23,6 +23,8 @@ from depara.types import NodeMaps, ProbeRange
 KEY = short_hash("graph")
 RANGES = (ProbeRange(0, 3), ProbeRange(3, 5))
 NUM_PIXELS = 16
+FEATURES_ND = np.random.default_rng(1).normal(size=(5, 7))
+GRAMS = (FEATURES_ND @ FEATURES_ND.T, np.eye(5) - 0.2, FEATURES_ND.sum(axis=1), np.arange(5.0))
 
 
 @pytest.fixture
@@ -63,6 +65,7 @@ def write_graph(storage: Storage, nodes: NodeMaps, cosine_E: np.ndarray) -> Grap
         ids = [f"id{index}" for index in range(probes.start, probes.stop)]
         writer.write_nodes(probes, ids, part(nodes, probes))
     writer.write_edges(edge_index(5), cosine_E.astype(np.float32))
+    writer.write_grams(*GRAMS)
     return writer
 
 
@@ -77,6 +80,8 @@ def test_what_is_committed_reads_back_exactly(storage: Storage, nodes: NodeMaps)
     for probes in RANGES:
         np.testing.assert_array_equal(graph.read_maps(probes), part(nodes, probes).maps_NP)
     np.testing.assert_array_equal(graph.read_edges(), cosine_E)
+    for stored, given in zip(graph.read_grams(), GRAMS, strict=True):
+        np.testing.assert_allclose(stored, given, rtol=1e-15)
     assert graph.marker.seconds == 1.5
     assert committed_keys(storage, [KEY, "0" * 32]) == {KEY}
 
@@ -107,6 +112,7 @@ def test_node_files_of_a_dead_worker_are_found_and_vouched_for(
     assert not second.has_nodes(RANGES[1])
     second.write_nodes(RANGES[1], ["id3", "id4"], part(nodes, RANGES[1]))
     second.write_edges(edge_index(5), np.zeros(10, np.float32))
+    second.write_grams(*GRAMS)
     second.commit(marker())
     graph = open_graph(storage, KEY)
     np.testing.assert_array_equal(graph.read_maps(RANGES[0]), part(nodes, RANGES[0]).maps_NP)
@@ -134,6 +140,7 @@ def test_a_graph_is_not_committed_when_a_node_file_is_gone(
     writer = GraphWriter(storage, KEY)
     writer.write_nodes(RANGES[0], ["id0", "id1", "id2"], part(nodes, RANGES[0]))
     writer.write_edges(edge_index(5), np.zeros(10, np.float32))
+    writer.write_grams(*GRAMS)
     with pytest.raises(StoreError, match=r"nodes-000003-000005\.parquet vanished"):
         writer.commit(marker())
     assert read_marker(storage, KEY) is None
