@@ -4,7 +4,8 @@
 
 Zoos: the digit zoo (trained on first use), the mixed digit zoo of three architectures when
 `python -m examples.digits.train --architectures` has trained it, and the mini zoo of the shared
-data folder (DEPARA_SHARED_DATA) when there is one. Every setting is varied alone from the shipped defaults.
+data folder (DEPARA_SHARED_DATA) when there is one. Every setting is varied alone from the
+shipped defaults.
 
 No default is tuned on what it is reported on: choices are made on the digits and on every other
 target of the mini zoo ("choose"); the other mini-zoo targets and the mixed zoo only report.

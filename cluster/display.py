@@ -49,6 +49,7 @@ def print_summary(console: Console, summary: ScanSummary, results: ScanResults) 
     ranking = results.table("model_ranking")
     targets = [name for name in results.models() if (ranking["target_model"] == name).any()]
     if targets:
+        console.print("best sources per target, with their similarity", style="italic")
         console.print(top_sources_table(ranking, targets[:MAX_TARGETS_SHOWN]))
         if len(targets) > MAX_TARGETS_SHOWN:
             rest = len(targets) - MAX_TARGETS_SHOWN

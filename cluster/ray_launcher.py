@@ -66,6 +66,13 @@ def connect(num_cpus: int | None = None, num_gpus: int | None = None) -> Iterato
 class _RayWorker(Worker):
     """The worker as an actor; it also says where it runs."""
 
+    def __init__(
+        self, output: str, num_cpus: float, num_gpus: float, spill_dir: str | None = None
+    ) -> None:
+        if num_gpus == 0:
+            os.environ["CUDA_VISIBLE_DEVICES"] = ""  # else Ray leaves every GPU in sight
+        super().__init__(output, num_cpus, num_gpus, spill_dir)
+
     def locate(self) -> tuple[str, str]:
         """Gets ready; returns the device's name and the node's id."""
         import ray

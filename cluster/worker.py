@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -38,8 +37,6 @@ class Worker:
     def __init__(
         self, output: str, num_cpus: float, num_gpus: float, spill_dir: str | None = None
     ) -> None:
-        if num_gpus == 0:
-            os.environ["CUDA_VISIBLE_DEVICES"] = ""  # else Ray leaves every GPU in sight
         self._threads = max(1, int(num_cpus))
         self._num_gpus = num_gpus
         self._output = output

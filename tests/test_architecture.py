@@ -14,7 +14,6 @@ from tests.conftest import ROOT
 
 PACKAGES = ("depara", "cluster", "jobs")
 TORCH_TOWER = {"probes", "models", "attribution"}
-NUMPY_TOWER = {"graph", "similarity"}
 BASE = {"config", "errors", "types", "locations", "_version"}
 
 # What a room of `depara` may import of its neighbours, beside the base.
@@ -26,6 +25,7 @@ ALLOWED = {
     "similarity": {"graph"},
     "store": set(),
     "uncertainty": {"graph", "similarity"},
+    "labelled": {"similarity"},
     "report": {"store", "similarity"},
     "evaluation": {"store", "similarity", "report"},
     "cli": {"report", "evaluation", "store"},

@@ -92,10 +92,16 @@ def transfer_scores(similarity: pa.Table, outputs: dict[str, str], kind: Kind) -
     columns = {"target": kept["target_model"], "source": kept["source_model"]}
     if kind == "layers":
         columns["layer"] = kept["source_layer"]
-    columns |= {name: kept[name].cast(pa.float64()) for name in score_columns(similarity.schema)}
+    names = [name for name in score_columns(similarity.schema) if _was_computed(similarity[name])]
+    columns |= {name: kept[name].cast(pa.float64()) for name in names}
     frame = pa.table(columns).to_pandas()
     assert isinstance(frame, pd.DataFrame)
     return frame
+
+
+def _was_computed(column: pa.ChunkedArray) -> bool:
+    """A score that the scan file leaves out is null throughout."""
+    return len(column) == 0 or column.null_count < len(column)
 
 
 def _at_outputs(similarity: pa.Table, outputs: pa.Table, side: str) -> pa.Table:

@@ -35,9 +35,8 @@ def frame_table(frame: pd.DataFrame, title: str | None = None) -> Table:
 
 
 def top_sources_table(ranking: pd.DataFrame, targets: Sequence[str], count: int = 5) -> Table:
-    """Returns the best sources of some targets, one row per target."""
-    title = f"best sources per target, with their similarity ({len(targets)} targets)"
-    table = Table(title=title, title_justify="left", header_style="bold")
+    """Returns the best sources of some targets with their similarity, one row per target."""
+    table = Table(header_style="bold")
     table.add_column("target", overflow="fold")
     kept = ranking[ranking["rank"] <= count]
     width = int(kept["rank"].max()) if len(kept) else 0

@@ -13,7 +13,7 @@ from depara.evaluation.scan import score_columns, transfer_scores
 from depara.report import ScanResults, open_scan
 from depara.similarity import layer_ranking, model_ranking
 from depara.store.scans import finish_scan, write_table
-from depara.store.schemas import TABLES
+from depara.store.schemas import NEIGHBOURS, TABLES
 from depara.store.storage import Storage
 
 MODELS = ("a", "b", "c", "d", "e")
@@ -25,7 +25,7 @@ def similarity_table() -> pa.Table:
     rng = np.random.default_rng(0)
     graphs = [(model, layer) for model in MODELS for layer in LAYERS]
     rows = [
-        (*source, *target, *rng.uniform(-1, 1, size=3), 10)
+        (*source, *target, *rng.uniform(-1, 1, size=3), *[None] * len(NEIGHBOURS), 10)
         for source in graphs
         for target in graphs
     ]
@@ -137,7 +137,7 @@ def test_a_truth_of_other_models_is_refused(scan: ScanResults) -> None:
 
 
 def test_every_numeric_column_is_a_score_but_counts_and_interval_ends() -> None:
-    similarity = similarity_table()
+    similarity = similarity_table().drop_columns(list(NEIGHBOURS))
     rng = np.random.default_rng(0)
     later = {
         "cka": pa.array(rng.uniform(size=len(similarity)), pa.float32()),

@@ -246,7 +246,8 @@ def test_a_mistake_ends_with_one_message_and_code_2(
     text = json.dumps(change).replace("PHOTOS", str(photos))
     for name in ("EMPTY", "FILE"):
         text = text.replace(f'"{name}', f'"{tmp_path}/{name}')
-    result = run(scan_file(tmp_path, photos, GOOD, **json.loads(text)))
+    sections = {"models": GOOD, **json.loads(text)}
+    result = run(scan_file(tmp_path, photos, **sections))
     assert result.exit_code == (1 if "num_gpus" in text else 2), result.output
     assert message in result.output
     assert "Traceback" not in result.output

@@ -1,0 +1,25 @@
+"""Scores with labels: how well each graph's features suit the classes of the probes.
+
+``N`` labelled probes, ``K`` classes.
+"""
+
+from depara.labelled.features import LabelledFeatures
+from depara.labelled.schema import LABEL_SCORES_SCHEMA, label_score_table
+from depara.labelled.scores import (
+    LABEL_SCORES,
+    LabelScore,
+    ScoreValue,
+    label_scores,
+    undefined_scores,
+)
+
+__all__ = [
+    "LABEL_SCORES",
+    "LABEL_SCORES_SCHEMA",
+    "LabelScore",
+    "LabelledFeatures",
+    "ScoreValue",
+    "label_score_table",
+    "label_scores",
+    "undefined_scores",
+]

@@ -1,0 +1,135 @@
+"""What the scores with labels are computed from: the labelled probes' Grams and their classes.
+
+``N`` labelled probes, ``K`` classes, ``D`` features, ``r <= N - 1`` rank of centred features.
+
+No features are stored, and none are needed: the eigenvectors of the centred Gram matrix, scaled by
+the roots of the eigenvalues, are the probes' principal components, exactly the features up to a
+rotation and a shift (classical scaling: Torgerson, Psychometrika 1952; Gower, Biometrika 1966).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depara.similarity.grams import ROUNDING, FeatureGrams, centred
+from depara.types import Float64
+
+_RANK = ROUNDING**2
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledFeatures:
+    """The part of a graph's `FeatureGrams` that belongs to labelled probes, with their classes.
+
+    ``class_N`` numbers the classes from 0 to ``K - 1``; ``class_names`` are their labels. A
+    sub-matrix of the raw Gram is the raw Gram of those probes. ``zscored_NN`` keeps the means and
+    deviations of all probes of the graph, labelled or not.
+    """
+
+    raw_NN: Float64
+    zscored_NN: Float64
+    raw_sums_N: Float64
+    zscored_sums_N: Float64
+    num_features: int
+    class_N: NDArray[np.intp]
+    class_names: tuple[str, ...]
+
+    @classmethod
+    def select(cls, grams: FeatureGrams, labels: Sequence[str | None]) -> LabelledFeatures:
+        """Returns the labelled probes of a graph.
+
+        Args:
+            grams: of all probes.
+            labels: of all probes, in the same order; None where a probe has no label.
+
+        Raises:
+            ValueError: there is not one label, or None, per probe.
+        """
+        if len(labels) != grams.num_probes:
+            raise ValueError(
+                f"{len(labels)} labels for {grams.num_probes} probes: give one per probe, None "
+                "where a probe has no label"
+            )
+        places = np.array([i for i, label in enumerate(labels) if label is not None], dtype=np.intp)
+        names, class_N = np.unique([labels[i] or "" for i in places], return_inverse=True)
+        square = np.ix_(places, places)
+        return cls(
+            raw_NN=grams.raw_NN[square],
+            zscored_NN=grams.zscored_NN[square],
+            raw_sums_N=grams.raw_sums_N[places],
+            zscored_sums_N=grams.zscored_sums_N[places],
+            num_features=grams.num_features,
+            class_N=class_N.astype(np.intp),
+            class_names=tuple(str(name) for name in names),
+        )
+
+    @property
+    def num_probes(self) -> int:
+        """``N``."""
+        return len(self.class_N)
+
+    @property
+    def num_classes(self) -> int:
+        """``K``."""
+        return len(self.class_names)
+
+    @cached_property
+    def sizes_K(self) -> Float64:
+        """Probes of each class, count, as float64 ``(K,)``."""
+        return np.bincount(self.class_N, minlength=self.num_classes).astype(np.float64)
+
+    @cached_property
+    def indicators_NK(self) -> Float64:
+        """The labels as one-hot rows, float64 ``(N, K)``."""
+        return np.eye(self.num_classes)[self.class_N]
+
+    @cached_property
+    def centred_NN(self) -> Float64:
+        """Inner products of the features less their mean over the labelled probes: ``(N, N)``."""
+        return centred(self.raw_NN)
+
+    @property
+    def total_variance(self) -> float:
+        """The trace of the features' covariance (divided by ``N``), in their unit squared."""
+        return max(float(np.trace(self.centred_NN)), 0.0) / self.num_probes
+
+    @property
+    def is_constant(self) -> bool:
+        """True when the labelled probes' features do not differ beyond single precision."""
+        mean_square = float(np.trace(self.raw_NN)) / max(self.num_probes, 1)
+        return self.num_probes == 0 or self.total_variance <= ROUNDING * mean_square
+
+    @cached_property
+    def components_Nr(self) -> Float64:
+        """All principal components, by descending variance: float64 ``(N, r)``, columns of mean 0.
+
+        Distances and inner products are those of the centred features. Signs of columns are
+        arbitrary.
+        """
+        values_r, vectors_Nr = spectrum(self.centred_NN)
+        return vectors_Nr * np.sqrt(values_r)
+
+    @cached_property
+    def variances_r(self) -> Float64:
+        """The variance (divided by ``N``) along each principal component, descending: ``(r,)``."""
+        return np.asarray(np.mean(np.square(self.components_Nr), axis=0))
+
+    def class_means(self, values_Nd: Float64) -> Float64:
+        """Returns the mean of each class's rows: float64 ``(K, d)``."""
+        return np.asarray(self.indicators_NK.T @ values_Nd) / self.sizes_K[:, None]
+
+
+def spectrum(gram_NN: Float64) -> tuple[Float64, Float64]:
+    """Returns the positive eigenvalues ``(r,)``, descending, and their eigenvectors ``(N, r)``.
+
+    Eigenvalues below 1e-12 of the largest are rounding and left out.
+    """
+    values_N, vectors_NN = np.linalg.eigh(gram_NN)
+    values_N, vectors_NN = values_N[::-1], vectors_NN[:, ::-1]
+    is_kept_N = values_N > _RANK * max(float(values_N[0]), 0.0)
+    return values_N[is_kept_N], vectors_NN[:, is_kept_N]

@@ -1,0 +1,54 @@
+"""The ``label_scores`` table of a scan: one row per graph and score."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+import pyarrow as pa
+
+from depara.labelled.scores import ScoreValue
+
+
+def _field(name: str, kind: pa.DataType, meaning: str, *, null: bool = False) -> pa.Field:
+    return pa.field(name, kind, nullable=null, metadata={"description": meaning})
+
+
+LABEL_SCORES_SCHEMA = pa.schema(
+    [
+        _field("model_id", pa.string(), "model (key)"),
+        _field("layer", pa.string(), "module name of the cut point (key)"),
+        _field("score", pa.string(), "name of the score, e.g. knn or logme (key)"),
+        _field(
+            "value",
+            pa.float64(),
+            "higher is better, comparable among graphs of one scan; unit of the score; null where "
+            "it is not defined",
+            null=True,
+        ),
+        _field("reason", pa.string(), "why value is null; null where it is not", null=True),
+    ]
+)
+"""Columns of ``label_scores``; key ``model_id, layer, score``."""
+
+
+def label_score_table(
+    graphs: Iterable[tuple[str, str, Mapping[str, ScoreValue]]],
+) -> pa.Table:
+    """Returns the ``label_scores`` table, in the order given; NaN becomes null.
+
+    Args:
+        graphs: model, layer and `label_scores` of each graph.
+    """
+    rows = [
+        {
+            "model_id": model_id,
+            "layer": layer,
+            "score": name,
+            "value": None if math.isnan(score.value) else score.value,
+            "reason": score.reason,
+        }
+        for model_id, layer, scores in graphs
+        for name, score in scores.items()
+    ]
+    return pa.Table.from_pylist(rows, schema=LABEL_SCORES_SCHEMA)

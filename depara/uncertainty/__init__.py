@@ -1,0 +1,44 @@
+"""How sure a scan is: other probes of the same kind, fewer probes, and another lambda.
+
+``A`` source graphs, ``B`` target graphs.
+"""
+
+from depara.uncertainty.block import BlockUncertainty, ModelUncertainty, block_uncertainty
+from depara.uncertainty.candidates import GraphLabel, Ranking
+from depara.uncertainty.footprint import affordable_resamples, resampling_seconds
+from depara.uncertainty.intervals import RankIntervals, ScoreIntervals
+from depara.uncertainty.lambda_ranges import LambdaRanges, lambda_range, lambda_ranges
+from depara.uncertainty.node_cosines import node_cosines
+from depara.uncertainty.plan import UncertaintyPlan, UncertaintyTask, plan_uncertainty
+from depara.uncertainty.resampling import ResampledScores, resampled_scores
+from depara.uncertainty.schemas import TABLES
+from depara.uncertainty.settings import UncertaintySettings
+from depara.uncertainty.stability import Stability, StabilityRow, summarize_stability
+from depara.uncertainty.tables import uncertainty_tables
+
+__all__ = [
+    "TABLES",
+    "BlockUncertainty",
+    "GraphLabel",
+    "LambdaRanges",
+    "ModelUncertainty",
+    "RankIntervals",
+    "Ranking",
+    "ResampledScores",
+    "ScoreIntervals",
+    "Stability",
+    "StabilityRow",
+    "UncertaintyPlan",
+    "UncertaintySettings",
+    "UncertaintyTask",
+    "affordable_resamples",
+    "block_uncertainty",
+    "lambda_range",
+    "lambda_ranges",
+    "node_cosines",
+    "plan_uncertainty",
+    "resampled_scores",
+    "resampling_seconds",
+    "summarize_stability",
+    "uncertainty_tables",
+]

@@ -1,0 +1,181 @@
+"""The uncertainty of one block of sources against one block of targets: what one task computes.
+
+``A`` source graphs, ``B`` target graphs, ``N`` probes, ``R`` resamples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from depara.similarity.blocks import GraphBlock, TileScores
+from depara.similarity.combine import combine
+from depara.types import Float32, Float64
+from depara.uncertainty.candidates import RANKINGS, GraphLabel, Ranking, candidate_groups
+from depara.uncertainty.intervals import (
+    RankIntervals,
+    ScoreIntervals,
+    rank_intervals,
+    score_intervals,
+)
+from depara.uncertainty.lambda_ranges import LambdaRanges, lambda_ranges
+from depara.uncertainty.resampling import ResampledScores, resampled_scores
+from depara.uncertainty.settings import UncertaintySettings
+from depara.uncertainty.stability import Stability, ranking_stability
+
+_MAX_DIFFERENCE = 1e-3
+"""Scores given and computed differ by rounding, 1e-6; by more when they are of other graphs."""
+
+
+@dataclass(frozen=True)
+class ModelUncertainty:
+    """What is known of the model ranking: rank intervals, stability, and the role of lambda."""
+
+    ranks: RankIntervals
+    stability: Stability
+    lambda_ranges: LambdaRanges
+
+
+@dataclass(frozen=True)
+class BlockUncertainty:
+    """Intervals of the scores of every pair of a block, and of the rankings that were asked for."""
+
+    sources: tuple[GraphLabel, ...]
+    targets: tuple[GraphLabel, ...]
+    num_resamples: int
+    node: ScoreIntervals
+    edge: ScoreIntervals
+    similarity: ScoreIntervals
+    model: ModelUncertainty | None
+    layer_ranks: RankIntervals | None
+
+    def __post_init__(self) -> None:
+        assert self.node.value_AB.shape == (len(self.sources), len(self.targets))
+
+
+def block_uncertainty(
+    source: GraphBlock,
+    target: GraphBlock,
+    *,
+    sources: Sequence[GraphLabel],
+    targets: Sequence[GraphLabel],
+    num_probes: int,
+    lambda_: float,
+    memory_bytes: int,
+    settings: UncertaintySettings = UncertaintySettings(),  # noqa: B008 (frozen)
+    rankings: Collection[Ranking] = RANKINGS,
+    scores: TileScores | None = None,
+) -> BlockUncertainty:
+    """Returns how far the scores and ranks of a block would move with other probes of their kind.
+
+    The probes are resampled with replacement (Efron, 1979), nodes and edges of one resample
+    together, so that the interval of ``s = s_V + lambda * s_E`` holds their correlation. Ranks are
+    taken anew in every resample. Seeded: the result depends on the graphs, the settings and
+    ``lambda_`` alone, not on blocks or memory.
+
+    A ranking is of the sources given: the model ranking needs every model's output graph, the layer
+    ranking all layers of each model that it holds. BLAS threads are the caller's to set.
+
+    Args:
+        source: block of the ``A`` sources.
+        target: block of the ``B`` targets over the same probe set.
+        sources: labels of the sources, in the block's order.
+        targets: labels of the targets, which are output graphs.
+        num_probes: ``N``, all probes of the set.
+        lambda_: the scan's weight of the edges.
+        memory_bytes: limit of what this call allocates, the blocks' own reading included.
+        settings: resamples, subsets and the grid of lambda.
+        rankings: which rankings to analyse.
+        scores: the pairs' scores as the scan's table has them, so that values and ranks agree with
+            it to the last bit; computed here when None.
+
+    Raises:
+        ConfigError: the block does not fit in ``memory_bytes``, or the maps' sizes differ.
+        StoreError: ranges do not cover the probes, an array read has the wrong shape, or maps are
+            not of unit norm.
+        NonFiniteError: edges that were read are NaN or infinite.
+        ValueError: labels or scores are not those of the blocks, or a target is no output graph.
+    """
+    _check_labels(source, target, sources, targets)
+    weights = settings.weights(num_probes, with_subsets="model" in rankings)
+    resampled = resampled_scores(source, target, weights.weights_RN, memory_bytes=memory_bytes)
+    scores = _values(resampled, scores)
+    node = score_intervals(scores.node_AB, resampled.node_BAR[:, :, weights.bootstrap])
+    edge = score_intervals(scores.edge_AB, resampled.edge_BAR[:, :, weights.bootstrap])
+    value_AB = combine(scores.node_AB, scores.edge_AB, lambda_)
+    similarity_BAR = _combine_in_place(resampled, lambda_)
+    bootstrap_BAR = similarity_BAR[:, :, weights.bootstrap]
+    model, layer_ranks = None, None
+    if "model" in rankings:
+        groups_B = [candidate_groups(sources, label, "model") for label in targets]
+        model = ModelUncertainty(
+            ranks=rank_intervals(value_AB, bootstrap_BAR, groups_B),
+            stability=ranking_stability(similarity_BAR, weights, groups_B),
+            lambda_ranges=lambda_ranges(
+                node.value_AB, edge.value_AB, groups_B, lambda_=lambda_, lambdas=settings.lambdas
+            ),
+        )
+    if "layer" in rankings:
+        groups_B = [candidate_groups(sources, label, "layer") for label in targets]
+        layer_ranks = rank_intervals(value_AB, bootstrap_BAR, groups_B)
+    return BlockUncertainty(
+        sources=tuple(sources),
+        targets=tuple(targets),
+        num_resamples=settings.num_resamples,
+        node=node,
+        edge=edge,
+        similarity=score_intervals(value_AB, bootstrap_BAR),
+        model=model,
+        layer_ranks=layer_ranks,
+    )
+
+
+def _combine_in_place(resampled: ResampledScores, lambda_: float) -> Float32:
+    """Turns node similarities into similarities, target by target: no third array of this size."""
+    for node_AR, edge_AR in zip(resampled.node_BAR, resampled.edge_BAR, strict=True):
+        node_AR += np.float32(lambda_) * edge_AR
+    return resampled.node_BAR
+
+
+def _values(resampled: ResampledScores, given: TileScores | None) -> TileScores:
+    """Returns the scores given, checked against the first row of the resamples: all probes once."""
+    node_AB: Float64 = resampled.node_BAR[:, :, 0].T.astype(np.float64)
+    edge_AB: Float64 = resampled.edge_BAR[:, :, 0].T.astype(np.float64)
+    if given is None:
+        return TileScores(node_AB, edge_AB)
+    if given.node_AB.shape != node_AB.shape:
+        raise ValueError(
+            f"scores have shape {given.node_AB.shape}, the block {node_AB.shape}: give those of "
+            "its sources and targets"
+        )
+    for name, mine, theirs in (("node", node_AB, given.node_AB), ("edge", edge_AB, given.edge_AB)):
+        bad = np.argwhere(~(np.abs(mine - theirs) <= _MAX_DIFFERENCE))
+        if bad.size:
+            a, b = bad[0].tolist()
+            raise ValueError(
+                f"{name} similarity of source {a} and target {b} is given as {theirs[a, b]:.6g}, "
+                f"but the graphs give {mine[a, b]:.6g}: scores and blocks are in another order"
+            )
+    return given
+
+
+def _check_labels(
+    source: GraphBlock,
+    target: GraphBlock,
+    sources: Sequence[GraphLabel],
+    targets: Sequence[GraphLabel],
+) -> None:
+    counts = (source.num_graphs, target.num_graphs)
+    if counts != (len(sources), len(targets)):
+        raise ValueError(
+            f"blocks of {counts[0]} sources and {counts[1]} targets need as many labels, got "
+            f"{len(sources)} and {len(targets)}"
+        )
+    inner = [label for label in targets if not label.is_output]
+    if inner:
+        raise ValueError(
+            f"target {inner[0].layer!r} of model {inner[0].model_id!r} is no output graph: "
+            "rankings are of output graphs"
+        )

@@ -1,0 +1,213 @@
+"""Node and edge similarity of every pair of two blocks under every resample, in bounded memory.
+
+``A`` source graphs, ``B`` target graphs, ``N`` probes, ``E`` edges, ``R`` resamples, ``r`` of a
+batch, ``V`` edges of positive weight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from depara.errors import ConfigError, NonFiniteError, StoreError
+from depara.graph.edges import edge_count
+from depara.similarity.blocks import GraphBlock, common_steps
+from depara.similarity.footprint import EDGE_READ_AHEAD
+from depara.similarity.prefetch import prefetch
+from depara.types import Float16, Float32, Float64, ProbeRange
+from depara.uncertainty.edge_batch import EdgeBatch, active_edges
+from depara.uncertainty.edge_order import EdgeOrder, edge_order
+from depara.uncertainty.footprint import EdgeSteps, ResamplingFootprint
+from depara.uncertainty.node_cosines import add_weighted_cosines, check_cosines, node_cosines
+
+MapsPair = tuple[Sequence[Float16], Sequence[Float16]]
+
+
+@dataclass(frozen=True)
+class ResampledScores:
+    """Scores of every pair under every resample: float32 ``(B, A, R)``, each in [-1, 1]."""
+
+    node_BAR: Float32
+    edge_BAR: Float32
+
+    def __post_init__(self) -> None:
+        assert self.node_BAR.shape == self.edge_BAR.shape
+        assert self.node_BAR.dtype == self.edge_BAR.dtype == np.float32
+
+
+def resampled_scores(
+    source: GraphBlock, target: GraphBlock, weights_RN: Float32, *, memory_bytes: int
+) -> ResampledScores:
+    """Returns ``s_V`` and ``s_E`` of every (source, target) pair for every weighting of the probes.
+
+    Node similarity is the weighted mean of the probes' cosines. Edge similarity is Spearman's rho
+    of the edges between resampled probes, ranked anew: exactly that of the explicit list in which
+    edge ``(p, q)`` stands ``w_p w_q`` times (`EdgeBatch`). What was estimated over all probes
+    before the edges were stored, the z-scoring of features, is not estimated anew.
+
+    The node pass streams probe ranges; the edge pass sorts each graph once and goes through the
+    resamples in batches, sources in chunks, both as large as ``memory_bytes`` allows
+    (`ResamplingFootprint` has the account). BLAS threads are the caller's to set.
+
+    Args:
+        source: block of the ``A`` sources.
+        target: block of the ``B`` targets over the same probe set.
+        weights_RN: whole numbers, not all 0 in a row, float32; a row of ones gives the scores
+            themselves.
+        memory_bytes: limit of what this call allocates, the blocks' own reading included.
+
+    Raises:
+        ConfigError: the block does not fit in ``memory_bytes``, or the maps' sizes differ.
+        StoreError: ranges do not cover the probes, an array read has the wrong shape, or maps are
+            not of unit norm.
+        NonFiniteError: edges that were read are NaN or infinite.
+    """
+    if source.num_pixels != target.num_pixels:
+        raise ConfigError(
+            f"source maps have {source.num_pixels} px, target maps {target.num_pixels}: graphs of "
+            "one canvas and one attribution.map_side can be compared, others cannot"
+        )
+    footprint = ResamplingFootprint(
+        num_sources=source.num_graphs,
+        num_targets=target.num_graphs,
+        num_probes=weights_RN.shape[1],
+        num_pixels=source.num_pixels,
+        active_edges=tuple(sorted(active_edges(weights_RN).tolist(), reverse=True)),
+    )
+    if footprint.min_bytes > memory_bytes:
+        raise ConfigError(
+            f"{len(weights_RN)} resamples of {source.num_graphs} x {target.num_graphs} graphs of "
+            f"{weights_RN.shape[1]} probes need {footprint.min_bytes:,} bytes, the limit is "
+            f"{memory_bytes:,}: raise compute.memory, or take fewer targets at a time"
+        )
+    return ResampledScores(
+        node_BAR=_node_scores(source, target, weights_RN, footprint, memory_bytes),
+        edge_BAR=_edge_scores(source, target, weights_RN, footprint.edge_steps(memory_bytes)),
+    )
+
+
+def _node_scores(
+    source: GraphBlock,
+    target: GraphBlock,
+    weights_RN: Float32,
+    footprint: ResamplingFootprint,
+    memory_bytes: int,
+) -> Float32:
+    """Streams probe ranges through `node_cosines`."""
+    steps = common_steps(
+        source.ranges(),
+        target.ranges(),
+        num_probes=footprint.num_probes,
+        max_probes=footprint.max_step_probes(memory_bytes),
+    )
+    node_BAR = _empty_scores(source, target, weights_RN)
+    node_BAR.fill(0.0)
+    totals_R1 = weights_RN.sum(axis=1, keepdims=True)
+    reads = (partial(_read_step, source, target, probes) for probes in steps)
+    with closing(prefetch(reads)) as maps_of_steps:
+        for probes, (maps_A, maps_B) in zip(steps, maps_of_steps, strict=True):
+            cosines_ABn = node_cosines(maps_A, maps_B)
+            del maps_A, maps_B  # before the next step but one is read
+            check_cosines(cosines_ABn, probes)
+            shares_Rn = weights_RN[:, probes.start : probes.stop] / totals_R1
+            add_weighted_cosines(node_BAR, cosines_ABn, shares_Rn)
+    return node_BAR
+
+
+def _read_step(source: GraphBlock, target: GraphBlock, probes: ProbeRange) -> MapsPair:
+    return _read_maps(source, probes), _read_maps(target, probes)
+
+
+def _read_maps(block: GraphBlock, probes: ProbeRange) -> Sequence[Float16]:
+    """Reads one range of all graphs of a block and checks that it is what was asked for."""
+    maps = block.read_maps(probes, slice(0, block.num_graphs))
+    expected = (len(probes), block.num_pixels)
+    for graph, maps_nP in enumerate(maps):
+        if maps_nP.shape != expected or maps_nP.dtype != np.float16:
+            raise StoreError(
+                f"maps of graph {graph} of the block, probes {probes}: expected float16 of shape "
+                f"{expected}, got {maps_nP.dtype} of shape {maps_nP.shape}; the node file belongs "
+                "to another probe set or map size"
+            )
+    return maps
+
+
+def _edge_scores(
+    source: GraphBlock, target: GraphBlock, weights_RN: Float32, steps: EdgeSteps
+) -> Float32:
+    """Holds the orders of the targets and of one chunk of sources after the other."""
+    edge_BAR = _empty_scores(source, target, weights_RN)
+    num_edges = edge_count(weights_RN.shape[1])
+    targets = _orders(target, slice(0, target.num_graphs), num_edges)
+    for first in range(0, source.num_graphs, steps.chunk):
+        chunk = slice(first, min(first + steps.chunk, source.num_graphs))
+        sources = _orders(source, chunk, num_edges)
+        for start in range(0, len(weights_RN), steps.resamples):
+            batch = EdgeBatch(weights_RN[start : start + steps.resamples])
+            resamples = slice(start, start + steps.resamples)
+            for group, rho_rSB in _batch_scores(batch, sources, targets, steps.group):
+                graphs = slice(first + group.start, first + group.stop)
+                edge_BAR[:, graphs, resamples] = rho_rSB.transpose(2, 1, 0)
+            del batch  # before the next one is made
+    return edge_BAR
+
+
+def _batch_scores(
+    batch: EdgeBatch, sources: Sequence[EdgeOrder], targets: Sequence[EdgeOrder], group_size: int
+) -> Iterator[tuple[slice, Float64]]:
+    """Yields groups of sources and Spearman's rho of each with every target, ``(r, S, B)``."""
+    shape = (len(targets), batch.num_values)
+    dtype = batch.weights_V.dtype
+    weighted_BV = np.empty(shape, dtype=dtype)
+    norms_Br = np.stack([batch.rank(order, out) for order, out in _rows(targets, weighted_BV)])
+    weighted_BV *= batch.weights_V
+    ranks_SV = np.empty((min(group_size, len(sources)), batch.num_values), dtype=dtype)
+    for start in range(0, len(sources), group_size):
+        group = slice(start, min(start + group_size, len(sources)))
+        orders = sources[group]
+        norms_Sr = np.stack([batch.rank(order, out) for order, out in _rows(orders, ranks_SV)])
+        rho_rSB = batch.products(ranks_SV[: len(orders)], weighted_BV)
+        norms_rSB = norms_Sr.T[:, :, None] * norms_Br.T[:, None, :]
+        np.divide(rho_rSB, norms_rSB, out=rho_rSB, where=norms_rSB > 0)  # 0 where it is 0
+        yield group, np.clip(rho_rSB, -1.0, 1.0, out=rho_rSB)
+
+
+def _rows(
+    orders: Sequence[EdgeOrder], values: np.ndarray[tuple[int, int], np.dtype[np.floating]]
+) -> Iterator[tuple[EdgeOrder, np.ndarray[tuple[int], np.dtype[np.floating]]]]:
+    return zip(orders, values[: len(orders)], strict=True)
+
+
+def _orders(block: GraphBlock, graphs: slice, num_edges: int) -> list[EdgeOrder]:
+    """Reads and sorts the edges of some graphs of a block."""
+    reads: Iterator[Callable[[], Float32]] = (
+        partial(block.read_edges, graph) for graph in range(graphs.start, graphs.stop)
+    )
+    orders = []
+    with closing(prefetch(reads, depth=EDGE_READ_AHEAD)) as edges_of_graphs:
+        for graph, cosine_E in enumerate(edges_of_graphs, start=graphs.start):
+            orders.append(_order(cosine_E, graph, num_edges))
+            del cosine_E  # before the next ones are read
+    return orders
+
+
+def _order(cosine_E: Float32, graph: int, num_edges: int) -> EdgeOrder:
+    """Sorts one graph's edges, with its place in the block in the errors."""
+    if cosine_E.shape != (num_edges,) or cosine_E.dtype != np.float32:
+        raise StoreError(
+            f"edges of graph {graph} of the block: expected float32 of shape ({num_edges},), got "
+            f"{cosine_E.dtype} of shape {cosine_E.shape}; the file belongs to another probe set"
+        )
+    try:
+        return edge_order(cosine_E)
+    except NonFiniteError as error:
+        raise NonFiniteError(f"graph {graph} of the block: {error}") from error
+
+
+def _empty_scores(source: GraphBlock, target: GraphBlock, weights_RN: Float32) -> Float32:
+    shape = (target.num_graphs, source.num_graphs, len(weights_RN))
+    return np.empty(shape, dtype=np.float32)

@@ -1,0 +1,230 @@
+"""Uncertainty as tidy tables, one row per fact, from the blocks that were computed.
+
+``A`` source graphs, ``B`` target graphs, ``K`` values of lambda, ``T`` rows of a table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from depara.uncertainty.block import BlockUncertainty, ModelUncertainty
+from depara.uncertainty.candidates import RANKINGS, GraphLabel, Ranking
+from depara.uncertainty.intervals import RankIntervals
+from depara.uncertainty.schemas import TABLES
+from depara.uncertainty.stability import summarize_stability
+
+Columns = dict[str, NDArray[Any]]
+
+
+def uncertainty_tables(blocks: Sequence[BlockUncertainty]) -> dict[str, pa.Table]:
+    """Returns all tables of `TABLES` from the blocks of a scan, in any order.
+
+    Pairs of graphs of one model are left out, as in the rankings. A pair that is in two blocks, as
+    output graphs are in the plan, is taken from the one that ranks layers.
+
+    Raises:
+        ValueError: blocks differ in probes or in subsets.
+    """
+    # False sorts first; labels then make the order of the blocks irrelevant.
+    ordered = sorted(blocks, key=lambda block: (block.layer_ranks is None, _names(block)))
+    return {
+        "uncertainty": _score_table(ordered),
+        "rank_uncertainty": _rank_table(ordered),
+        "stability": _stability_table(ordered),
+        "lambda_ranges": _lambda_table(ordered),
+        "lambda_ranking": _lambda_ranking_table(ordered),
+    }
+
+
+class _Graphs:
+    """Codes of the graphs of all blocks, in order of model and layer."""
+
+    def __init__(self, blocks: Sequence[BlockUncertainty]) -> None:
+        labels = {_key(label) for block in blocks for label in (*block.sources, *block.targets)}
+        self.keys = sorted(labels)
+        self._codes = {key: code for code, key in enumerate(self.keys)}
+        models = sorted({model for model, _ in self.keys})
+        places = {model: place for place, model in enumerate(models)}
+        self._model_codes = np.array([places[model] for model, _ in self.keys], dtype=np.int64)
+
+    def codes(self, labels: Sequence[GraphLabel]) -> NDArray[np.int64]:
+        """Returns each label's code."""
+        return np.array([self._codes[_key(label)] for label in labels], dtype=np.int64)
+
+    def models(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Returns codes of the graphs' models, in order of their names."""
+        return self._model_codes[codes]
+
+    def texts(self, codes: NDArray[np.int64]) -> tuple[pa.Array, pa.Array]:
+        """Returns the graphs' models and layers as string columns."""
+        index = pa.array(codes)
+        models, layers = ([key[part] for key in self.keys] for part in (0, 1))
+        return (
+            pa.array(models, type=pa.string()).take(index),
+            pa.array(layers, type=pa.string()).take(index),
+        )
+
+
+def _score_table(blocks: Sequence[BlockUncertainty]) -> pa.Table:
+    graphs = _Graphs(blocks)
+    parts: list[Columns] = []
+    for block in blocks:
+        sources_A, targets_B = graphs.codes(block.sources), graphs.codes(block.targets)
+        is_pair_AB = graphs.models(sources_A)[:, None] != graphs.models(targets_B)[None, :]
+        rows, columns = np.nonzero(is_pair_AB)
+        scores = (block.edge, block.node, block.similarity)  # alphabetical, like their names
+        parts.append(
+            {
+                "target": targets_B[columns],
+                "source": sources_A[rows],
+                "num_resamples": np.full(len(rows), block.num_resamples, dtype=np.int32),
+                "value": np.stack([score.value_AB[rows, columns] for score in scores], axis=1),
+                "low": np.stack([score.low_AB[rows, columns] for score in scores], axis=1),
+                "high": np.stack([score.high_AB[rows, columns] for score in scores], axis=1),
+            }
+        )
+    if not parts:
+        return TABLES["uncertainty"].empty_table()
+    rows_T = _joined(parts)
+    # np.unique keeps the first of each pair, and sorts by target, then by source.
+    pair = rows_T["target"] * len(graphs.keys) + rows_T["source"]
+    kept = np.unique(pair, return_index=True)[1]
+    target_model, target_layer = graphs.texts(np.repeat(rows_T["target"][kept], 3))
+    source_model, source_layer = graphs.texts(np.repeat(rows_T["source"][kept], 3))
+    names = pa.array(["edge_similarity", "node_similarity", "similarity"])
+    columns_T = {
+        "target_model": target_model,
+        "target_layer": target_layer,
+        "source_model": source_model,
+        "source_layer": source_layer,
+        "score": names.take(pa.array(np.tile(np.arange(3), len(kept)))),
+        "num_resamples": np.repeat(rows_T["num_resamples"][kept], 3),
+        **{name: rows_T[name][kept].ravel() for name in ("value", "low", "high")},
+    }
+    return pa.table(columns_T, schema=TABLES["uncertainty"])
+
+
+def _rank_table(blocks: Sequence[BlockUncertainty]) -> pa.Table:
+    graphs = _Graphs(blocks)
+    tables = [TABLES["rank_uncertainty"].empty_table()]
+    for ranking in sorted(RANKINGS):
+        parts = [
+            _rank_rows(block, intervals, graphs)
+            for block in blocks
+            if (intervals := _ranks_of(block, ranking)) is not None
+        ]
+        if parts:
+            tables.append(_one_ranking(_joined(parts), ranking, graphs))
+    return pa.concat_tables(tables)
+
+
+def _ranks_of(block: BlockUncertainty, ranking: Ranking) -> RankIntervals | None:
+    if ranking == "layer":
+        return block.layer_ranks
+    return None if block.model is None else block.model.ranks
+
+
+def _rank_rows(block: BlockUncertainty, intervals: RankIntervals, graphs: _Graphs) -> Columns:
+    """Returns the candidates of one block, in columns."""
+    rows, columns = np.nonzero(intervals.rank_AB)
+    return {
+        "target": graphs.codes(block.targets)[columns],
+        "source": graphs.codes(block.sources)[rows],
+        "rank": intervals.rank_AB[rows, columns],
+        "rank_low": intervals.low_AB[rows, columns],
+        "rank_high": intervals.high_AB[rows, columns],
+        "p_first": intervals.p_first_AB[rows, columns],
+        "num_resamples": np.full(len(rows), block.num_resamples, dtype=np.int32),
+    }
+
+
+def _one_ranking(rows_T: Columns, ranking: Ranking, graphs: _Graphs) -> pa.Table:
+    """Returns the rows of one ranking in the order of the table that they join."""
+    source_T = graphs.models(rows_T["source"]) * (ranking == "layer")
+    order = np.lexsort((rows_T["rank"], source_T, graphs.models(rows_T["target"])))
+    rows_T = {name: column[order] for name, column in rows_T.items()}
+    source_model, source_layer = graphs.texts(rows_T.pop("source"))
+    columns_T = {
+        "ranking": pa.repeat(ranking, len(order)),
+        "target_model": graphs.texts(rows_T.pop("target"))[0],
+        "source_model": source_model,
+        "source_layer": source_layer,
+        **rows_T,
+    }
+    return pa.table(columns_T, schema=TABLES["rank_uncertainty"])
+
+
+def _stability_table(blocks: Sequence[BlockUncertainty]) -> pa.Table:
+    rows = summarize_stability([model.stability for _, model in _ranking_models(blocks)])
+    return pa.Table.from_pylist([asdict(row) for row in rows], schema=TABLES["stability"])
+
+
+def _lambda_table(blocks: Sequence[BlockUncertainty]) -> pa.Table:
+    rows = []
+    for block, model in _ranking_models(blocks):
+        ranges = model.lambda_ranges
+        rows += [
+            {
+                "target_model": block.targets[place].model_id,
+                "first_choice": block.sources[ranges.first_B[place]].model_id,
+                "lambda": ranges.lambda_,
+                "lambda_low": float(ranges.low_B[place]),
+                "lambda_high": float(ranges.high_B[place]),
+            }
+            for place in np.flatnonzero(ranges.first_B >= 0)
+        ]
+    rows.sort(key=lambda row: str(row["target_model"]))
+    return pa.Table.from_pylist(rows, schema=TABLES["lambda_ranges"])
+
+
+def _lambda_ranking_table(blocks: Sequence[BlockUncertainty]) -> pa.Table:
+    graphs = _Graphs(blocks)
+    parts: list[Columns] = []
+    for block, model in _ranking_models(blocks):
+        ranges = model.lambda_ranges
+        places, rows, columns = np.nonzero(ranges.ranks_KAB)
+        parts.append(
+            {
+                "lambda": np.array(ranges.lambdas)[places],
+                "target": graphs.codes(block.targets)[columns],
+                "source": graphs.codes(block.sources)[rows],
+                "rank": ranges.ranks_KAB[places, rows, columns],
+            }
+        )
+    if not parts:
+        return TABLES["lambda_ranking"].empty_table()
+    rows_T = _joined(parts)
+    order = np.lexsort((rows_T["rank"], rows_T["target"], rows_T["lambda"]))
+    columns_T = {
+        "lambda": rows_T["lambda"][order],
+        "target_model": graphs.texts(rows_T["target"][order])[0],
+        "rank": rows_T["rank"][order],
+        "source_model": graphs.texts(rows_T["source"][order])[0],
+    }
+    return pa.table(columns_T, schema=TABLES["lambda_ranking"])
+
+
+def _ranking_models(
+    blocks: Sequence[BlockUncertainty],
+) -> list[tuple[BlockUncertainty, ModelUncertainty]]:
+    """Returns the blocks that rank models, with what they say of that ranking."""
+    return [(block, block.model) for block in blocks if block.model is not None]
+
+
+def _joined(parts: Sequence[Columns]) -> Columns:
+    """Returns the parts' rows below each other."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _key(label: GraphLabel) -> tuple[str, str]:
+    return label.model_id, label.layer
+
+
+def _names(block: BlockUncertainty) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    return [_key(label) for label in block.targets], [_key(label) for label in block.sources]

@@ -1,0 +1,184 @@
+"""The scores with labels in float64 from explicit features, as their papers write them.
+
+Nothing here is fast, nothing uses a Gram matrix, and nothing is shared with the product.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.cluster.hierarchy import fcluster, ward
+from scipy.optimize import minimize
+from scipy.stats import multivariate_normal, norm, pearsonr, spearmanr
+
+from tests.oracle.scores import zscore
+
+Array = NDArray[np.float64]
+Labels = Sequence[str]
+
+
+def classes(labels: Labels) -> dict[str, list[int]]:
+    """The probes of each class."""
+    return {name: [i for i, y in enumerate(labels) if y == name] for name in sorted(set(labels))}
+
+
+def knn(x: Array, labels: Labels, k: int = 5) -> float:
+    """Every probe in turn: the class of most of its ``k`` nearest, lots drawn among equals.
+
+    For features of which no two cosines tie.
+    """
+    correct = []
+    for i in range(len(x)):
+        cosines = {
+            j: float(x[i] @ x[j]) / (math.sqrt(x[i] @ x[i]) * math.sqrt(x[j] @ x[j]))
+            for j in range(len(x))
+            if j != i
+        }
+        nearest = sorted(cosines, key=lambda j: -cosines[j])[:k]
+        votes = [labels[j] for j in nearest]
+        most = max(votes.count(name) for name in votes)
+        winners = {name for name in votes if votes.count(name) == most}
+        correct.append((labels[i] in winners) / len(winners))
+    return math.fsum(correct) / len(correct)
+
+
+def logme(x: Array, labels: Labels) -> float:
+    """You et al. 2021: the evidence itself, a normal density, at its highest point."""
+    count = len(x)
+    covariance = x @ x.T / np.mean(np.sum(x**2, axis=1))
+    evidences = []
+    for members in classes(labels).values():
+        target = np.zeros(count)
+        target[members] = 1.0
+
+        def loss(logs: Array, target: Array = target) -> float:
+            matrix = covariance * math.exp(-logs[0]) + np.eye(count) * math.exp(-logs[1])
+            return -float(multivariate_normal.logpdf(target, np.zeros(count), matrix)) / count
+
+        starts = [(-2.0, 2.0), (3.0, 2.0)]
+        options = {"xatol": 1e-6, "fatol": 1e-10, "maxiter": 2000}
+        best = min(minimize(loss, s, method="Nelder-Mead", options=options).fun for s in starts)
+        evidences.append(-best)
+    return float(np.mean(evidences))
+
+
+def ledoit_wolf(x: Array) -> tuple[Array, float]:
+    """Ledoit & Wolf 2004: the shrunk ``D D`` covariance and its intensity, probe by probe."""
+    count, dimensions = x.shape
+    centred = x - x.mean(axis=0)
+    sample = centred.T @ centred / count
+    scale = float(np.trace(sample)) / dimensions
+    identity = np.eye(dimensions)
+    d2 = float(np.sum((sample - scale * identity) ** 2)) / dimensions
+    b2 = sum(float(np.sum((np.outer(p, p) - sample) ** 2)) for p in centred)
+    b2 /= count**2 * dimensions
+    shrinkage = min(b2, d2) / d2
+    return shrinkage * scale * identity + (1 - shrinkage) * sample, shrinkage
+
+
+def h_score(x: Array, labels: Labels) -> float:
+    """Bao et al. 2019 with the shrinkage of Ibrahim et al. 2022, in all ``D`` dimensions."""
+    covariance, shrinkage = ledoit_wolf(x)
+    means = np.zeros_like(x)
+    for members in classes(labels).values():
+        means[members] = x[members].mean(axis=0)
+    between = np.cov(means, rowvar=False, ddof=0)
+    return float(np.trace(np.linalg.inv(covariance) @ between) * (1 - shrinkage))
+
+
+def transrate(x: Array, labels: Labels, epsilon: float = 1e-4) -> float:
+    """Huang et al. 2022, features at total variance 1, in all ``D`` dimensions."""
+    centred = x - x.mean(axis=0)
+    centred /= math.sqrt(float(np.trace(np.cov(x, rowvar=False, ddof=0))))
+
+    def rate(z: Array) -> float:
+        matrix = np.eye(z.shape[1]) + z.T @ z / (len(z) * epsilon)
+        return float(np.linalg.slogdet(matrix)[1]) / 2
+
+    within = sum(len(m) / len(x) * rate(centred[m]) for m in classes(labels).values())
+    return rate(centred) - within
+
+
+def nleep(x: Array, labels: Labels) -> float:
+    """Li et al. 2021: PCA to 80 %, a diagonal mixture, LEEP of its posteriors; all in loops."""
+    centred = x - x.mean(axis=0)
+    _, singular, rows = np.linalg.svd(centred, full_matrices=False)
+    energy = np.cumsum(singular**2) / np.sum(singular**2)
+    kept = next(number for number, share in enumerate(energy, 1) if share >= 0.8)
+    z = centred @ rows[:kept].T / math.sqrt(float(np.sum(centred**2)) / len(x))
+    components = min(5 * len(set(labels)), len(x) // 4)
+    posterior = _mixture(z, fcluster(ward(z), components, "maxclust"))
+    total = 0.0
+    for i, own in enumerate(labels):
+        expected = 0.0
+        for v in range(posterior.shape[1]):
+            own_mass = math.fsum(posterior[j, v] for j, y in enumerate(labels) if y == own)
+            expected += own_mass / math.fsum(posterior[:, v]) * posterior[i, v]
+        total += math.log(expected)
+    return total / len(labels)
+
+
+def _mixture(z: Array, clusters: NDArray[np.integer]) -> Array:
+    posterior = np.array([[float(c == v) for v in sorted(set(clusters))] for c in clusters])
+    previous = -math.inf
+    for _ in range(200):
+        logs = np.empty_like(posterior)
+        for v in range(posterior.shape[1]):
+            weight = posterior[:, v] / posterior[:, v].sum()
+            mean = weight @ z
+            deviation = np.sqrt(weight @ (z - mean) ** 2 + 1e-6)
+            logs[:, v] = norm.logpdf(z, mean, deviation).sum(axis=1)
+            logs[:, v] += math.log(posterior[:, v].mean())
+        likelihoods = np.logaddexp.reduce(logs, axis=1)
+        posterior = np.exp(logs - likelihoods[:, None])
+        if likelihoods.mean() - previous < 1e-6:
+            break
+        previous = float(likelihoods.mean())
+    return posterior
+
+
+def parc(x: Array, labels: Labels) -> float:
+    """Bolya et al. 2021: Spearman of two dissimilarity matrices, of features and one-hot labels."""
+    one_hot = np.array([[float(y == name) for name in sorted(set(labels))] for y in labels])
+    features, targets = (
+        [1 - pearsonr(values[i], values[j]).statistic for i, j in combinations(range(len(x)), 2)]
+        for values in (x, one_hot)
+    )
+    # Two values only: rounding must not make more of them.
+    return float(spearmanr(features, np.round(targets, 9)).statistic)
+
+
+def gbc(x: Array, labels: Labels, components: int = 64) -> float:
+    """Pandy et al. 2022: the Bhattacharyya distance of Gaussians, with their matrices."""
+    centred = x - x.mean(axis=0)
+    kept = min(components, int(np.linalg.matrix_rank(centred)))
+    z = centred @ np.linalg.svd(centred, full_matrices=False)[2][:kept].T
+    gaussians = [
+        (z[m].mean(axis=0), np.eye(z.shape[1]) * np.var(z[m], axis=0).mean())
+        for m in classes(labels).values()
+    ]
+    total = 0.0
+    for a, (mean_a, matrix_a) in enumerate(gaussians):
+        for b, (mean_b, matrix_b) in enumerate(gaussians):
+            if a != b:
+                middle = (matrix_a + matrix_b) / 2
+                distance = (mean_a - mean_b) @ np.linalg.inv(middle) @ (mean_a - mean_b) / 8
+                logs = [np.linalg.slogdet(m)[1] for m in (middle, matrix_a, matrix_b)]
+                total -= math.exp(-distance - (logs[0] - (logs[1] + logs[2]) / 2) / 2)
+    return total
+
+
+LABEL_SCORES = {
+    "knn": knn,
+    "logme": logme,
+    "h_score": h_score,
+    "transrate": transrate,
+    "nleep": nleep,
+    "parc": parc,
+    "parc_zscore": lambda x, labels: parc(zscore(x), labels),
+    "gbc": gbc,
+}

@@ -1,0 +1,225 @@
+"""One block from end to end: against explicit resampling, the scan's rankings, and itself."""
+
+from __future__ import annotations
+
+import tracemalloc
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from depara.similarity import TileScores, combine, similarity_tile
+from depara.uncertainty import BlockUncertainty, UncertaintySettings, block_uncertainty
+from depara.uncertainty.weights import probe_weights
+from tests.oracle import uncertainty as oracle
+from tests.similarity.array_block import ArrayBlock, random_block
+from tests.uncertainty.zoo import Label, labels
+
+PLENTY_BYTES = 1 << 30
+NUM_PROBES = 16
+SETTINGS = UncertaintySettings(num_resamples=40, num_subsets=3, seed=2)
+LABELS = labels(4, 3)
+OUTPUTS = [place for place, label in enumerate(LABELS) if label.is_output]
+
+
+@pytest.fixture(scope="module")
+def block() -> ArrayBlock:
+    return random_block(len(LABELS), NUM_PROBES, 20)
+
+
+def analyse(
+    block: ArrayBlock,
+    sources: list[int] | None = None,
+    targets: list[int] | None = None,
+    **options: Any,
+) -> BlockUncertainty:
+    sources = list(range(len(LABELS))) if sources is None else sources
+    targets = OUTPUTS if targets is None else targets
+    arguments: dict[str, Any] = {
+        "num_probes": NUM_PROBES,
+        "lambda_": 2.0,
+        "memory_bytes": PLENTY_BYTES,
+        "settings": SETTINGS,
+        "sources": [LABELS[place] for place in sources],
+        "targets": [LABELS[place] for place in targets],
+        **options,
+    }
+    return block_uncertainty(block.part(sources), block.part(targets), **arguments)
+
+
+def test_intervals_and_ranks_are_those_of_explicit_resamples(block: ArrayBlock):
+    result = analyse(block, targets=OUTPUTS[:2])
+    weights = probe_weights(NUM_PROBES, num_resamples=40, seed=2).weights_RN
+    for place, target in enumerate(OUTPUTS[:2]):
+        node = np.empty((len(weights), len(LABELS)))
+        edge = np.empty_like(node)
+        for r, weights_N in enumerate(weights):
+            for a in range(len(LABELS)):
+                maps = block.maps_GNP[a], block.maps_GNP[target]
+                node[r, a] = oracle.resampled_node_similarity(*maps, weights_N)
+                edges = block.edges_GE[a], block.edges_GE[target]
+                edge[r, a] = oracle.resampled_edge_similarity(*edges, weights_N)
+        similarity = node + 2.0 * edge
+        for samples, intervals in (
+            (node, result.node),
+            (edge, result.edge),
+            (similarity, result.similarity),
+        ):
+            np.testing.assert_allclose(intervals.value_AB[:, place], samples[0], atol=1e-5)
+            low, high = np.quantile(samples[1:], (0.05, 0.95), axis=0)
+            np.testing.assert_allclose(intervals.low_AB[:, place], low, atol=1e-5)
+            np.testing.assert_allclose(intervals.high_AB[:, place], high, atol=1e-5)
+        others = [p for p in OUTPUTS if p != target]
+        ranks = [
+            oracle.ranks_by_name({LABELS[p].model_id: row[p] for p in others})
+            for row in similarity.tolist()
+        ]
+        assert result.model is not None
+        for p in others:
+            found = [row[LABELS[p].model_id] for row in ranks]
+            assert result.model.ranks.rank_AB[p, place] == found[0]
+            low, high = np.quantile(found[1:], 0.05), np.quantile(found[1:], 0.95)
+            assert result.model.ranks.low_AB[p, place] == np.floor(low)
+            assert result.model.ranks.high_AB[p, place] == np.ceil(high)
+            p_first = np.mean([rank == 1 for rank in found[1:]])
+            assert result.model.ranks.p_first_AB[p, place] == pytest.approx(p_first)
+
+
+def test_exactly_one_candidate_is_first_in_every_resample(block: ArrayBlock):
+    result = analyse(block)
+    assert result.model is not None
+    assert result.layer_ranks is not None
+    np.testing.assert_allclose(result.model.ranks.p_first_AB.sum(axis=0), 1)
+    np.testing.assert_allclose(result.layer_ranks.p_first_AB.sum(axis=0), 3)  # three other models
+    for ranks in (result.model.ranks, result.layer_ranks):
+        assert (ranks.low_AB <= ranks.high_AB).all()
+        np.testing.assert_array_equal(ranks.rank_AB > 0, ranks.low_AB > 0)
+    own = np.array([[a.model_id == LABELS[b].model_id for b in OUTPUTS] for a in LABELS])
+    np.testing.assert_array_equal(result.layer_ranks.rank_AB == 0, own)
+
+
+def test_a_seed_fixes_the_result_and_another_moves_it(block: ArrayBlock):
+    first, again = analyse(block), analyse(block)
+    np.testing.assert_array_equal(first.similarity.low_AB, again.similarity.low_AB)
+    assert first.model is not None
+    assert again.model is not None
+    np.testing.assert_array_equal(first.model.ranks.p_first_AB, again.model.ranks.p_first_AB)
+    np.testing.assert_array_equal(
+        first.model.stability.correlation_FDB, again.model.stability.correlation_FDB
+    )
+    other = analyse(block, settings=replace(SETTINGS, seed=3))
+    assert (first.similarity.low_AB != other.similarity.low_AB).any()
+    np.testing.assert_array_equal(first.similarity.value_AB, other.similarity.value_AB)
+
+
+def test_blocks_order_and_memory_change_nothing(block: ArrayBlock):
+    whole = analyse(block)
+    assert whole.model is not None
+    assert whole.layer_ranks is not None
+    order = np.random.default_rng(0).permutation(len(LABELS)).tolist()
+    shuffled = analyse(block, order, OUTPUTS[::-1], memory_bytes=256 << 10)
+    assert shuffled.model is not None
+    assert shuffled.layer_ranks is not None
+    np.testing.assert_allclose(
+        shuffled.similarity.low_AB, whole.similarity.low_AB[order][:, ::-1], atol=1e-5
+    )
+    for found, expected in (
+        (shuffled.model.ranks, whole.model.ranks),
+        (shuffled.layer_ranks, whole.layer_ranks),
+    ):
+        np.testing.assert_array_equal(found.rank_AB, expected.rank_AB[order][:, ::-1])
+        np.testing.assert_allclose(found.p_first_AB, expected.p_first_AB[order][:, ::-1], atol=0.03)
+    one_model = [place for place, label in enumerate(LABELS) if label.model_id == "m1"]
+    part = analyse(block, one_model, OUTPUTS[:2], rankings=("layer",))
+    assert part.model is None
+    assert part.layer_ranks is not None
+    np.testing.assert_array_equal(
+        part.layer_ranks.rank_AB, whole.layer_ranks.rank_AB[one_model][:, :2]
+    )
+
+
+def test_scores_of_the_scan_are_taken_as_they_are(block: ArrayBlock):
+    tile = similarity_tile(
+        block, block.part(OUTPUTS), num_probes=NUM_PROBES, memory_bytes=PLENTY_BYTES
+    )
+    result = analyse(block, scores=tile)
+    np.testing.assert_array_equal(result.node.value_AB, tile.node_AB)
+    np.testing.assert_array_equal(
+        result.similarity.value_AB, combine(tile.node_AB, tile.edge_AB, 2.0)
+    )
+    computed = analyse(block)
+    np.testing.assert_allclose(result.edge.value_AB, computed.edge.value_AB, atol=1e-5)
+    np.testing.assert_array_equal(result.edge.low_AB, computed.edge.low_AB)
+
+
+def test_scores_of_other_graphs_are_refused(block: ArrayBlock):
+    tile = similarity_tile(
+        block, block.part(OUTPUTS), num_probes=NUM_PROBES, memory_bytes=PLENTY_BYTES
+    )
+    swapped = TileScores(tile.node_AB[::-1].copy(), tile.edge_AB[::-1].copy())
+    with pytest.raises(ValueError, match="scores and blocks are in another order"):
+        analyse(block, scores=swapped)
+    with pytest.raises(ValueError, match=r"scores have shape \(3, 4\), the block \(12, 4\)"):
+        analyse(block, scores=TileScores(tile.node_AB[:3], tile.edge_AB[:3]))
+
+
+def test_wrong_labels_are_refused(block: ArrayBlock):
+    with pytest.raises(ValueError, match="12 sources and 4 targets need as many labels, got 11"):
+        block_uncertainty(
+            block,
+            block.part(OUTPUTS),
+            sources=LABELS[:-1],
+            targets=[LABELS[place] for place in OUTPUTS],
+            num_probes=NUM_PROBES,
+            lambda_=2.0,
+            memory_bytes=PLENTY_BYTES,
+        )
+    with pytest.raises(ValueError, match="'layer3' of model 'm3' is no output graph"):
+        analyse(block, targets=[0])
+
+
+def test_a_zoo_of_one_model_has_scores_but_no_rankings(block: ArrayBlock):
+    own = [place for place, label in enumerate(LABELS) if label.model_id == "m3"]
+    result = analyse(block, own, own[-1:])
+    assert result.model is not None
+    assert result.layer_ranks is not None
+    assert not result.model.ranks.rank_AB.any()
+    assert not result.layer_ranks.rank_AB.any()
+    assert np.isnan(result.model.stability.correlation_FDB).all()
+    assert result.model.lambda_ranges.first_B.tolist() == [-1]
+    assert np.isfinite(result.similarity.low_AB).all()
+
+
+def test_the_summary_stays_within_the_limit():
+    zoo = [Label(f"m{place:03}", "output", 0, True) for place in range(120)]
+    block = random_block(120, 12, 4)
+    settings = UncertaintySettings(num_resamples=400, num_subsets=5)
+    arguments: dict[str, Any] = {
+        "num_probes": 12,
+        "lambda_": 2.0,
+        "settings": settings,
+        "sources": zoo,
+        "targets": zoo[:5],
+    }
+    limit_bytes = int(2 * 4 * 120 * 5 * 411 * 1.0) + 40 * 120 * 411 + (256 << 10)
+    tracemalloc.start()
+    block_uncertainty(block, block.part(slice(5)), memory_bytes=limit_bytes, **arguments)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert limit_bytes / 2 < peak < limit_bytes
+
+
+@pytest.mark.parametrize(
+    ("fields", "match"),
+    [
+        ({"num_resamples": 0}, "at least 1 resample"),
+        ({"fractions": (0.5, 1.0)}, "between 0 and 1"),
+        ({"num_subsets": -1}, "at least 0"),
+        ({"seed": -1}, "at least 0"),
+        ({"lambdas": (1.0, float("nan"))}, "every lambda is at least 0"),
+    ],
+)
+def test_settings_out_of_range_are_refused(fields: dict[str, Any], match: str):
+    with pytest.raises(ValueError, match=match):
+        UncertaintySettings(**fields)
