@@ -44,6 +44,7 @@ def describing_tables(
     models, layers = [], []
     for model in plan.config.models:
         row: dict[str, Any] = {"model_id": model.id, "source": model.source, "status": "failed"}
+        row["null_of"] = model.null_of
         if model.id in plans:
             card = plans[model.id].card
             row |= {

@@ -6,20 +6,19 @@ The driver only passes references: it never holds maps, edges, or the similarity
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from cluster.blocks import GraphRef, StoredBlock, feature_grams, open_graphs
 from cluster.launcher import Launcher, WorkerLostError
 from cluster.progress import Reporter
 from depara.config import ScanConfig
 from depara.errors import ClusterError, DeparaError, StoreError
 from depara.similarity import (
     SCORES,
-    FeatureGrams,
     Tile,
     combine,
     layer_ranking,
@@ -28,25 +27,12 @@ from depara.similarity import (
     score_tile,
     similarity_tile,
 )
-from depara.store.graphs import CommittedGraph, open_graph
+from depara.similarity.nulls import null_similarity, without_sources
+from depara.store.graphs import CommittedGraph
 from depara.store.scans import write_table
 from depara.store.schemas import TABLES
 from depara.store.storage import Storage
-from depara.types import Float16, Float32, Float64, ProbeRange
-
-_READS_AT_ONCE = 4
-"""Hides the latency of an object store; decoding itself is bound by the CPU."""
-
-
-@dataclass(frozen=True)
-class GraphRef:
-    """One graph as the reducer knows it."""
-
-    model_id: str
-    layer: str
-    depth: int
-    key: str
-    is_output: bool
+from depara.types import Float64
 
 
 @dataclass(frozen=True)
@@ -60,51 +46,14 @@ class Reduction:
     config: ScanConfig
 
     @property
+    def outputs(self) -> tuple[GraphRef, ...]:
+        """The output graphs of all models but random-weights twins."""
+        return tuple(g for g in self.sources if g.is_output and not g.null_of)
+
+    @property
     def is_square(self) -> bool:
         """Whether sources and targets are the same graphs, so that half the tiles suffice."""
         return self.sources == self.targets
-
-
-class StoredBlock:
-    """Some committed graphs, read range by range for `similarity_tile`."""
-
-    def __init__(self, graphs: Sequence[CommittedGraph]) -> None:
-        self._graphs = list(graphs)
-
-    @property
-    def num_graphs(self) -> int:
-        """Number of graphs in the block."""
-        return len(self._graphs)
-
-    @property
-    def num_pixels(self) -> int:
-        """Pixels of one map."""
-        return self._graphs[0].marker.num_pixels
-
-    def ranges(self) -> Sequence[ProbeRange]:
-        """Probe ranges of the node files, those of the graph with the fewest files."""
-        return min((graph.marker.ranges for graph in self._graphs), key=len)
-
-    def read_maps(self, probes: ProbeRange, graphs: slice) -> list[Float16]:
-        """Returns one (n, P) float16 array per graph of the slice, read side by side."""
-        with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
-            return list(pool.map(lambda graph: read_range(graph, probes), self._graphs[graphs]))
-
-    def read_edges(self, graph: int) -> Float32:
-        """Returns the cosines (E,) of one graph."""
-        return self._graphs[graph].read_edges()
-
-
-def read_range(graph: CommittedGraph, probes: ProbeRange) -> Float16:
-    """Returns the maps of any probe range, whatever ranges the graph's files have."""
-    if probes in graph.marker.ranges:
-        return graph.read_maps(probes)
-    parts = []  # copies, so that a slice does not keep the whole range alive
-    for stored in graph.marker.ranges:
-        start, stop = max(stored.start, probes.start), min(stored.stop, probes.stop)
-        if start < stop:
-            parts.append(graph.read_maps(stored)[start - stored.start : stop - stored.start])
-    return np.concatenate(parts)
 
 
 @dataclass(frozen=True)
@@ -126,10 +75,10 @@ def compute_tile(output: str, threads: int, tile: Tile, reduction: Reduction) ->
     storage = Storage(output)
     memory_bytes = int(reduction.config.compute.memory)
     try:
-        sources = _open(storage, reduction.sources[tile.source_start : tile.source_stop])
+        sources = open_graphs(storage, reduction.sources[tile.source_start : tile.source_stop])
         targets = sources
         if not tile.symmetric:
-            targets = _open(storage, reduction.targets[tile.target_start : tile.target_stop])
+            targets = open_graphs(storage, reduction.targets[tile.target_start : tile.target_stop])
         source = StoredBlock(sources)
         target = source if tile.symmetric else StoredBlock(targets)
         with threadpoolctl.threadpool_limits(threads):
@@ -165,17 +114,6 @@ def _neighbours(
     )
 
 
-def feature_grams(graph: CommittedGraph) -> FeatureGrams:
-    """Returns the feature Grams of one committed graph."""
-    raw_NN, zscored_NN, raw_sums_N, zscored_sums_N = graph.read_grams()
-    return FeatureGrams(raw_NN, zscored_NN, raw_sums_N, zscored_sums_N, graph.marker.num_features)
-
-
-def _open(storage: Storage, graphs: Sequence[GraphRef]) -> list[CommittedGraph]:
-    with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
-        return list(pool.map(lambda graph: open_graph(storage, graph.key), graphs))
-
-
 def write_result_tables(
     output: str,
     scan_id: str,
@@ -200,12 +138,16 @@ def write_result_tables(
                 matrices[name][columns, rows] = result.mirrored.get(name, score_AB.T)
     similarity = similarity_table(reduction, matrices)
     graphs = reduction.sources
-    outputs = {graph.model_id: graph.layer for graph in graphs if graph.is_output}
+    null_of = {graph.model_id: graph.null_of for graph in graphs if graph.null_of}
+    ranked = without_sources(similarity, null_of)
+    outputs = {graph.model_id: graph.layer for graph in reduction.outputs}
     depths = {(graph.model_id, graph.layer): graph.depth for graph in graphs}
+    ranking = model_ranking(ranked, outputs)
+    floor = null_similarity(ranking, similarity, null_of)
     tables = {
         "similarity": similarity,
-        "model_ranking": model_ranking(similarity, outputs),
-        "layer_ranking": layer_ranking(similarity, outputs, depths),
+        "model_ranking": ranking.append_column("null_similarity", floor),
+        "layer_ranking": layer_ranking(ranked, outputs, depths),
     }
     storage = Storage(output)
     try:

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from cluster.analysis import analyse
+from cluster.blocks import GraphRef
 from cluster.launcher import Launcher
 from cluster.loop import Event, WorkerPool
 from cluster.plan import ScanPlan, make_plan
 from cluster.probing import prepare_probes
 from cluster.progress import Reporter
 from cluster.record import PreparedScan, describing_tables, git_revision, versions
-from cluster.reduce import GraphRef, Reduction, reduce_graphs
+from cluster.reduce import Reduction, reduce_graphs
 from cluster.work import Group, GroupResult, ResolveUnit
 from depara.config import ScanConfig, ScanFile, render_scan
 from depara.errors import ModelError, StoreError
@@ -104,6 +106,9 @@ def run_scan(
     failures = (*prepared.failures, *_failures(prepared.plan, results, storage))
     reduction = _reduction(prepared.plan, failures)
     facts = reduce_graphs(reduction, scan_id, storage.root, launcher, reporter)
+    spent_s = time.monotonic() - clock.started_s
+    labels = [probe.label for probe in prepared.probes]
+    facts |= analyse(reduction, labels, spent_s, scan_id, storage.root, launcher, reporter)
     for name, table in describing_tables(prepared, results, failures).items():
         facts[name] = write_table(storage, scan_id, name, table)
     summary = _summarize(scan_id, prepared, reduction, failures, storage, clock)
@@ -179,6 +184,7 @@ def _reduction(plan: ScanPlan, failures: Sequence[Failure]) -> Reduction:
             graph.layer.depth,
             graph.key,
             graph.layer.name == model.card.output_layer,
+            model.model.null_of,
         )
         for model in plan.models
         if model.card.model_id not in failed
@@ -188,7 +194,8 @@ def _reduction(plan: ScanPlan, failures: Sequence[Failure]) -> Reduction:
         reasons = "\n".join(f"  {f.model_id}: {f.message}" for f in failures if f.model_id)
         raise ModelError(f"every model failed:\n{reasons}")
     square = plan.config.similarity.pairs == "all"
-    targets = graphs if square else tuple(graph for graph in graphs if graph.is_output)
+    outputs = tuple(graph for graph in graphs if graph.is_output and not graph.null_of)
+    targets = graphs if square else outputs
     return Reduction(graphs, targets, plan.num_probes, plan.config.map_side**2, plan.config)
 
 

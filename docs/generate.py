@@ -26,6 +26,7 @@ from depara.config.schema import (
     ProbesConfig,
     ScanConfig,
     SimilarityConfig,
+    UncertaintyConfig,
 )
 from depara.store.schemas import EDGES, FEATURES, GRAMS, TABLES, nodes_schema
 
@@ -41,6 +42,7 @@ SECTIONS: dict[str, tuple[str, type[BaseModel]]] = {
     "attribution": ("attribution.", AttributionConfig),
     "edges": ("edges.", EdgesConfig),
     "similarity": ("similarity.", SimilarityConfig),
+    "uncertainty": ("uncertainty.", UncertaintyConfig),
     "compute": ("compute.", ComputeConfig),
 }
 

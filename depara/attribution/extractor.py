@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from depara.attribution.batching import CPU_SIZES, CUDA_SIZES, BatchTuner, Choice
+from depara.attribution.conv_norms import find_pairs
 from depara.attribution.layer_pass import LayerPass, OverwrittenError
 from depara.attribution.memory import PeakMemory, device_free_bytes, freed_memory_kept
 from depara.attribution.nodes import BatchNodes, compute_features, compute_nodes
@@ -103,6 +104,7 @@ class Extractor:
             model_id,
         )
         self._tuners: dict[bool, BatchTuner] = {}
+        self._has_pairs = False
 
     def __enter__(self) -> Self:
         return self
@@ -155,6 +157,8 @@ class Extractor:
         return job.nodes()
 
     def _run(self, job: _Job) -> None:
+        if not self._has_pairs and job.num_probes:
+            self._find_pairs(job)
         start = 0
         if job.with_maps not in self._tuners:
             self._tuners[job.with_maps] = self._new_tuner()
@@ -167,6 +171,20 @@ class Extractor:
             done = self._run_fitting(job, start, choice)
             start += done
             tuner.record(choice, done, job.num_probes - start, perf_counter() - begin)
+
+    def _find_pairs(self, job: _Job) -> None:
+        """Finds, with the first probe, which layers can be differentiated as one."""
+        canvas_B3SS = self._to_device(job.canvas_NSS3[:1], channels_last=False)
+        kept = list(self._layers.layers.values())
+        with self._model.active(False):
+            try:
+                pairs = find_pairs(self._layers.module, lambda: self._layers.run(canvas_B3SS), kept)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                return
+        self._model.use_pairs(pairs)
+        self._has_pairs = True
 
     def _new_tuner(self) -> BatchTuner:
         sizes: tuple[int, ...] = CUDA_SIZES if self._device.type == "cuda" else CPU_SIZES

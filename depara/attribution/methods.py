@@ -51,14 +51,19 @@ def reference_canvas(canvas_B3SS: Tensor) -> Tensor:
     return mean[None, :, None, None]
 
 
-def attribution(gradient_B3SS: Tensor, canvas_B3SS: Tensor, method: Method) -> Tensor:
+def attribution(gradient_B3SS: Tensor, shifted_B3SS: Tensor, method: Method) -> Tensor:
     """Returns the attribution per pixel and channel, ``B 3 S S``, from a method's mean gradient.
 
     ``g * (x - mu)``, ``|g|`` or ``g``. With the first, the sum over pixels and channels is the same
     on the canvas as on the model's own normalised input, when both share ``mu``.
+
+    Args:
+        gradient_B3SS: ``g``.
+        shifted_B3SS: ``x - mu``.
+        method: which of the three.
     """
     if method.times_input:
-        return gradient_B3SS * (canvas_B3SS - reference_canvas(canvas_B3SS))
+        return gradient_B3SS * shifted_B3SS
     return gradient_B3SS.abs() if method.magnitude else gradient_B3SS
 
 

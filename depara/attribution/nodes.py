@@ -12,7 +12,7 @@ from torch import Tensor
 
 from depara.attribution.layer_pass import LayerPass, OnFeatures
 from depara.attribution.maps import reduce_channels, sum_pool, unit_norm
-from depara.attribution.methods import METHODS, Method, attribution
+from depara.attribution.methods import METHODS, Method, attribution, reference_canvas
 from depara.config.schema import AttributionConfig
 
 
@@ -55,7 +55,8 @@ def compute_nodes(
         on_features: see `LayerPass.run`.
     """
     method = METHODS[config.method]
-    maps = _Maps(canvas_B3SS, method, config.channels, map_side)
+    shifted_B3SS = canvas_B3SS - reference_canvas(canvas_B3SS)
+    maps = _Maps(shifted_B3SS, method, config.channels, map_side)
     if method.path is None:
         with method.rules():
             is_finite_LB = layers.run(canvas_B3SS, on_features=on_features, on_gradient=maps.finish)
@@ -71,7 +72,7 @@ def compute_nodes(
 
 @dataclass
 class _Maps:
-    canvas_B3SS: Tensor
+    shifted_B3SS: Tensor
     method: Method
     channels: str
     map_side: int
@@ -88,7 +89,7 @@ class _Maps:
 
     def finish(self, layer: str, gradient_B3SS: Tensor) -> None:
         """Makes a layer's mean gradient into maps."""
-        per_channel = attribution(gradient_B3SS, self.canvas_B3SS, self.method)
+        per_channel = attribution(gradient_B3SS, self.shifted_B3SS, self.method)
         map_BSS = reduce_channels(per_channel.detach(), self.channels)
         self.finished[layer] = unit_norm(sum_pool(map_BSS, self.map_side))
 

@@ -7,7 +7,7 @@ In eval mode ``y = gamma (z - m) / sqrt(v + eps) + beta`` with fixed ``m`` and `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -26,32 +26,48 @@ class AffineNorm:
 
     def __call__(self, value: Tensor) -> Tensor:
         """Returns ``s z + t`` for ``z`` with channels in its second dimension."""
-        shape = (-1, *[1] * (value.ndim - 2))
-        scale, shift = self.scale_C.view(shape), self.shift_C.view(shape)
-        if value.ndim == 4 and value.is_contiguous(memory_format=torch.channels_last):
+        scale, shift = self._broadcast(value)
+        if _is_channels_last(value):
             return torch.addcmul(shift, value, scale)
         return (value * scale).add_(shift)  # addcmul is three times slower with channels first
 
+    def apply_(self, value: Tensor) -> Tensor:
+        """Returns the same, written into the value."""
+        scale, shift = self._broadcast(value)
+        if _is_channels_last(value):
+            return torch.addcmul(shift, value, scale, out=value)
+        return value.mul_(scale).add_(shift)
+
+    def _broadcast(self, value: Tensor) -> tuple[Tensor, Tensor]:
+        shape = (-1, *[1] * (value.ndim - 2))
+        return self.scale_C.view(shape), self.shift_C.view(shape)
+
+
+def _is_channels_last(value: Tensor) -> bool:
+    return value.ndim == 4 and value.is_contiguous(memory_format=torch.channels_last)
+
 
 def affine_norms(module: nn.Module, device: torch.device) -> tuple[AffineNorm, ...]:
-    """Returns all batch normalisations of a module that have fixed statistics, ready on a device.
-
-    Left out are those with a forward of their own, with hooks, or without running statistics, which
-    normalise by the batch even in eval mode.
-    """
+    """Returns all batch normalisations of a module with fixed statistics, ready on a device."""
     return tuple(
-        _affine(child, device)
+        affine_norm(child, device)
         for child in module.modules()
-        if isinstance(child, _BatchNorm) and _is_plain(child)
+        if isinstance(child, _BatchNorm) and is_plain_norm(child)
     )
 
 
-def _is_plain(norm: _BatchNorm) -> bool:
+def is_plain_norm(norm: _BatchNorm) -> bool:
+    """Whether a normalisation computes ``s z + t`` in eval mode.
+
+    One with a forward of its own may not, and one without running statistics normalises by the
+    batch.
+    """
     is_own_forward = type(norm).forward is _BatchNorm.forward and "forward" not in vars(norm)
     return is_own_forward and norm.running_mean is not None and norm.running_var is not None
 
 
-def _affine(norm: _BatchNorm, device: torch.device) -> AffineNorm:
+def affine_norm(norm: _BatchNorm, device: torch.device) -> AffineNorm:
+    """Returns ``s`` and ``t`` of one normalisation, computed in float64, in its dtype."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
     with torch.no_grad():
@@ -68,13 +84,10 @@ def _affine(norm: _BatchNorm, device: torch.device) -> AffineNorm:
 @contextmanager
 def replaced(norms: Collection[AffineNorm]) -> Iterator[None]:
     """Lets the modules compute ``s z + t`` while the context lasts; hooks on them still fire."""
-    forwards: list[tuple[nn.Module, Callable[[Tensor], Tensor]]] = [
-        (one.norm, one) for one in norms
-    ]
     try:
-        for norm, forward in forwards:
-            vars(norm)["forward"] = forward
+        for one in norms:
+            vars(one.norm)["forward"] = one
         yield
     finally:
-        for norm, _ in forwards:
-            vars(norm).pop("forward", None)
+        for one in norms:
+            vars(one.norm).pop("forward", None)

@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 import torch
 from torch import Tensor, nn
 
+from depara.attribution.conv_norms import ConvNorm, Pair, paired
 from depara.attribution.norms import AffineNorm, affine_norms, replaced
 from depara.attribution.torch_state import evaluating
 
@@ -36,7 +37,9 @@ class PreparedModel:
         self._preprocess = preprocess
         self._device = device
         self._stand_ins: list[_Slot] = []
-        self._norms: tuple[AffineNorm, ...] = ()
+        self._norms: list[AffineNorm] = []
+        self._pairs: tuple[Pair, ...] = ()
+        self._conv_norms: list[ConvNorm] = []
         self._channels_last: bool | None = None
 
     @property
@@ -47,42 +50,52 @@ class PreparedModel:
     def release(self) -> None:
         """Frees the memory of the stand-ins; the next `active` makes them anew."""
         self._stand_ins = []
-        self._norms = ()
+        self._norms, self._conv_norms = [], []
         self._channels_last = None
+
+    def use_pairs(self, pairs: tuple[Pair, ...]) -> None:
+        """Sets which convolutions and normalisations are differentiated as one from now on."""
+        self._pairs = pairs
+        self.release()
 
     @contextmanager
     def active(self, channels_last: bool) -> Iterator[list[Tensor]]:
         """Makes the model ready, in eval mode and frozen; gives its tensors."""
         if self._channels_last is not channels_last:
             self.release()
-            self._norms = affine_norms(self._module, self._device)
-            self._stand_ins = self._convert(channels_last)
+            self._ready_norms(_memory_format(channels_last))
+            self._stand_ins = self._convert(_memory_format(channels_last))
             self._channels_last = channels_last
         originals = [(owner, name, getattr(owner, name)) for owner, name, _ in self._stand_ins]
         with ExitStack() as stack:
             stack.enter_context(evaluating(self._module))
             stack.enter_context(replaced(self._norms))
+            stack.enter_context(paired(self._conv_norms))
             stack.callback(_put, originals)
             _put(self._stand_ins)
             yield [tensor for _, _, tensor in self._stand_ins]
 
-    def _convert(self, channels_last: bool) -> list[_Slot]:
+    def _ready_norms(self, memory_format: torch.memory_format) -> None:
+        norms = {one.norm: one for one in affine_norms(self._module, self._device)}
+        self._conv_norms = [
+            ConvNorm(pair, norms.pop(pair.norm), memory_format) for pair in self._pairs
+        ]
+        self._norms = list(norms.values())
+
+    def _convert(self, memory_format: torch.memory_format) -> list[_Slot]:
         made: dict[int, Tensor] = {}
         slots = list(self._slots())
         for owner, name, tensor in slots:
             if id(tensor) not in made:
-                stand_in = self._stand_in(tensor, channels_last)
+                stand_in = self._stand_in(tensor, memory_format)
                 if name in owner._parameters:
                     stand_in = nn.Parameter(stand_in, requires_grad=False)
                 made[id(tensor)] = stand_in
         return [(owner, name, made[id(tensor)]) for owner, name, tensor in slots]
 
-    def _stand_in(self, tensor: Tensor, channels_last: bool) -> Tensor:
+    def _stand_in(self, tensor: Tensor, memory_format: torch.memory_format) -> Tensor:
         moved = tensor.detach().to(self._device)
-        if moved.ndim != 4:
-            return moved
-        memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        return moved.contiguous(memory_format=memory_format)
+        return moved.contiguous(memory_format=memory_format) if moved.ndim == 4 else moved
 
     def _slots(self) -> Iterator[_Slot]:
         for root in (self._module, self._preprocess):
@@ -90,6 +103,10 @@ class PreparedModel:
                 for name, tensor in (*owner._parameters.items(), *owner._buffers.items()):
                     if tensor is not None:
                         yield owner, name, tensor
+
+
+def _memory_format(channels_last: bool) -> torch.memory_format:
+    return torch.channels_last if channels_last else torch.contiguous_format
 
 
 def _put(slots: Iterable[_Slot]) -> None:

@@ -16,6 +16,7 @@ from depara.config.schema import MODEL_ID, PRESETS, ModelConfig, ScanConfig
 from depara.errors import ConfigError, near_names
 from depara.locations import expand_glob, has_glob, open_binary
 
+_MAX_NULLS = 10
 _WEIGHTS_SUFFIXES = (".safetensors", ".pth", ".pt", ".th", ".bin", ".ckpt")
 
 
@@ -180,7 +181,28 @@ def _expand_models(tree: dict[str, Any], name: str) -> dict[str, Any]:
         else:
             expanded.append(merged)
     tree["models"] = expanded
+    nulls = tree.get("nulls", 0)
+    if isinstance(nulls, int) and 0 < nulls <= _MAX_NULLS:
+        tree["models"] = expanded + _null_twins(expanded, nulls)
+        tree["nulls"] = 0  # the twins are written out
     return tree
+
+
+def _null_twins(models: list[Any], count: int) -> list[dict[str, Any]]:
+    """Returns `count` twins with random weights of every model that is none itself."""
+    fixed = {"weights_sha256": None, "state_dict_key": None, "strip_prefix": None}
+    return [
+        {
+            **copy.deepcopy(model),
+            **fixed,
+            "id": f"{model.get('id')}.null{seed}",
+            "weights": f"random:{seed}",
+            "null_of": model.get("id"),
+        }
+        for model in models
+        if isinstance(model, Mapping) and not model.get("null_of")
+        for seed in range(count)
+    ]
 
 
 def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -133,6 +133,9 @@ class ModelConfig(Section):
     output_layer: str | None = None
     """The layer that stands for the model as a target; null takes the last of ``layers``."""
 
+    null_of: str | None = None
+    """Set for a random-weights twin: the model it stands beside. Twins are in no ranking."""
+
     @field_validator("id")
     @classmethod
     def _id_is_a_name(cls, value: str) -> str:
@@ -192,8 +195,21 @@ class SimilarityConfig(Section):
     """Weight of the edge similarity: similarity = node_similarity + lambda * edge_similarity."""
     scores: list[NeighbourScore] = ["rsa", "rsa_zscore", "dds", "cka", "directed"]
     """Label-free neighbours to compute beside DEPARA's own scores; [] for none."""
+    label_scores: bool = True
+    """Scores with labels (k-NN, LogME, H-score, ...), where at least two classes are labelled."""
     pairs: Pairs = "outputs"
     """outputs: every (model, layer) with every model's output layer; all: every two graphs."""
+
+
+class UncertaintyConfig(Section):
+    """How sure the rankings are, were the probes others of the same kind."""
+
+    resamples: Annotated[int, Field(ge=0, le=100_000)] = 1000
+    """Bootstrap resamples of the probes for the 5-95 % intervals; 0 turns all of it off."""
+    seed: int = 0
+    """Seed of the resamples."""
+    time_share: Annotated[float, Field(gt=0, le=10)] = 0.1
+    """Share of the scan's time that it may take; over it, fewer resamples (at least 100)."""
 
 
 class ComputeConfig(Section):
@@ -256,6 +272,10 @@ class ScanConfig(Section):
     """paper, authors_tasks or authors_layers: sets scalar, channels, normalize where not given."""
     similarity: SimilarityConfig = SimilarityConfig()
     """Comparison of graphs."""
+    uncertainty: UncertaintyConfig = UncertaintyConfig()
+    """Intervals."""
+    nulls: Annotated[int, Field(ge=0, le=10)] = 0
+    """Random-weights twins of each model to compare as well: the floor of its similarity."""
     compute: ComputeConfig = ComputeConfig()
     """Resources."""
 

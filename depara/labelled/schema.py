@@ -8,27 +8,9 @@ from collections.abc import Iterable, Mapping
 import pyarrow as pa
 
 from depara.labelled.scores import ScoreValue
+from depara.store.schemas import TABLES
 
-
-def _field(name: str, kind: pa.DataType, meaning: str, *, null: bool = False) -> pa.Field:
-    return pa.field(name, kind, nullable=null, metadata={"description": meaning})
-
-
-LABEL_SCORES_SCHEMA = pa.schema(
-    [
-        _field("model_id", pa.string(), "model (key)"),
-        _field("layer", pa.string(), "module name of the cut point (key)"),
-        _field("score", pa.string(), "name of the score, e.g. knn or logme (key)"),
-        _field(
-            "value",
-            pa.float64(),
-            "higher is better, comparable among graphs of one scan; unit of the score; null where "
-            "it is not defined",
-            null=True,
-        ),
-        _field("reason", pa.string(), "why value is null; null where it is not", null=True),
-    ]
-)
+LABEL_SCORES_SCHEMA: pa.Schema = TABLES["label_scores"]
 """Columns of ``label_scores``; key ``model_id, layer, score``."""
 
 

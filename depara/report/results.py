@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from depara.errors import ConfigError, near_names
 from depara.similarity import combine, layer_ranking, model_ranking
+from depara.similarity.nulls import without_sources
 from depara.store.scans import finished_scans, read_manifest, read_table, resolve_scan_id
 from depara.store.schemas import TABLES
 from depara.store.storage import Storage
@@ -84,7 +85,10 @@ class ScanResults:
         )
         place = similarity.schema.get_field_index("similarity")
         similarity = similarity.set_column(place, similarity.field(place), [scores])
+        twins = self.table("models").dropna(subset=["null_of"])
+        null_of = dict(zip(twins["model_id"], twins["null_of"], strict=True))
         outputs = self._output_layers()
+        similarity = without_sources(similarity, null_of)
         if name == "model_ranking":
             return _frame(model_ranking(similarity, outputs))
         layers = self.table("layers")

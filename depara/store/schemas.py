@@ -26,6 +26,11 @@ NEIGHBOURS = {
 }
 """The label-free neighbours of DEPARA's scores, columns of ``similarity``."""
 
+_TARGET = _field("target_model", pa.string(), "model that stands for the target task (key)")
+_SOURCE = _field("source_model", pa.string(), "model to transfer from (key)")
+_LAYER = _field("source_layer", pa.string(), "its cut point (key)")
+_COUNT = _field("num_resamples", pa.int32(), "bootstrap resamples of the probes, count")
+
 TABLES: dict[str, pa.Schema] = {
     "models": pa.schema(
         [
@@ -38,6 +43,7 @@ TABLES: dict[str, pa.Schema] = {
             _field("num_parameters", pa.int64(), "parameters, count", null=True),
             _field("input_size", pa.int32(), "side of the model's own input, px", null=True),
             _field("status", pa.string(), "computed, reused or failed"),
+            _field("null_of", pa.string(), "the model whose random-weights twin it is", null=True),
             _field("seconds", pa.float64(), "time spent in this scan, s", null=True),
             _field("peak_memory_bytes", pa.int64(), "peak memory of its worker, bytes", null=True),
         ]
@@ -83,6 +89,12 @@ TABLES: dict[str, pa.Schema] = {
             _field("source_layer", pa.string(), "its output layer"),
             _field("target_layer", pa.string(), "output layer of the target"),
             *_SIMILARITY_FIELDS,
+            _field(
+                "null_similarity",
+                pa.float64(),
+                "mean similarity of the source's random-weights twins; null without twins",
+                null=True,
+            ),
         ]
     ),
     "layer_ranking": pa.schema(
@@ -103,6 +115,83 @@ TABLES: dict[str, pa.Schema] = {
             _field("probe_id", pa.string(), "probe where known", null=True),
             _field("error_type", pa.string(), "class of the error"),
             _field("message", pa.string(), "what happened and how to mend it"),
+        ]
+    ),
+    "label_scores": pa.schema(
+        [
+            _field("model_id", pa.string(), "model (key)"),
+            _field("layer", pa.string(), "module name of the cut point (key)"),
+            _field("score", pa.string(), "name of the score, e.g. knn or logme (key)"),
+            _field(
+                "value",
+                pa.float64(),
+                "higher is better, comparable among graphs of one scan; unit of the score; null "
+                "where it is not defined",
+                null=True,
+            ),
+            _field("reason", pa.string(), "why value is null; null where it is not", null=True),
+        ]
+    ),
+    "uncertainty": pa.schema(
+        [
+            _TARGET,
+            _field("target_layer", pa.string(), "its layer (key)"),
+            _SOURCE,
+            _LAYER,
+            _field("score", pa.string(), "node_similarity, edge_similarity or similarity (key)"),
+            _field("value", pa.float64(), "the score with all probes, unitless"),
+            _field("low", pa.float64(), "5 % quantile of the score over resamples, unitless"),
+            _field("high", pa.float64(), "95 % quantile of the score over resamples, unitless"),
+            _COUNT,
+        ]
+    ),
+    "rank_uncertainty": pa.schema(
+        [
+            _field("ranking", pa.string(), "model or layer: the table that it joins (key)"),
+            _TARGET,
+            _SOURCE,
+            _LAYER,
+            _field("rank", pa.int32(), "rank with all probes, 1 is the best"),
+            _field("rank_low", pa.int32(), "5 % quantile of the rank over resamples"),
+            _field("rank_high", pa.int32(), "95 % quantile of the rank over resamples"),
+            _field("p_first", pa.float64(), "share of resamples in which it is first, 0 to 1"),
+            _COUNT,
+        ]
+    ),
+    "stability": pa.schema(
+        [
+            _field("fraction", pa.float64(), "share of the probes, 0 to 1 (key)"),
+            _field("num_probes", pa.int32(), "probes of each subset, count"),
+            _field(
+                "correlation",
+                pa.float64(),
+                "Spearman correlation of the model ranking by a subset with that by all probes, "
+                "mean over targets and subsets, -1 to 1",
+            ),
+            _field("low", pa.float64(), "5 % quantile over subsets of the mean over targets"),
+            _field("high", pa.float64(), "95 % quantile over subsets of the mean over targets"),
+            _field("num_subsets", pa.int32(), "random subsets, count"),
+        ]
+    ),
+    "lambda_ranges": pa.schema(
+        [
+            _TARGET,
+            _field("first_choice", pa.string(), "source model of rank 1 at the scan's lambda"),
+            _field("lambda", pa.float64(), "the scan's lambda, unitless"),
+            _field("lambda_low", pa.float64(), "least lambda at which it is first, unitless"),
+            _field(
+                "lambda_high",
+                pa.float64(),
+                "greatest lambda at which it is first, unitless; infinity: no larger one matters",
+            ),
+        ]
+    ),
+    "lambda_ranking": pa.schema(
+        [
+            _field("lambda", pa.float64(), "weight of the edges, infinity: edges alone (key)"),
+            _TARGET,
+            _field("rank", pa.int32(), "1 is the best source at this lambda (key)"),
+            _field("source_model", pa.string(), "model to transfer from"),
         ]
     ),
 }

@@ -69,6 +69,15 @@ def test_a_preset_sets_fields_and_an_explicit_field_wins(preset: str) -> None:
     assert mixed.attribution.scalar == wanted["attribution"]["scalar"]
 
 
+def test_null_twins_are_written_out_and_stay_so() -> None:
+    text = MINIMAL + "nulls: 1\n"
+    config = parse_scan(text).config
+    assert [model.id for model in config.models] == ["a", "b", "a.null0", "b.null0"]
+    twin = config.models[3]
+    assert (twin.weights, twin.null_of, twin.layers) == ("random:0", "b", ["features.0"])
+    assert parse_scan(render_scan(config)).config == config
+
+
 def test_a_glob_of_checkpoints_makes_one_model_per_file(tmp_path: Path) -> None:
     for name in ("x.pth", "y 1.safetensors", "notes.txt"):
         (tmp_path / name).write_bytes(b"")

@@ -138,6 +138,67 @@ def test_neighbour_scores_stand_beside_the_paper_s_in_both_directions(
     assert open_scan(str(tmp_path), "none").table("similarity")["cka"].isna().all()
 
 
+def test_a_scan_says_how_sure_it_is(photos: Path, tmp_path: Path) -> None:
+    scan_inline(str(tmp_path), photos, MODELS, uncertainty={"resamples": 200, "time_share": 10})
+    scan = open_scan(str(tmp_path))
+    intervals = scan.table("uncertainty")
+    keys = ["source_model", "source_layer", "target_model", "target_layer"]
+    wide = intervals.pivot(index=keys, columns="score", values="value").reset_index()
+    both = wide.merge(scan.table("similarity"), on=keys, suffixes=("_here", ""))
+    assert len(both) == len(wide) == 3 * 2 * 3
+    for score in ("node_similarity", "edge_similarity", "similarity"):
+        np.testing.assert_allclose(both[f"{score}_here"], both[score], atol=1e-5)
+    assert (intervals["low"] <= intervals["value"] + 1e-6).mean() > 0.9
+    assert (intervals["high"] > intervals["low"]).all()
+    ranks = scan.table("rank_uncertainty")
+    models = ranks[ranks["ranking"] == "model"].merge(
+        scan.table("model_ranking"), on=["target_model", "source_model", "rank"]
+    )
+    assert len(models) == 6
+    assert ranks.groupby(["ranking", "target_model"])["p_first"].sum().gt(0.99).all()
+    assert scan.table("stability")["num_probes"].tolist() == [6, 3]
+    ranges = scan.table("lambda_ranges")
+    assert (ranges["lambda_low"] <= 2).all()
+    assert (ranges["lambda_high"] >= 2).all()
+    off = scan_inline(str(tmp_path), photos, MODELS, scan_id="off", uncertainty={"resamples": 0})
+    assert open_scan(str(tmp_path), off.scan_id).table("uncertainty").empty
+
+
+def test_labels_of_the_probes_are_used_where_there_are_any(photos: Path, tmp_path: Path) -> None:
+    scan_inline(str(tmp_path / "a"), photos, MODELS[:2])
+    table = open_scan(str(tmp_path / "a")).table("label_scores")
+    assert set(table["score"]) >= {"knn", "logme", "h_score", "transrate", "nleep", "parc", "gbc"}
+    assert len(table) == 6 * table["score"].nunique()
+    assert table.loc[table["score"] == "knn", "value"].between(0, 1).all()
+    unlabelled = {"source": str(photos / "discs"), "count": 12}
+    scan_inline(str(tmp_path / "b"), photos, MODELS[:2], probes=unlabelled)
+    assert open_scan(str(tmp_path / "b")).table("label_scores").empty
+
+
+def test_random_twins_show_the_floor_and_are_in_no_ranking(photos: Path, tmp_path: Path) -> None:
+    models = [tiny("a", 7), *MODELS[1:]]
+    summary = scan_inline(str(tmp_path), photos, models, nulls=2)
+    assert summary.failures == ()
+    scan = open_scan(str(tmp_path))
+    twins = scan.table("models").dropna(subset=["null_of"])
+    assert twins["model_id"].tolist() == [
+        f"{model['id']}.null{seed}" for model in models for seed in range(2)
+    ]
+    ranking = scan.table("model_ranking")
+    assert set(ranking["source_model"]) == {"a", "second", "third"}
+    assert set(scan.table("layer_ranking")["source_model"]) == {"a", "second", "third"}
+    assert set(scan.rank_layers("a", "second", 0.5)["layer"]) == {"block1", "block2", "code"}
+    similarity = scan.table("similarity")
+    assert set(similarity["target_model"]) == {"a", "second", "third"}
+    floor = similarity[
+        similarity["source_model"].isin(["second.null0", "second.null1"])
+        & (similarity["target_model"] == "a")
+        & (similarity["source_layer"] == "code")
+    ]["similarity"].mean()
+    row = ranking[(ranking["source_model"] == "second") & (ranking["target_model"] == "a")]
+    assert row["null_similarity"].item() == pytest.approx(floor)
+
+
 def test_one_model_alone_has_a_matrix_and_no_ranking(photos: Path, tmp_path: Path) -> None:
     scan_inline(str(tmp_path), photos, MODELS[:1])
     scan = open_scan(str(tmp_path))

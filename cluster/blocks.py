@@ -1,0 +1,83 @@
+"""Committed graphs as the blocks that tiles read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from depara.similarity import FeatureGrams
+from depara.store.graphs import CommittedGraph, open_graph
+from depara.store.storage import Storage
+from depara.types import Float16, Float32, ProbeRange
+
+_READS_AT_ONCE = 4
+"""Hides the latency of an object store; decoding itself is bound by the CPU."""
+
+
+@dataclass(frozen=True)
+class GraphRef:
+    """One graph as the reducer knows it."""
+
+    model_id: str
+    layer: str
+    depth: int
+    key: str
+    is_output: bool
+    null_of: str | None = None
+
+
+class StoredBlock:
+    """Some committed graphs, read range by range for `similarity_tile`."""
+
+    def __init__(self, graphs: Sequence[CommittedGraph]) -> None:
+        self._graphs = list(graphs)
+
+    @property
+    def num_graphs(self) -> int:
+        """Number of graphs in the block."""
+        return len(self._graphs)
+
+    @property
+    def num_pixels(self) -> int:
+        """Pixels of one map."""
+        return self._graphs[0].marker.num_pixels
+
+    def ranges(self) -> Sequence[ProbeRange]:
+        """Probe ranges of the node files, those of the graph with the fewest files."""
+        return min((graph.marker.ranges for graph in self._graphs), key=len)
+
+    def read_maps(self, probes: ProbeRange, graphs: slice) -> list[Float16]:
+        """Returns one (n, P) float16 array per graph of the slice, read side by side."""
+        with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
+            return list(pool.map(lambda graph: read_range(graph, probes), self._graphs[graphs]))
+
+    def read_edges(self, graph: int) -> Float32:
+        """Returns the cosines (E,) of one graph."""
+        return self._graphs[graph].read_edges()
+
+
+def read_range(graph: CommittedGraph, probes: ProbeRange) -> Float16:
+    """Returns the maps of any probe range, whatever ranges the graph's files have."""
+    if probes in graph.marker.ranges:
+        return graph.read_maps(probes)
+    parts = []  # copies, so that a slice does not keep the whole range alive
+    for stored in graph.marker.ranges:
+        start, stop = max(stored.start, probes.start), min(stored.stop, probes.stop)
+        if start < stop:
+            parts.append(graph.read_maps(stored)[start - stored.start : stop - stored.start])
+    return np.concatenate(parts)
+
+
+def feature_grams(graph: CommittedGraph) -> FeatureGrams:
+    """Returns the feature Grams of one committed graph."""
+    raw_NN, zscored_NN, raw_sums_N, zscored_sums_N = graph.read_grams()
+    return FeatureGrams(raw_NN, zscored_NN, raw_sums_N, zscored_sums_N, graph.marker.num_features)
+
+
+def open_graphs(storage: Storage, graphs: Sequence[GraphRef]) -> list[CommittedGraph]:
+    """Returns committed graphs, their markers read side by side."""
+    with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
+        return list(pool.map(lambda graph: open_graph(storage, graph.key), graphs))

@@ -1,0 +1,40 @@
+"""Where similarity starts for nothing: a source's random-weights twins against the same target.
+
+grad*input multiplies all models' maps by the same image, so that unrelated models share a positive
+floor; a twin of the same architecture shows how much of a score is that floor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+
+def without_sources(similarity: pa.Table, models: Mapping[str, str]) -> pa.Table:
+    """Returns the rows whose source model is none of the given ones."""
+    names = pa.array(list(models), pa.string())
+    return similarity.filter(pc.invert(pc.is_in(similarity["source_model"], value_set=names)))
+
+
+def null_similarity(
+    ranking: pa.Table, similarity: pa.Table, null_of: Mapping[str, str]
+) -> pa.Array:
+    """Returns, for each row of a model ranking, its twins' mean similarity: float64, nullable.
+
+    Args:
+        ranking: the ``model_ranking`` table.
+        similarity: the ``similarity`` table, twins among the sources.
+        null_of: the model that each twin stands beside, by the twin's id.
+    """
+    keys = ["source_model", "source_layer", "target_model", "target_layer"]
+    names = pa.array(list(null_of), pa.string())
+    twins = similarity.filter(pc.is_in(similarity["source_model"], value_set=names))
+    frame = twins.select([*keys, "similarity"]).to_pandas()
+    assert isinstance(frame, pd.DataFrame)
+    frame["source_model"] = frame["source_model"].map(dict(null_of))
+    means = frame.groupby(keys, as_index=False)["similarity"].mean()
+    rows = ranking.select(keys).to_pandas().merge(means, on=keys, how="left")
+    return pa.array(rows["similarity"], pa.float64(), from_pandas=True)
