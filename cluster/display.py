@@ -15,6 +15,7 @@ from depara.report.tables import top_sources_table
 from depara.types import Failure
 
 MAX_TARGETS_SHOWN = 10
+SAFE = 0.9
 _MAX_FAILURES_SHOWN = 20
 
 
@@ -54,6 +55,7 @@ def print_summary(console: Console, summary: ScanSummary, results: ScanResults) 
         if len(targets) > MAX_TARGETS_SHOWN:
             rest = len(targets) - MAX_TARGETS_SHOWN
             console.print(f"and {rest} more targets: see model_ranking.parquet", markup=False)
+    print_certainty(console, results)
     print_failures(console, summary.failures)
     reused = f", {summary.num_reused_models} of them reused" if summary.num_reused_models else ""
     worked = summary.num_models - len(summary.failed_models)
@@ -65,6 +67,24 @@ def print_summary(console: Console, summary: ScanSummary, results: ScanResults) 
         highlight=False,
         soft_wrap=True,
     )
+
+
+def print_certainty(console: Console, results: ScanResults) -> None:
+    """Prints how safe the first choices are, and whether fewer probes would have done."""
+    ranks = results.table("rank_uncertainty")
+    first = ranks[(ranks["ranking"] == "model") & (ranks["rank"] == 1)]
+    if first.empty:
+        return
+    safe = int((first["p_first"] >= SAFE).sum())
+    line = f"first choice safe (first in {SAFE:.0%} of resamples): {safe} of {len(first)} targets"
+    stability = results.table("stability")
+    if len(stability):
+        half = stability.iloc[0]
+        line += (
+            f"; {half['num_probes']} probes give the same ranking to a rank correlation of "
+            f"{half['correlation']:.2f}"
+        )
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_failures(console: Console, failures: Sequence[Failure]) -> None:
