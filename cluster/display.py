@@ -81,7 +81,7 @@ def print_certainty(console: Console, results: ScanResults) -> None:
     if len(stability):
         half = stability.iloc[0]
         line += (
-            f"; {half['num_probes']} probes give the same ranking to a rank correlation of "
+            f"; {int(half['num_probes'])} probes give the same ranking to a rank correlation of "
             f"{half['correlation']:.2f}"
         )
     console.print(line, markup=False, highlight=False, soft_wrap=True)

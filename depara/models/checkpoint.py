@@ -9,7 +9,9 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -32,6 +34,14 @@ _CODE_SIGNS = (
     "Unsupported operand",
 )
 """Texts of torch's weights-only unpickler for a pickle that holds more than tensors and values."""
+
+_SAFE_VALUES: list[Any] = [
+    np._core.multiarray.scalar,
+    (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"),
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i4", "i8", "?")),
+]
+"""Plain numpy numbers, which training scripts keep beside the weights (``best_acc``)."""
 
 _CONVERT = (
     "if you trust it, convert it once, where it was made: "
@@ -144,7 +154,8 @@ def _refuse_programs(path: Path, shown: str) -> None:
 
 def _read_pickle(path: Path, shown: str, *, mmap: bool) -> object:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+        with torch.serialization.safe_globals(_SAFE_VALUES):
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except (
         pickle.UnpicklingError,
         RuntimeError,

@@ -9,6 +9,7 @@ import zipfile
 from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -177,3 +178,15 @@ def test_the_hash_of_a_state_dict_follows_names_shapes_types_and_values() -> Non
     }
     assert len(same) == 1
     assert len(same | others) == 5
+
+
+def test_numpy_numbers_beside_the_weights_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "numbers.pth"
+    state = {"w": torch.arange(3.0)}
+    content = {"state_dict": state, "best_acc": np.float64(0.5), "epoch": np.int64(7)}
+    torch.save({**content, "loss": np.float32(0.1)}, path)
+    read = read_checkpoint(path, "numbers.pth")
+    assert isinstance(read, dict)
+    assert read["best_acc"] == 0.5
+    assert read["epoch"] == 7
+    assert torch.equal(read["state_dict"]["w"], state["w"])
