@@ -8,6 +8,7 @@ import struct
 import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,10 @@ _CODE_SIGNS = (
 )
 """Texts of torch's weights-only unpickler for a pickle that holds more than tensors and values."""
 
+_NUMPY_SCALAR: Any = import_module("numpy._core.multiarray").scalar
 _SAFE_VALUES: list[Any] = [
-    np._core.multiarray.scalar,
-    (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"),
+    _NUMPY_SCALAR,
+    (_NUMPY_SCALAR, "numpy.core.multiarray.scalar"),
     np.dtype,
     *(type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i4", "i8", "?")),
 ]
