@@ -33,9 +33,11 @@ lint: $(VENV)/.dev ## ruff (lint and format) and mypy
 test: $(VENV)/.dev ## all tests; PYTEST_ARGS="-k name" for some of them
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-demo: $(VENV)/.demo ## train the digit zoo (cached) and scan it
+demo: $(VENV)/.demo ## train the digit zoo (cached), scan it, and score the ranking against measured transfers
 	@$(BIN)/python -m examples.digits.train
+	@$(BIN)/python -m examples.digits.transfer
 	@$(BIN)/python -m jobs.scan examples/digits/scan.yaml
+	@$(BIN)/depara evaluate depara-out/digits --truth examples/digits/zoo/truth.csv --relevant 3
 
 demo-imagenet: $(VENV)/.imagenet ## scan four ImageNet models on sixteen photos
 	@$(BIN)/python -m jobs.scan examples/imagenet/scan.yaml

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
-from depara.attribution.norms import AffineNorm, is_plain_norm
+from depara.attribution.norms import AffineNorm, is_affine
 from depara.models.outputs import find_tensor
 
 
@@ -48,7 +48,7 @@ def find_pairs(
     norms = [
         child
         for child in module.modules()
-        if isinstance(child, nn.BatchNorm2d) and is_plain_norm(child) and _is_bare(child)
+        if isinstance(child, nn.BatchNorm2d) and _is_bare(child) and is_affine(child)
     ]
     recorder = _Recorder()
     handles = []
@@ -161,18 +161,18 @@ class ConvNorm:
         conv = self.pair.conv
         self._images = images
         with torch.no_grad():
-            return conv._conv_forward(images, conv.weight, conv.bias)
+            output: Tensor = conv._conv_forward(images, conv.weight, conv.bias)
+        return output
 
     def normalize(self, output: Tensor) -> Tensor:
-        """Returns the normalised output in place, connected to the convolution's input."""
+        """Returns what the normalisation gives, connected to the convolution's input."""
         images, self._images = self._images, None
         assert images is not None
         with torch.no_grad():
             value = self.norm.apply_(output)
         if torch.is_grad_enabled() and images.requires_grad:
-            connected: Tensor = _InputGradient.apply(images, value, self)
-            return connected
-        return value
+            value = _InputGradient.apply(images, value, self)
+        return self.norm.follow(value)
 
     def input_gradient(self, gradient: Tensor, images: Tensor) -> Tensor:
         """Returns the gradient with respect to the convolution's input."""

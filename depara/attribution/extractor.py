@@ -19,7 +19,6 @@ import torch
 from torch import Tensor, nn
 
 from depara.attribution.batching import CPU_SIZES, CUDA_SIZES, BatchTuner, Choice
-from depara.attribution.conv_norms import find_pairs
 from depara.attribution.layer_pass import LayerPass, OverwrittenError
 from depara.attribution.memory import PeakMemory, device_free_bytes, freed_memory_kept
 from depara.attribution.nodes import BatchNodes, compute_features, compute_nodes
@@ -175,16 +174,14 @@ class Extractor:
     def _find_pairs(self, job: _Job) -> None:
         """Finds, with the first probe, which layers can be differentiated as one."""
         canvas_B3SS = self._to_device(job.canvas_NSS3[:1], channels_last=False)
-        kept = list(self._layers.layers.values())
-        with self._model.active(False):
-            try:
-                pairs = find_pairs(self._layers.module, lambda: self._layers.run(canvas_B3SS), kept)
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                return
-        self._model.use_pairs(pairs)
-        self._has_pairs = True
+        try:
+            self._model.find_pairs(
+                lambda: self._layers.run(canvas_B3SS), self._layers.layers.values()
+            )
+            self._has_pairs = True
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
 
     def _new_tuner(self) -> BatchTuner:
         sizes: tuple[int, ...] = CUDA_SIZES if self._device.type == "cuda" else CPU_SIZES

@@ -6,13 +6,13 @@ it closes, each is put back. Stand-ins share memory with the originals where not
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
-from depara.attribution.conv_norms import ConvNorm, Pair, paired
+from depara.attribution.conv_norms import ConvNorm, Pair, find_pairs, paired
 from depara.attribution.norms import AffineNorm, affine_norms, replaced
 from depara.attribution.torch_state import evaluating
 
@@ -53,11 +53,6 @@ class PreparedModel:
         self._norms, self._conv_norms = [], []
         self._channels_last = None
 
-    def use_pairs(self, pairs: tuple[Pair, ...]) -> None:
-        """Sets which convolutions and normalisations are differentiated as one from now on."""
-        self._pairs = pairs
-        self.release()
-
     @contextmanager
     def active(self, channels_last: bool) -> Iterator[list[Tensor]]:
         """Makes the model ready, in eval mode and frozen; gives its tensors."""
@@ -66,14 +61,32 @@ class PreparedModel:
             self._ready_norms(_memory_format(channels_last))
             self._stand_ins = self._convert(_memory_format(channels_last))
             self._channels_last = channels_last
-        originals = [(owner, name, getattr(owner, name)) for owner, name, _ in self._stand_ins]
-        with ExitStack() as stack:
-            stack.enter_context(evaluating(self._module))
-            stack.enter_context(replaced(self._norms))
-            stack.enter_context(paired(self._conv_norms))
-            stack.callback(_put, originals)
-            _put(self._stand_ins)
+        with replaced(self._norms), paired(self._conv_norms), self._standing_in():
             yield [tensor for _, _, tensor in self._stand_ins]
+
+    def find_pairs(self, run: Callable[[], object], kept: Collection[nn.Module]) -> int:
+        """Finds the pairs (`conv_norms.find_pairs`), uses them from now on, returns their number.
+
+        Args:
+            run: runs one forward pass of the model, however far.
+            kept: modules whose output must stay as it is.
+        """
+        self.release()
+        self._stand_ins = self._convert(torch.contiguous_format)
+        with self._standing_in():
+            self._pairs = find_pairs(self._module, run, kept)
+        self.release()
+        return len(self._pairs)
+
+    @contextmanager
+    def _standing_in(self) -> Iterator[None]:
+        originals = [(owner, name, getattr(owner, name)) for owner, name, _ in self._stand_ins]
+        with evaluating(self._module):
+            try:
+                _put(self._stand_ins)
+                yield
+            finally:
+                _put(originals)
 
     def _ready_norms(self, memory_format: torch.memory_format) -> None:
         norms = {one.norm: one for one in affine_norms(self._module, self._device)}

@@ -72,6 +72,18 @@ def load_digits(part: Part) -> Digits:
     )
 
 
+def draw_digits(digits: Digits, count: int, seed: int) -> Digits:
+    """Returns that many of the pictures, drawn without replacement; the same ones for a seed.
+
+    Raises:
+        ValueError: there are fewer.
+    """
+    if not 0 < count <= len(digits):
+        raise ValueError(f"{count} digits asked for, there are {len(digits)}")
+    chosen = np.random.default_rng(seed).permutation(len(digits))[:count]
+    return Digits(digits.pictures_NSS[chosen], digits.labels_N[chosen], digits.rows_N[chosen])
+
+
 def write_probes(digits: Digits, path: Path) -> None:
     """Writes pictures as a Parquet file of probes: ``image`` (PNG bytes) and ``label`` (text).
 

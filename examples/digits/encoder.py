@@ -1,4 +1,4 @@
-"""The one architecture of the digit zoo, and the small heads that the encoders are trained with."""
+"""The architecture of the digit zoo, and the small heads that the encoders are trained with."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def build_head(num_classes: int | None) -> nn.Module:
     return PictureHead() if num_classes is None else ClassHead(num_classes)
 
 
-def code_of(encoder: Encoder, pictures: Tensor) -> Tensor:
+def code_of(encoder: nn.Module, pictures: Tensor) -> Tensor:
     """Returns the codes (N, 8, 4, 4) of pictures (N, 1, 32, 32) with pixels in [0, 1]."""
     code: Tensor = encoder(normalize(pictures))
     assert code.shape[1:] == torch.Size((CODE_CHANNELS, CODE_SIDE_PX, CODE_SIDE_PX))

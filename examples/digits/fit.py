@@ -1,10 +1,10 @@
-"""Training of one encoder on one task, on the CPU, the same on every run."""
+"""Training on one task, on the CPU, the same on every run."""
 
 from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ from examples.digits.tasks import Examples, Task
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How an encoder is trained; two equal settings give equal weights."""
+    """How weights are trained; two equal settings give equal weights."""
 
     steps: int = 500
     """Optimiser steps."""
@@ -42,27 +42,34 @@ class Fitted:
     is what the best answer without an encoder reaches there; see `trivial_error`.
     """
 
-    encoder: Encoder
+    encoder: nn.Module
     error: float
     trivial_error: float
 
 
-def fit_encoder(name: str, task: Task, train: Digits, held_out: Digits, how: Settings) -> Fitted:
+def fit_encoder(
+    name: str,
+    task: Task,
+    train: Digits,
+    held_out: Digits,
+    how: Settings,
+    build: Callable[[], nn.Module] = Encoder,
+) -> Fitted:
     """Trains an encoder, with a head that is thrown away, on one task.
 
-    One thread is quickest for pictures this small, and lets several encoders train side by side.
-    The random state and the threads of torch are left as they were.
+    Args:
+        name: of the encoder; its chance follows from it and from ``how.seed``.
+        task: what is learned.
+        train: pictures to learn from.
+        held_out: pictures to measure the errors on.
+        how: training settings.
+        build: makes the untrained encoder.
     """
-    with _one_thread(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(how.seed + zlib.crc32(name.encode()))
-        encoder = Encoder()
-        head = build_head(task.num_classes)
-        chance = Generator().manual_seed(torch.initial_seed())
-        _descend(encoder, head, task, train, how, chance)
-        encoder.eval()
-        head.eval()
-        seen = _examples_of(task, train, how)
-        unseen = _examples_of(task, held_out, how)
+    with own_chance(how.seed + zlib.crc32(name.encode())) as chance:
+        encoder, head = build(), build_head(task.num_classes)
+        fine_tune(encoder, head, task, train, how, chance)
+        seen = examples_of(task, train, how.seed)
+        unseen = examples_of(task, held_out, how.seed)
         with torch.no_grad():
             error = task.error(head(code_of(encoder, unseen.inputs)), unseen.targets)
     return Fitted(encoder, error, trivial_error(task, seen, unseen))
@@ -89,31 +96,71 @@ def as_pixels(digits: Digits) -> Tensor:
     return torch.from_numpy(digits.pictures_NSS)[:, None].float() / 255
 
 
+def examples_of(task: Task, digits: Digits, seed: int) -> Examples:
+    """Returns all pictures as unshifted examples, the same ones for the same seed."""
+    chance = Generator().manual_seed(seed)
+    return task.examples(as_pixels(digits), torch.from_numpy(digits.labels_N), chance)
+
+
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
+def own_chance(seed: int) -> Iterator[Generator]:
+    """Seeds torch within the context, and yields a generator of the same seed.
+
+    One thread is quickest for pictures this small, and lets several trainings run side by side.
+    The random state and the threads of torch are left as they were.
+    """
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            yield Generator().manual_seed(seed)
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(threads)
 
 
-def _descend(
-    encoder: Encoder, head: nn.Module, task: Task, train: Digits, how: Settings, chance: Generator
+def fine_tune(
+    encoder: nn.Module, head: nn.Module, task: Task, train: Digits, how: Settings, chance: Generator
 ) -> None:
-    parameters = [*encoder.parameters(), *head.parameters()]
-    optimizer = torch.optim.AdamW(parameters, weight_decay=how.weight_decay)
+    """Trains all weights of an encoder and its head on one task, and leaves both in eval mode."""
     pictures, labels_N = as_pixels(train), torch.from_numpy(train.labels_N)
+
+    def loss_of(batch: Tensor) -> Tensor:
+        shifted = _shift(pictures[batch], how.shift_px, chance)
+        examples = task.examples(shifted, labels_N[batch], chance)
+        return task.loss(head(code_of(encoder, examples.inputs)), examples.targets)
+
+    encoder.train()
+    head.train()
+    descend((*encoder.parameters(), *head.parameters()), loss_of, len(train), how, chance)
+    encoder.eval()
+    head.eval()
+
+
+def descend(
+    weights: Iterable[nn.Parameter],
+    loss_of: Callable[[Tensor], Tensor],
+    num_pictures: int,
+    how: Settings,
+    chance: Generator,
+) -> None:
+    """Trains weights by AdamW on batches that go through the pictures in random orders.
+
+    Args:
+        weights: what is trained.
+        loss_of: the loss of a batch, given as the places of its pictures (int64).
+        num_pictures: how many pictures there are.
+        how: training settings; ``shift_px`` is ``loss_of``'s own affair.
+        chance: of the orders.
+    """
+    optimizer = torch.optim.AdamW(weights, weight_decay=how.weight_decay)
     order = torch.empty(0, dtype=torch.int64)
     for step in range(how.steps):
         optimizer.param_groups[0]["lr"] = _learning_rate(step, how)
         if len(order) < how.batch_size:
-            order = torch.cat((order, torch.randperm(len(train), generator=chance)))
+            order = torch.cat((order, torch.randperm(num_pictures, generator=chance)))
         batch, order = order[: how.batch_size], order[how.batch_size :]
-        shifted = _shift(pictures[batch], how.shift_px, chance)
-        examples = task.examples(shifted, labels_N[batch], chance)
-        loss = task.loss(head(code_of(encoder, examples.inputs)), examples.targets)
+        loss = loss_of(batch)
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         optimizer.step()
@@ -126,12 +173,6 @@ def _learning_rate(step: int, how: Settings) -> float:
         return how.peak_learning_rate * (step + 1) / rise
     fallen = (step - rise) / (how.steps - rise)
     return how.peak_learning_rate * (1 + math.cos(math.pi * fallen)) / 2
-
-
-def _examples_of(task: Task, digits: Digits, how: Settings) -> Examples:
-    """A whole part as unshifted examples, always the same ones."""
-    chance = Generator().manual_seed(how.seed)
-    return task.examples(as_pixels(digits), torch.from_numpy(digits.labels_N), chance)
 
 
 def _shift(pictures: Tensor, reach_px: int, chance: Generator) -> Tensor:

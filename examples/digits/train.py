@@ -1,6 +1,7 @@
 """Trains the digit zoo: ``python -m examples.digits.train``.
 
-Encoders that are there already, trained with the same settings and code, are left alone.
+``--architectures`` trains the mixed zoo instead: six tasks, each with three architectures. Encoders
+that are there already, trained with the same settings and code, are left alone.
 """
 
 from __future__ import annotations
@@ -14,21 +15,24 @@ from pathlib import Path
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from examples.digits.data import PART_SIZES
 from examples.digits.fit import Settings
+from examples.digits.running import default_workers, follow, plain_console, say
 from examples.digits.tasks import TASKS
 from examples.digits.zoo import (
+    MIXED_TASKS,
     Report,
-    default_workers,
     fill_zoo,
+    mixed_names,
     read_report,
+    task_of,
     write_zoo_probes,
 )
 
 DEFAULT_FOLDER = Path("examples/digits/zoo")
+MIXED_FOLDER = Path("examples/digits/zoo-mixed")
 
 MIN_SKILL = 0.5
 """An encoder that removes less of the trivial error has not learned its task."""
@@ -37,20 +41,20 @@ MIN_SKILL = 0.5
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 0 when every encoder is there and has learned its task, else 1."""
     options = _parse(arguments)
-    console = Console(highlight=False, markup=False)
+    console = plain_console()
     how = Settings(seed=options.seed, steps=options.steps)
     try:
         reports = _complete_zoo(options, how, console)
     except BrokenProcessPool:
-        _say(console, "a training process died; if it ran out of memory, use --workers 1")
+        say(console, "a training process died; if it ran out of memory, use --workers 1")
         return 1
     except OSError as error:
-        _say(console, f"cannot write the zoo to {options.out}: {error}")
+        say(console, f"cannot write the zoo to {options.out}: {error}")
         return 1
     console.print(_error_table(reports))
     unlearned = [report.name for report in reports if report.skill < MIN_SKILL]
     if unlearned:
-        _say(
+        say(
             console,
             f"{', '.join(unlearned)} removed less than {MIN_SKILL:.0%} of the trivial error, that "
             "is, did not learn the task: use more --steps or another --seed",
@@ -62,58 +66,49 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m examples.digits.train", description="Trains the digit zoo."
     )
-    names = list(TASKS)
-    parser.add_argument("--out", type=Path, default=DEFAULT_FOLDER, help="folder of the zoo")
+    parser.add_argument("--architectures", action="store_true", help="train the mixed zoo")
+    parser.add_argument("--out", type=Path, help=f"default: {DEFAULT_FOLDER} or {MIXED_FOLDER}")
     parser.add_argument("--force", action="store_true", help="train again what is there already")
     parser.add_argument("--seed", type=int, default=Settings().seed, help="seed of all chance")
     parser.add_argument("--steps", type=int, default=Settings().steps, help="of the optimiser")
-    parser.add_argument("--tasks", nargs="+", choices=names, default=names, metavar="TASK")
+    parser.add_argument("--tasks", nargs="+", choices=list(TASKS), metavar="TASK")
     parser.add_argument("--workers", type=int, help="encoders at a time; default: one per CPU")
     options = parser.parse_args(arguments)
     for name in ("steps", "workers"):
         value = getattr(options, name)
         if value is not None and value < 1:
             parser.error(f"--{name} must be at least 1, got {value}")
-    options.tasks = list(dict.fromkeys(options.tasks))
+    tasks = dict.fromkeys(options.tasks or (MIXED_TASKS if options.architectures else TASKS))
+    options.names = mixed_names(list(tasks)) if options.architectures else list(tasks)
+    options.out = options.out or (MIXED_FOLDER if options.architectures else DEFAULT_FOLDER)
     return options
 
 
 def _complete_zoo(options: argparse.Namespace, how: Settings, console: Console) -> list[Report]:
-    """Trains what is missing and returns the reports in the order of the tasks."""
+    """Trains what is missing and returns the reports in the order of the names."""
     write_zoo_probes(options.out)
-    found = {name: read_report(options.out, name, how) for name in options.tasks}
+    found = {name: read_report(options.out, name, how) for name in options.names}
     missing = [name for name, report in found.items() if report is None or options.force]
     if not missing:
-        _say(console, f"all {len(found)} encoders are in {options.out} already")
+        say(console, f"all {len(found)} encoders are in {options.out} already")
         return [report for report in found.values() if report is not None]
     workers = options.workers or default_workers(len(missing))
-    _say(
+    say(
         console,
         f"training {len(missing)} of {len(found)} encoders into {options.out}, {workers} at a "
         f"time, on {PART_SIZES['train']:,} digits",
     )
     started = time.perf_counter()
-    with _progress(console) as progress:
-        task = progress.add_task("training", total=len(missing))
-        for report in fill_zoo(options.out, missing, how, workers=workers):
-            found[report.name] = report
-            progress.advance(task)
-            done = int(progress.tasks[task].completed)
-            console.print(f"  [{done}/{len(missing)}] {report.name}, {report.seconds:.1f} s")
-    _say(console, f"trained in {time.perf_counter() - started:.0f} s")
+    for report in follow(
+        console,
+        "training",
+        fill_zoo(options.out, missing, how, workers=workers),
+        len(missing),
+        lambda report: f"{report.name}, {report.seconds:.1f} s",
+    ):
+        found[report.name] = report
+    say(console, f"trained in {time.perf_counter() - started:.0f} s")
     return [report for report in found.values() if report is not None]
-
-
-def _progress(console: Console) -> Progress:
-    """A live bar on a terminal; elsewhere nothing, as the plain lines suffice."""
-    columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn())
-    return Progress(
-        *columns,
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
 
 
 def _error_table(reports: Sequence[Report]) -> Table:
@@ -124,16 +119,12 @@ def _error_table(reports: Sequence[Report]) -> Table:
         table.add_column(heading, justify="right")
     for report in reports:
         errors = (report.trivial_error, report.error)
-        if TASKS[report.name].num_classes is None:
+        if TASKS[task_of(report.name)].num_classes is None:
             cells = ["mean squared, pixels 0-1", *(f"{error:.4f}" for error in errors)]
         else:
             cells = ["wrong class", *(f"{error:.1%}" for error in errors)]
         table.add_row(report.name, *cells, f"{report.skill:.0%}")
     return table
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(f"Digit zoo: {text}", soft_wrap=True)
 
 
 if __name__ == "__main__":

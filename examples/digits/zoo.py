@@ -1,28 +1,36 @@
-"""The folder of trained encoders: what is in it, what is out of date, and how it is filled."""
+"""The folder of trained encoders: what is in it, what is out of date, and how it is filled.
+
+An encoder is called ``<task>``, or ``<task>-<architecture>`` in the mixed zoo.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import load_file, save
+from torch import nn
 
+from examples.digits.architectures import ARCHITECTURES
 from examples.digits.data import load_digits, write_probes
-from examples.digits.fit import Fitted, Settings, fit_encoder
+from examples.digits.encoder import Encoder
+from examples.digits.fit import Fitted, Settings, fit_encoder, own_chance
+from examples.digits.running import in_processes, write_whole
 from examples.digits.tasks import TASKS
 
 PROBES_FILE = "probes.parquet"
-MAX_WORKERS = 8
+
+MIXED_TASKS = ("class10", "rotation", "jigsaw", "autoencode", "denoise", "edges")
+"""The tasks of the mixed zoo: three with classes for answers, three with pictures."""
 
 _SOURCES = ("data.py", "encoder.py", "fit.py", "tasks.py")
+_SUFFIX = ".safetensors"
 _METADATA_KEY = "digit_zoo"
 
 
@@ -46,7 +54,43 @@ class Report:
 
 def checkpoint_path(folder: Path, name: str) -> Path:
     """Returns where the encoder of a task lies: ``<task>.safetensors``."""
-    return folder / f"{name}.safetensors"
+    return folder / f"{name}{_SUFFIX}"
+
+
+def mixed_names(tasks: Sequence[str] = MIXED_TASKS) -> list[str]:
+    """Returns the names of the mixed zoo: every task with every architecture."""
+    return [f"{task}-{architecture}" for task in tasks for architecture in ARCHITECTURES]
+
+
+def task_of(name: str) -> str:
+    """Returns the task of an encoder."""
+    return name.partition("-")[0]
+
+
+def build_encoder(name: str) -> nn.Module:
+    """Returns an untrained encoder of the architecture that its name states."""
+    architecture = name.partition("-")[2]
+    return ARCHITECTURES[architecture]() if architecture else Encoder()
+
+
+def list_encoders(folder: Path) -> list[str]:
+    """Returns the names of the checkpoints in a folder, in the order of the tasks."""
+    names = [path.name.removesuffix(_SUFFIX) for path in folder.glob(f"*{_SUFFIX}")]
+    known = {name: place for place, name in enumerate([*TASKS, *mixed_names(list(TASKS))])}
+    return sorted((name for name in names if name in known), key=lambda name: known[name])
+
+
+def load_encoder(folder: Path, name: str) -> nn.Module:
+    """Returns a trained encoder in eval mode.
+
+    Raises:
+        OSError: there is no such checkpoint.
+        SafetensorError: it cannot be read.
+    """
+    with own_chance(0):  # its random weights are drawn for nothing, and leave no trace
+        encoder = build_encoder(name)
+    encoder.load_state_dict(load_file(checkpoint_path(folder, name)), strict=True)
+    return encoder.eval()
 
 
 def write_zoo_probes(folder: Path) -> None:
@@ -56,9 +100,15 @@ def write_zoo_probes(folder: Path) -> None:
 
 
 def settings_key(name: str, how: Settings) -> str:
-    """Returns a hash of all that decides an encoder's weights: task, settings and the code."""
-    digest = hashlib.sha256(json.dumps([name, asdict(how)], sort_keys=True).encode())
-    for source in _SOURCES:
+    """Returns a hash of all that decides an encoder's weights: name, settings and the code."""
+    sources = _SOURCES if name == task_of(name) else (*_SOURCES, "architectures.py")
+    return hash_with_sources(json.dumps([name, asdict(how)], sort_keys=True), sources)
+
+
+def hash_with_sources(text: str, sources: Sequence[str]) -> str:
+    """Returns a hash of a text and of source files of this package, 32 hexadecimal digits."""
+    digest = hashlib.sha256(text.encode())
+    for source in sources:
         digest.update(Path(__file__).with_name(source).read_bytes())
     return digest.hexdigest()[:32]
 
@@ -93,45 +143,29 @@ def fill_zoo(
     Raises:
         concurrent.futures.process.BrokenProcessPool: a process died, most often of memory.
     """
-    if workers == 1:
-        for name in names:
-            yield train_one(folder, name, how)
-        return
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
-    try:
-        done = [pool.submit(train_one, folder, name, how) for name in names]
-        for future in as_completed(done):
-            yield future.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    return in_processes(train_one, [(folder, name, how) for name in names], workers)
 
 
 def train_one(folder: Path, name: str, how: Settings) -> Report:
-    """Trains the encoder of one task, writes its checkpoint and returns its report."""
+    """Trains one encoder, writes its checkpoint and returns its report."""
     started = time.perf_counter()
-    fitted = fit_encoder(name, TASKS[name], load_digits("train"), load_digits("held_out"), how)
+    fitted = fit_encoder(
+        name,
+        TASKS[task_of(name)],
+        load_digits("train"),
+        load_digits("held_out"),
+        how,
+        partial(build_encoder, name),
+    )
     _write_checkpoint(checkpoint_path(folder, name), fitted, settings_key(name, how))
     return Report(name, fitted.error, fitted.trivial_error, time.perf_counter() - started)
 
 
-def default_workers(num_tasks: int) -> int:
-    """Returns how many encoders to train side by side: one per CPU of this process."""
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, min(cpus or 1, num_tasks, MAX_WORKERS))
-
-
 def _write_checkpoint(path: Path, fitted: Fitted, key: str) -> None:
-    """Writes the weights whole or not at all; equal weights give equal bytes."""
+    """Writes the weights; equal weights give equal bytes."""
     facts = {
         "settings_key": key,
         "error": round(fitted.error, 6),
         "trivial_error": round(fitted.trivial_error, 6),
     }
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        unfinished.write_bytes(
-            save(fitted.encoder.state_dict(), {_METADATA_KEY: json.dumps(facts)})
-        )
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    write_whole(path, save(fitted.encoder.state_dict(), {_METADATA_KEY: json.dumps(facts)}))

@@ -1,4 +1,4 @@
-"""One thread for the small networks of these tests, put back afterwards."""
+"""One thread and one seed for the small networks of these tests."""
 
 from __future__ import annotations
 
@@ -15,3 +15,9 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def fixed_seed() -> None:
+    """Networks that a test builds by hand are the same in every run."""
+    torch.manual_seed(0)

@@ -71,6 +71,35 @@ class OwnForward(nn.BatchNorm2d):
         return super().forward(value).relu()
 
 
+class NormAct(nn.BatchNorm2d):
+    """The shape of timm's BatchNormAct2d."""
+
+    def __init__(self, num_features: int, gain: float = 1.0) -> None:
+        super().__init__(num_features)
+        self.gain = gain
+        self.drop = nn.Identity()
+        self.act = nn.SiLU(inplace=True)
+
+    def forward(self, value: Tensor) -> Tensor:
+        return self.act(self.drop(super().forward(value) * self.gain))
+
+
+def test_a_norm_that_calls_its_activation_is_taken_when_it_proves_to_be_one() -> None:
+    norm = seeded(NormAct(6))
+    found = affine_norms(norm, CPU)
+    assert [one.followers for one in found] == [(norm.drop, norm.act)]
+    leaf, other = (torch.randn(2, 6, 5, 4).requires_grad_() for _ in range(2))
+    other.data.copy_(leaf.data)
+    expected = norm(leaf)
+    with replaced(found):
+        value = norm(other)
+    torch.testing.assert_close(value, expected)
+    torch.testing.assert_close(
+        torch.autograd.grad(value.norm(), other), torch.autograd.grad(expected.norm(), leaf)
+    )
+    assert affine_norms(seeded(NormAct(6, gain=1.1)), CPU) == ()
+
+
 @pytest.mark.parametrize(
     "norm", [OwnForward(3), nn.BatchNorm2d(3, track_running_stats=False), nn.InstanceNorm2d(3)]
 )
