@@ -103,6 +103,7 @@ class Extractor:
             model_id,
         )
         self._tuners: dict[bool, BatchTuner] = {}
+        self._is_unmeasured = dict.fromkeys((True, False), batch_size == "auto")
         self._has_pairs = False
 
     def __enter__(self) -> Self:
@@ -158,12 +159,12 @@ class Extractor:
     def _run(self, job: _Job) -> None:
         if not self._has_pairs and job.num_probes:
             self._find_pairs(job)
-        start = 0
         if job.with_maps not in self._tuners:
             self._tuners[job.with_maps] = self._new_tuner()
-            if self._batch_size == "auto" and job.num_probes > _FIRST_PROBES:
-                start = self._run_measured(job)
         tuner = self._tuners[job.with_maps]
+        start = 0
+        if self._is_unmeasured[job.with_maps] and job.num_probes > _FIRST_PROBES:
+            start = self._run_measured(job)
         while start < job.num_probes:
             choice = tuner.next(job.num_probes - start)
             begin = perf_counter()
@@ -201,6 +202,7 @@ class Extractor:
         else:
             budget = _ACTIVATION_SHARE * self._memory_bytes
         self._tuners[job.with_maps].limit(max(int(budget * done / max(peak.peak_bytes, 1)), 1))
+        self._is_unmeasured[job.with_maps] = False
         return done
 
     def _run_fitting(self, job: _Job, start: int, choice: Choice) -> int:

@@ -61,10 +61,13 @@ def measure_encoder(folder: Path, name: str, tasks: tuple[str, ...], how: Decodi
     encoder = load_encoder(folder, name)
     losses: dict[str, NDArray[np.float64]] = {}
     errors: dict[str, NDArray[np.float64]] = {}
-    for task in tasks:
-        repeats = [_decode(encoder, task, how, repeat) for repeat in range(how.repeats)]
-        losses[task] = np.stack([losses_N for losses_N, _ in repeats])
-        errors[task] = np.array([error for _, error in repeats])
+    with own_chance(how.training.seed):
+        for task in tasks:
+            unseen = examples_of(TASKS[task], load_digits("held_out"), how.training.seed)
+            coded = Examples(_codes(encoder, unseen), unseen.targets)
+            repeats = [_decode(encoder, task, coded, how, repeat) for repeat in range(how.repeats)]
+            losses[task] = np.stack([losses_N for losses_N, _ in repeats])
+            errors[task] = np.array([error for _, error in repeats])
     return Decoded(name, losses, errors, time.perf_counter() - started)
 
 
@@ -76,16 +79,15 @@ def losses_of_pictures(task: Task, answers: Tensor, targets: Tensor) -> Tensor:
 
 
 def _decode(
-    encoder: nn.Module, task_name: str, how: Decoding, repeat: int
+    encoder: nn.Module, task_name: str, unseen: Examples, how: Decoding, repeat: int
 ) -> tuple[NDArray[np.float64], float]:
-    """Trains one decoder; returns its held-out losses (N,) and error."""
+    """Trains one decoder; returns its losses (N,) and its error on unseen codes."""
     task = TASKS[task_name]
     seed = how.training.seed + repeat + zlib.crc32(task_name.encode())
     seen = examples_of(task, draw_digits(load_digits("train"), how.pictures, seed), seed)
-    unseen = examples_of(task, load_digits("held_out"), how.training.seed)
+    codes, unseen_codes = _standardised(_codes(encoder, seen), unseen.inputs)
     with own_chance(seed) as chance:
         head = build_head(task.num_classes)
-        codes, unseen_codes = _codes(encoder, seen, unseen)
 
         def loss_of(batch: Tensor) -> Tensor:
             return task.loss(head(codes[batch]), seen.targets[batch])
@@ -97,13 +99,16 @@ def _decode(
     return losses_N, task.error(answers, unseen.targets)
 
 
-def _codes(encoder: nn.Module, seen: Examples, unseen: Examples) -> tuple[Tensor, Tensor]:
-    """Codes of both, each channel with zero mean and unit deviation over the seen ones.
+def _codes(encoder: nn.Module, examples: Examples) -> Tensor:
+    with torch.no_grad():
+        return code_of(encoder, examples.inputs)
+
+
+def _standardised(seen: Tensor, unseen: Tensor) -> tuple[Tensor, Tensor]:
+    """Both codes, each channel with zero mean and unit deviation over the seen ones.
 
     Encoders owe their codes no scale; without this, a decoder's step size would suit some of them.
     """
-    with torch.no_grad():
-        codes, unseen_codes = (code_of(encoder, examples.inputs) for examples in (seen, unseen))
-    mean = codes.mean((0, 2, 3), keepdim=True)
-    deviation = codes.std((0, 2, 3), keepdim=True).clamp_min(1e-6)
-    return (codes - mean) / deviation, (unseen_codes - mean) / deviation
+    mean = seen.mean((0, 2, 3), keepdim=True)
+    deviation = seen.std((0, 2, 3), keepdim=True).clamp_min(1e-6)
+    return (seen - mean) / deviation, (unseen - mean) / deviation
