@@ -33,10 +33,10 @@ lint: $(VENV)/.dev ## ruff (lint and format) and mypy
 test: $(VENV)/.dev ## all tests; PYTEST_ARGS="-k name" for some of them
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-demo: $(VENV)/.demo ## train the digit zoo (cached), scan it, and score the ranking against measured transfers
+demo: $(VENV)/.demo ## train the digit zoo, scan it, evaluate against measured transfers
 	@$(BIN)/python -m examples.digits.train
-	@$(BIN)/python -m examples.digits.transfer
 	@$(BIN)/python -m jobs.scan examples/digits/scan.yaml
+	@$(BIN)/python -m examples.digits.transfer
 	@$(BIN)/depara evaluate depara-out/digits --truth examples/digits/zoo/truth.csv --relevant 3
 
 demo-imagenet: $(VENV)/.imagenet ## scan four ImageNet models on sixteen photos
@@ -49,7 +49,7 @@ bench: $(VENV)/.dev ## run every script in benchmarks/
 
 clean: ## remove caches, builds, the digit zoo and the examples' results; .venv stays
 	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
-	@rm -rf examples/*/zoo depara-out/digits depara-out/imagenet
+	@rm -rf examples/*/zoo examples/*/zoo-mixed depara-out/digits* depara-out/imagenet
 	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 # One stamp for each set of packages, written when its installation succeeded.

@@ -143,7 +143,7 @@ def main() -> None:
         run = run_plain if arguments.role == "plain" else run_on_ray
         print(json.dumps(run(Path(arguments.scan), arguments.output)))
         return
-    num_models, num_probes, rounds = (4, 16, 1) if arguments.quick else (12, 96, 3)
+    num_models, num_probes, rounds = (4, 16, 1) if arguments.quick else (20, 96, 2)
     rows = compare(num_models, num_probes, rounds)
     ratio = statistics.median(row["ratio"] for row in rows)
     names = list(rows[0])

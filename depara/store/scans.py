@@ -30,10 +30,15 @@ def table_path(scan_id: str, table: str) -> str:
 def write_table(storage: Storage, scan_id: str, name: str, table: pa.Table) -> dict[str, Any]:
     """Writes one table of a scan, its schema enforced; returns rows, bytes and sha256.
 
+    Nullable columns that the table lacks are null throughout.
+
     Raises:
         StoreError: the table of this scan exists already.
     """
     schema = TABLES[name]
+    for field in schema:
+        if field.nullable and field.name not in table.schema.names:
+            table = table.append_column(field, pa.nulls(table.num_rows, field.type))
     data = encode_table(table.select(schema.names).cast(schema), {"scan_id": scan_id})
     if not storage.create(table_path(scan_id, name), data):
         raise StoreError(
