@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from cluster.blocks import GraphRef, StoredBlock, feature_grams, open_graphs
-from cluster.launcher import Launcher, Ref, WorkerLostError
+from cluster.launcher import Launcher
 from cluster.progress import Reporter
 from cluster.reduce import Reduction
-from depara.errors import ClusterError, DeparaError, StoreError
+from cluster.tasks import collect_facts, follow
+from depara.errors import DeparaError, StoreError
 from depara.labelled import label_score_table, label_scores, undefined_scores
 from depara.labelled.scores import LABEL_SCORES, ScoreValue
 from depara.store.scans import write_table
@@ -65,15 +66,9 @@ def analyse(
     calls += _label_calls(reduction, labels, output, threads)
     reporter.phase("analysis", len(calls), "tasks")
     refs = [launcher.submit(task, *arguments) for task, arguments in calls]
-    _await(refs, launcher, reporter)
+    follow(refs, launcher, reporter)
     last = launcher.submit(write_analysis_tables, output, scan_id, num_blocks, *refs)
-    try:
-        facts = launcher.collect(last)
-    except WorkerLostError as error:
-        raise ClusterError(f"the rankings could not be analysed: {error}") from error
-    if isinstance(facts, str):
-        raise StoreError(facts)
-    return dict(facts)
+    return collect_facts(last, launcher, "the rankings could not be analysed")
 
 
 def resample_block(
@@ -195,11 +190,3 @@ def _label_calls(
 def _candidates(reduction: Reduction) -> tuple[GraphRef, ...]:
     """All graphs but those of random-weights twins."""
     return tuple(graph for graph in reduction.sources if not graph.null_of)
-
-
-def _await(refs: Sequence[Ref], launcher: Launcher, reporter: Reporter) -> None:
-    pending = set(refs)
-    while pending:
-        done = launcher.wait(list(pending), 1.0)
-        pending.difference_update(done)
-        reporter.step(len(done))

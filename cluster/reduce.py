@@ -13,10 +13,11 @@ import numpy as np
 import pyarrow as pa
 
 from cluster.blocks import GraphRef, StoredBlock, feature_grams, open_graphs
-from cluster.launcher import Launcher, WorkerLostError
+from cluster.launcher import Launcher
 from cluster.progress import Reporter
+from cluster.tasks import collect_facts, follow
 from depara.config import ScanConfig
-from depara.errors import ClusterError, DeparaError, StoreError
+from depara.errors import DeparaError, StoreError
 from depara.similarity import (
     SCORES,
     Tile,
@@ -205,16 +206,6 @@ def reduce_graphs(
     reporter.phase("similarity", len(tiles), "tiles")
     threads = max(1, int(compute.num_cpus))
     refs = [launcher.submit(compute_tile, output, threads, t, reduction) for t in tiles]
-    pending = set(refs)
-    while pending:
-        done = launcher.wait(list(pending), 1.0)
-        pending.difference_update(done)
-        reporter.step(len(done))
+    follow(refs, launcher, reporter)
     table_ref = launcher.submit(write_result_tables, output, scan_id, tiles, reduction, *refs)
-    try:
-        facts = launcher.collect(table_ref)
-    except WorkerLostError as error:
-        raise ClusterError(f"the similarity tables could not be computed: {error}") from error
-    if isinstance(facts, str):
-        raise StoreError(facts)
-    return dict(facts)
+    return collect_facts(table_ref, launcher, "the similarity tables could not be computed")
