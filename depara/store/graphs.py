@@ -145,6 +145,11 @@ class CommittedGraph:
         return self.storage.location(f"{graph_folder(self.marker.graph_key)}/{name}")
 
     def _read(self, name: str) -> bytes:
+        if name not in self.marker.files:
+            raise StoreError(
+                f"{self._location(name)} is not among the files of this graph, which an older "
+                "version wrote: remove the folder of this graph and scan again"
+            )
         try:
             data = self.storage.read(f"{graph_folder(self.marker.graph_key)}/{name}")
         except FileNotFoundError as error:

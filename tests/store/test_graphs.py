@@ -153,3 +153,13 @@ def test_a_marker_of_another_version_is_refused() -> None:
     with pytest.raises(SchemaError, match="no readable graph marker"):
         GraphMarker.decode(b"{", "graph.json")
     assert GraphMarker.decode(marker().encode(), "graph.json") == replace(marker())
+
+
+def test_a_graph_without_a_file_that_is_asked_for_says_so(
+    storage: Storage, nodes: NodeMaps
+) -> None:
+    write_graph(storage, nodes, np.zeros(10)).commit(marker())
+    graph = open_graph(storage, KEY)
+    del graph.marker.files["grams.parquet"]
+    with pytest.raises(StoreError, match=r"grams\.parquet is not among .* scan again"):
+        graph.read_grams()
