@@ -8,8 +8,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cluster.plan import ModelPlan, ScanPlan
-from cluster.scan import ScanSummary
+from cluster.increments import History
+from cluster.plan import ModelPlan
+from cluster.record import PreparedScan, ScanSummary
 from depara.report import ScanResults
 from depara.report.tables import top_sources_table
 from depara.types import Failure
@@ -19,8 +20,15 @@ SAFE = 0.9
 _MAX_FAILURES_SHOWN = 20
 
 
-def print_plan(console: Console, plan: ScanPlan, failures: Sequence[Failure]) -> None:
-    """Prints the models, layers, units, bytes to write and work to do of a scan."""
+def print_plan(console: Console, prepared: PreparedScan, pairs: tuple[int, int]) -> None:
+    """Prints the models, layers, units, bytes to write and work to do of a scan.
+
+    Args:
+        console: where to.
+        prepared: the scan.
+        pairs: how many pairs of graphs there are, and how many an earlier scan has compared.
+    """
+    plan = prepared.plan
     table = Table(title="models", title_justify="left", header_style="bold")
     for name in ("model", "input px", "parameters"):
         table.add_column(name, justify="left" if name == "model" else "right", overflow="fold")
@@ -37,11 +45,13 @@ def print_plan(console: Console, plan: ScanPlan, failures: Sequence[Failure]) ->
         f"graphs:      {plan.num_graphs}, of which {plan.num_missing} are to be computed",
         f"work:        {num_units} units for {len(groups)} models",
         f"to write:    up to {_bytes(plan.bytes_to_write)} of graph files",
-        f"comparisons: {plan.num_pairs} (similarity.pairs: {plan.config.similarity.pairs})",
+        f"comparisons: {pairs[0]} (similarity.pairs: {plan.config.similarity.pairs}), of which "
+        f"{pairs[0] - pairs[1]} are to be computed",
+        f"since then:  {_since(prepared.history)}",
         f"output:      {plan.config.output}",
     ]
     console.print("\n".join(lines), markup=False, highlight=False)
-    print_failures(console, failures)
+    print_failures(console, prepared.failures)
     console.print("dry run: nothing was computed or written", markup=False)
 
 
@@ -57,10 +67,13 @@ def print_summary(console: Console, summary: ScanSummary, results: ScanResults) 
             console.print(f"and {rest} more targets: see model_ranking.parquet", markup=False)
     print_certainty(console, results)
     print_failures(console, summary.failures)
-    reused = f", {summary.num_reused_models} of them reused" if summary.num_reused_models else ""
-    worked = summary.num_models - len(summary.failed_models)
+    changes = ", ".join(f"{len(ids)} {name}" for name, ids in vars(summary.changes).items())
+    new_graphs = summary.num_graphs - summary.num_reused_graphs
+    new_pairs = summary.num_pairs - summary.num_reused_pairs
     console.print(
-        f"{worked} of {summary.num_models} models{reused}, {summary.num_graphs} graphs, "
+        f"models: {changes}\n"
+        f"graphs: {new_graphs} computed, {summary.num_reused_graphs} reused; "
+        f"pairs: {new_pairs} computed, {summary.num_reused_pairs} reused\n"
         f"{summary.num_probes} probes, {summary.seconds:.1f} s\n"
         f"results: {summary.location}",
         markup=False,
@@ -102,6 +115,15 @@ def print_failures(console: Console, failures: Sequence[Failure]) -> None:
     if len(failures) > _MAX_FAILURES_SHOWN:
         rest = len(failures) - _MAX_FAILURES_SHOWN
         console.print(f"  and {rest} more: see failures.parquet", markup=False)
+
+
+def _since(history: History) -> str:
+    """Why much or little is to be done."""
+    if history.previous is not None:
+        return f"scan {history.previous.scan_id} is of the same method and probes, and reused"
+    if history.reasons:
+        return "nothing is taken from the latest scan: " + "; ".join(history.reasons)
+    return "there is no earlier scan to reuse"
 
 
 def _plan_row(model: ModelPlan) -> list[Text]:

@@ -8,27 +8,34 @@ lost, the whole group starts again elsewhere, because the worker's state is gone
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from cluster.launcher import Handle, Launcher, Ref, WorkerLostError
-from cluster.work import Group, GroupResult, Outcome, Unit
-from depara.errors import ClusterError
+from cluster.stopping import StopSignal
+from cluster.work import FlushUnit, Group, GroupResult, Outcome, Unit, describe_unit
+from depara.errors import ClusterError, StorageUnavailableError
 from depara.types import Failure
 
 MAX_DEATHS_PER_GROUP = 3
 MAX_NODE_LOSSES_PER_GROUP = 20
 MAX_DEATHS_PER_SLOT = 8
+MAX_TRIES_PER_GROUP = 3
+"""Of a group whose unit fails by a passing fault, such as a storage that does not answer."""
+
+_STOP_WAIT_S = 10.0
+_FLUSH_WAIT_S = 4.0
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something to show: kind is ready, unit, group, lost or tick."""
+    """Something to show: kind is ready, started, unit (done), group, lost, requeued or tick."""
 
     kind: str
     group: str = ""
     detail: str = ""
+    unit: str = ""
 
 
 @dataclass
@@ -39,6 +46,7 @@ class _Running:
     result: GroupResult
     next_unit: int = 0
     node_losses: int = 0
+    passing_failures: int = 0
 
     def restart(self) -> None:
         self.next_unit = 0
@@ -63,7 +71,8 @@ class WorkerPool:
     """A pool of workers that runs groups of units, several calls long.
 
     ``size`` workers are kept alive; ``ready_timeout_s`` bounds the wait for the first of them and
-    ``unit_timeout_s`` the time of one unit.
+    ``unit_timeout_s`` the time of one unit. ``counts`` says how many units were started and done,
+    workers lost and groups requeued. ``stop`` ends it in good order.
     """
 
     launcher: Launcher
@@ -72,6 +81,8 @@ class WorkerPool:
     unit_timeout_s: float = 1800.0
     poll_s: float = 1.0
     clock: Callable[[], float] = time.monotonic
+    stop: StopSignal = field(default_factory=StopSignal)
+    counts: Counter[str] = field(default_factory=Counter)
     _slots: list[_Slot] = field(default_factory=list)
     _someone_was_ready: bool = False
 
@@ -82,14 +93,19 @@ class WorkerPool:
 
         Raises:
             ClusterError: no worker becomes ready in time, or every slot keeps dying.
+            StorageUnavailableError: the storage did not answer in several tries of one group.
+            ScanInterruptedError: a stop was requested; units that ran have ended, as far as they
+                could within seconds.
         """
         order = sorted(groups, key=lambda group: (-group.seconds, group.name))
         waiting = deque(_Running(group, GroupResult(group.name)) for group in order)
         results = {id(running.group): running.result for running in waiting}
         unfinished = len(waiting)
         while unfinished:
+            if self.stop.requested:
+                self._wind_down(on_event)
             self._fill(min(self.size, unfinished))
-            self._dispatch(waiting)
+            self._dispatch(waiting, on_event)
             unfinished -= self._gather(waiting, on_event)
             on_event(Event("tick"))
         return [results[id(group)] for group in groups]
@@ -105,7 +121,31 @@ class WorkerPool:
             handle, ref = self.launcher.start_worker()
             self._slots.append(_Slot(handle, ref, self.clock()))
 
-    def _dispatch(self, waiting: deque[_Running]) -> None:
+    def _wind_down(self, on_event: Callable[[Event], None]) -> None:
+        """Lets units in flight end and last units run, has the others' writes finished; raises."""
+        nothing: deque[_Running] = deque()
+        deadline_s = self.clock() + _STOP_WAIT_S
+        while self.clock() < deadline_s:
+            for slot in self._slots:
+                running = slot.running
+                idle = slot.is_ready and slot.ref is None
+                if idle and running and running.next_unit == len(running.group.units) - 1:
+                    self._hand_over(slot, running, nothing, on_event)
+            if not any(slot.is_ready and slot.ref is not None for slot in self._slots):
+                break
+            self._gather(nothing, on_event)
+        refs = [
+            self.launcher.run(slot.handle, FlushUnit(), 0, None)
+            for slot in self._slots
+            if slot.is_ready and slot.ref is None and slot.running is not None
+        ]
+        deadline_s = self.clock() + _FLUSH_WAIT_S
+        while refs and self.clock() < deadline_s:
+            done = self.launcher.wait(refs, self.poll_s)
+            refs = [ref for ref in refs if ref not in done]
+        self.stop.check()
+
+    def _dispatch(self, waiting: deque[_Running], on_event: Callable[[Event], None]) -> None:
         for slot in list(self._slots):
             if not slot.is_ready or slot.ref is not None:
                 continue
@@ -115,7 +155,7 @@ class WorkerPool:
                     continue
                 slot.running = self._next_group(slot, waiting)
             if slot.running is not None:
-                self._hand_over(slot, slot.running, waiting)
+                self._hand_over(slot, slot.running, waiting, on_event)
 
     def _next_group(self, slot: _Slot, waiting: deque[_Running]) -> _Running | None:
         """The slot's own reservation, else the longest that waits, else another's reservation."""
@@ -130,7 +170,13 @@ class WorkerPool:
                 return reserved
         return None
 
-    def _hand_over(self, slot: _Slot, running: _Running, waiting: deque[_Running]) -> None:
+    def _hand_over(
+        self,
+        slot: _Slot,
+        running: _Running,
+        waiting: deque[_Running],
+        on_event: Callable[[Event], None],
+    ) -> None:
         units = running.group.units
         unit = units[running.next_unit]
         upcoming: Unit | None = None
@@ -143,6 +189,8 @@ class WorkerPool:
                 upcoming = slot.reserved.group.units[0]
         slot.since_s = self.clock()
         slot.ref = self.launcher.run(slot.handle, unit, running.result.deaths, upcoming)
+        self.counts["units_started"] += 1
+        on_event(Event("started", running.group.name, unit=describe_unit(unit)))
 
     def _gather(self, waiting: deque[_Running], on_event: Callable[[Event], None]) -> int:
         """Waits for something to end and acts on it; returns how many groups ended."""
@@ -162,7 +210,7 @@ class WorkerPool:
                 slot.is_ready = self._someone_was_ready = True
                 on_event(Event("ready", detail=str(outcome.value or "")))
             elif slot.running is not None:
-                ended += self._advance(slot, slot.running, outcome, on_event)
+                ended += self._advance(slot, slot.running, outcome, waiting, on_event)
         return ended + self._check_deadlines(waiting, on_event)
 
     def _rest(self) -> list[Ref]:
@@ -174,12 +222,18 @@ class WorkerPool:
         slot: _Slot,
         running: _Running,
         outcome: Outcome,
+        waiting: deque[_Running],
         on_event: Callable[[Event], None],
     ) -> int:
+        failure = outcome.failure
+        if failure is not None and outcome.is_passing:
+            self._requeue(slot, running, failure, waiting, on_event)
+            return 0
+        unit = describe_unit(running.group.units[running.next_unit])
         running.result.values.append(outcome.value)
         running.next_unit += 1
-        on_event(Event("unit", running.group.name))
-        failure = outcome.failure
+        self.counts["units_done"] += 1
+        on_event(Event("unit", running.group.name, unit=unit))
         if failure is None and running.next_unit < len(running.group.units):
             return 0
         running.result.failure = failure
@@ -187,6 +241,28 @@ class WorkerPool:
         detail = f"{failure.error_type}: {failure.message}" if failure else ""
         on_event(Event("group", running.group.name, detail))
         return 1
+
+    def _requeue(
+        self,
+        slot: _Slot,
+        running: _Running,
+        failure: Failure,
+        waiting: deque[_Running],
+        on_event: Callable[[Event], None],
+    ) -> None:
+        """Puts a group back that failed by nobody's fault; too often, and the whole scan ends."""
+        running.passing_failures += 1
+        if running.passing_failures >= MAX_TRIES_PER_GROUP:
+            raise StorageUnavailableError(
+                f"{running.group.name}: {failure.message}; given up after "
+                f"{running.passing_failures} tries of this unit: run the same command again later "
+                "and it goes on from what is committed"
+            )
+        running.restart()
+        slot.running = None
+        waiting.append(running)
+        self.counts["requeued"] += 1
+        on_event(Event("requeued", running.group.name, failure.message))
 
     def _bury(
         self,
@@ -202,6 +278,7 @@ class WorkerPool:
         if reserved is not None:
             waiting.appendleft(reserved)
         ended = 0
+        self.counts["workers_lost"] += 1
         if running is not None:
             on_event(Event("lost", running.group.name, reason))
             running.result.deaths += not loss.is_node_loss

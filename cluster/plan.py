@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from cluster.work import CommitUnit, ExtractUnit, Group, ModelJob
 from depara.config import ModelConfig, ScanConfig
-from depara.store.keys import graph_key, method_settings
+from depara.store.keys import graph_key, method_settings, short_hash
 from depara.types import LayerInfo, ModelCard, ProbeRange
 
 _BACKWARD_COST = 1.3  # of an input-only backward pass, in forward passes of the same depth
@@ -46,6 +46,12 @@ class ScanPlan:
     models: tuple[ModelPlan, ...]
     probe_set_key: str
     ranges: tuple[ProbeRange, ...]
+    fresh: bool = False
+
+    @property
+    def graph_keys(self) -> list[str]:
+        """The keys of all graphs, committed or not."""
+        return [graph.key for model in self.models for graph in model.graphs]
 
     @property
     def num_probes(self) -> int:
@@ -63,23 +69,31 @@ class ScanPlan:
         return sum(len(model.missing) for model in self.models)
 
     @property
-    def num_pairs(self) -> int:
-        """Number of rows of the similarity table."""
-        if self.config.similarity.pairs == "all":
-            return self.num_graphs**2
-        return self.num_graphs * len(self.models)
-
-    @property
     def bytes_to_write(self) -> int:
         """Upper estimate of the graph files' bytes: fp16 maps, and 12 bytes per edge."""
         num_edges = self.num_probes * (self.num_probes - 1) // 2
         per_graph = self.num_probes * self.config.map_side**2 * 2 + num_edges * 12
         return self.num_missing * per_graph
 
-    def groups(self) -> list[Group]:
+    def with_missing(self, keys: Collection[str]) -> ScanPlan:
+        """Returns the plan that is left when all graphs but these are committed."""
+        models = tuple(
+            replace(
+                model,
+                graphs=tuple(replace(g, committed=g.key not in keys) for g in model.graphs),
+            )
+            for model in self.models
+        )
+        return replace(self, models=models, fresh=False)
+
+    def groups(self, shuffle: str | None = None) -> list[Group]:
         """Returns the work: one group per model with missing graphs, each graph computed once.
 
         Two models with the same weights share their graphs: the first one listed computes them.
+
+        Args:
+            shuffle: a text to order the groups by instead of their length, so that two scans of the
+                same models which run at once begin at different ends.
         """
         claimed: set[str] = set()
         groups = []
@@ -89,7 +103,11 @@ class ScanPlan:
             }
             claimed.update(keys.values())
             if keys:
-                groups.append(self._group(model, keys))
+                group = self._group(model, keys)
+                if shuffle is not None:
+                    place = int(short_hash([shuffle, group.name]), 16) / 16**32
+                    group = replace(group, seconds=place)
+                groups.append(group)
         return groups
 
     def ranges_for(self, num_layers: int) -> tuple[ProbeRange, ...]:
@@ -107,7 +125,9 @@ class ScanPlan:
 
     def _group(self, model: ModelPlan, keys: dict[str, str]) -> Group:
         ranges = self.ranges_for(len(keys))
-        job = ModelJob(model.model, model.card, keys, self.probe_set_key, ranges, self.config)
+        job = ModelJob(
+            model.model, model.card, keys, self.probe_set_key, ranges, self.config, self.fresh
+        )
         units = [ExtractUnit(job, probes) for probes in ranges]
         seconds = estimate_seconds(model.card, keys, self.num_probes, self.config)
         return Group(model.card.model_id, (*units, CommitUnit(job)), seconds)
@@ -119,6 +139,8 @@ def make_plan(
     probe_set_key: str,
     num_probes: int,
     find_committed: Callable[[Sequence[str]], Collection[str]],
+    *,
+    fresh: bool = False,
 ) -> ScanPlan:
     """Returns the plan for the models that could be resolved.
 
@@ -128,6 +150,7 @@ def make_plan(
         probe_set_key: identity of the probe set.
         num_probes: size of the probe set.
         find_committed: returns those of some graph keys that are committed.
+        fresh: compute all graphs, whatever is committed.
     """
     settings = method_settings(config)
     by_id = {card.model_id: card for card in cards}
@@ -136,7 +159,7 @@ def make_plan(
         for card in cards
         for layer in card.layers
     }
-    committed = find_committed(list(keys.values()))
+    committed = set() if fresh else set(find_committed(list(keys.values())))
     models = []
     for model in config.models:
         card = by_id.get(model.id)
@@ -147,7 +170,7 @@ def make_plan(
             )
             models.append(ModelPlan(model, card, graphs))
     ranges = split_probes(num_probes, config.compute.unit_probes)
-    return ScanPlan(config, tuple(models), probe_set_key, ranges)
+    return ScanPlan(config, tuple(models), probe_set_key, ranges, fresh)
 
 
 def _halves(probes: ProbeRange) -> tuple[ProbeRange, ...]:

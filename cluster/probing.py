@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cluster.loop import Event, WorkerPool
+from cluster.context import ScanContext
+from cluster.events import show_groups
+from cluster.loop import WorkerPool
 from cluster.progress import Reporter
 from cluster.work import DecodeResult, DecodeUnit, Group
 from depara.config import ScanFile
 from depara.errors import ProbeError
+from depara.fingerprints import probes_fingerprint
 from depara.probes import ProbeMeta, build_probe_set, draw_order, list_probes, probe_set_key
 from depara.store.canvases import CanvasChunk, ProbeSet, write_probe_set
-from depara.store.storage import Storage
+from depara.store.known import KnownProbes, read_probes, write_probes
 from depara.types import Failure, Probe, ProbeRef
 
 MIN_PROBES = 4
@@ -29,20 +32,31 @@ class PreparedProbes:
 
 
 def prepare_probes(
-    file: ScanFile, pool: WorkerPool, storage: Storage | None, reporter: Reporter
+    file: ScanFile, pool: WorkerPool, context: ScanContext, *, fresh: bool, keep: bool
 ) -> PreparedProbes:
     """Returns the probe set of the scan; bad images are replaced by the next of the draw.
 
-    With a storage, canvases and probe set are written there for the workers.
+    Args:
+        file: the scan.
+        pool: decodes the images, unless an earlier scan has decoded the very same files.
+        context: where to look and to show.
+        fresh: decode them in any case.
+        keep: write canvases and probe set to the storage, for the workers.
 
     Raises:
         ProbeError: nothing to probe with, or fewer usable images than `probes.count` asks for.
     """
     config = file.config
-    source = config.probes
+    source, storage, reporter = config.probes, context.storage, context.reporter
     refs = list_probes(source.source, column=source.column, label_column=source.label_column)
     draw = draw_order(refs, source.seed)
     wanted = len(draw) if source.count is None else min(source.count, len(draw))
+    fingerprint = probes_fingerprint(draw, source, config.canvas.side)
+    if fingerprint is not None and not fresh:
+        known = read_probes(storage, fingerprint)
+        if known is not None:
+            reporter.note(f"{len(known.probes)} probes are unchanged and not decoded again")
+            return PreparedProbes(known.key, known.probes, known.failures)
     reporter.phase("probes", wanted, "images")
     metas: list[ProbeMeta] = []
     failures: list[Failure] = []
@@ -53,7 +67,7 @@ def prepare_probes(
     while len(probes) < wanted and position < len(draw):
         batch = draw[position : position + wanted - len(probes)]
         position += len(batch)
-        for result in _decode(batch, config.canvas.side, pool, storage is not None, reporter):
+        for result in _decode(batch, config.canvas.side, pool, keep, reporter):
             metas += result.probes
             failures += result.failures
             chunks += [result.chunk] if result.chunk else []
@@ -61,9 +75,12 @@ def prepare_probes(
     failures += duplicates
     _check_count(file, len(refs), len(probes), failures)
     key = probe_set_key([probe.probe_id for probe in probes], config.canvas.side)
-    if storage is not None:
+    if keep:
         ids = tuple(probe.probe_id for probe in probes)
         write_probe_set(storage, ProbeSet(key, config.canvas.side, ids, tuple(chunks)))
+        if fingerprint is not None:
+            record = KnownProbes(key, tuple(probes), tuple(failures))
+            write_probes(storage, fingerprint, record)
     for failure in failures:
         reporter.fail(failure.message)
     return PreparedProbes(key, tuple(probes), tuple(failures))
@@ -76,20 +93,11 @@ def _decode(
     units = [DecodeUnit(tuple(piece), side, keep) for piece in pieces]
     groups = [Group(f"probes {number}", (unit,)) for number, unit in enumerate(units)]
     sizes = {group.name: len(unit.refs) for group, unit in zip(groups, units, strict=True)}
-    results = pool.run(groups, _on_event(reporter, sizes))
+    results = pool.run(groups, show_groups(reporter, sizes))
     for result in results:
         if result.failure is not None:
             raise ProbeError(f"the probes could not be decoded: {result.failure.message}")
     return [result.values[0] for result in results]
-
-
-def _on_event(reporter: Reporter, sizes: dict[str, int]) -> Callable[[Event], None]:
-    def show(event: Event) -> None:
-        if event.kind == "group":
-            reporter.step(sizes[event.group])
-        reporter.refresh()
-
-    return show
 
 
 def _check_count(

@@ -30,6 +30,7 @@ class Reporter:
         self._clock = clock
         self._detail = ""
         self.failures = 0
+        self.verbose = False
         self._begin("", 0, "")
 
     def phase(self, name: str, total: int, what: str) -> None:
@@ -49,6 +50,11 @@ class Reporter:
 
     def note(self, message: str) -> None:
         """Prints one line."""
+
+    def trace(self, message: str) -> None:
+        """Prints one line in a verbose display."""
+        if self.verbose:
+            self.note(message)
 
     def refresh(self) -> None:
         """Shows the present state where that is due; called often, also when nothing happened."""
@@ -152,10 +158,16 @@ class LiveReporter(Reporter):
             self._progress.stop_task(self._task)
 
 
-def make_reporter() -> Reporter:
-    """Returns the live display on a terminal, plain lines elsewhere."""
+def make_reporter(*, verbose: bool = False) -> Reporter:
+    """Returns the live display on a terminal, plain lines elsewhere.
+
+    Args:
+        verbose: print a line for every unit of work as well.
+    """
     console = Console()
-    return LiveReporter(console) if console.is_terminal else PlainReporter()
+    reporter = LiveReporter(console) if console.is_terminal else PlainReporter()
+    reporter.verbose = verbose
+    return reporter
 
 
 def _duration(seconds: float) -> str:

@@ -14,7 +14,7 @@ from cluster.launcher import Handle, Ref, WorkerLostError, describe_resources
 from cluster.work import Outcome, Unit
 from cluster.worker import Worker
 from depara.config import ComputeConfig
-from depara.errors import ClusterError
+from depara.errors import ClusterError, StorageUnavailableError
 
 _OBJECT_STORE_BYTES = 512 * 1024**2
 _TASK_RETRIES = 3
@@ -184,7 +184,9 @@ class RayLauncher:
     def submit(self, task: Callable[..., Any], *args: Any) -> Ref:
         """Runs a task with the CPUs of one worker; Ray repeats it when its node dies."""
         remote = self._ray.remote(task).options(
-            num_cpus=self._compute.num_cpus, max_retries=_TASK_RETRIES
+            num_cpus=self._compute.num_cpus,
+            max_retries=_TASK_RETRIES,
+            retry_exceptions=[StorageUnavailableError],
         )
         return remote.remote(*args)
 

@@ -4,78 +4,92 @@ the store says what is done, the plan what is missing, the loop who does it."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 from cluster.analysis import analyse
 from cluster.blocks import GraphRef
+from cluster.context import ScanContext
+from cluster.extract import extract_graphs, extraction_failures
+from cluster.increments import classify, known_analysis, known_pairs, read_history
+from cluster.inputs import prepare_inputs
 from cluster.launcher import Launcher
-from cluster.loop import Event, WorkerPool
+from cluster.loop import WorkerPool
+from cluster.pairs import Reduction
 from cluster.plan import ScanPlan, make_plan
 from cluster.probing import prepare_probes
 from cluster.progress import Reporter
-from cluster.record import PreparedScan, describing_tables, git_revision, versions
-from cluster.reduce import Reduction, reduce_graphs
-from cluster.work import Group, GroupResult, ResolveUnit
-from depara.config import ScanConfig, ScanFile, render_scan
-from depara.errors import ModelError, StoreError
-from depara.store.graphs import committed_keys
-from depara.store.keys import short_hash
-from depara.store.scans import finish_scan, read_manifest, scan_folder, write_table
+from cluster.record import PreparedScan, ScanRecord, ScanSummary, finish
+from cluster.reduce import reduce_graphs
+from cluster.scan_id import lease_scan, other_live_scans
+from cluster.stopping import StopSignal
+from cluster.tasks import DamagedGraphsError, UnreadableScanError
+from cluster.work import GroupResult
+from depara.config import ScanConfig, ScanFile
+from depara.errors import DamagedCanvasesError, DeparaError, ModelError, ProbeError
+from depara.store.graphs import committed_keys, discard_graph
+from depara.store.keys import comparison_settings
+from depara.store.running import ScanLease
+from depara.store.scans import remove_unfinished
 from depara.store.storage import Storage
-from depara.types import Failure, ModelCard
+from depara.types import Failure
+
+MAX_MENDS = 3
+"""How often one scan recomputes what it finds damaged before it gives up."""
 
 
-@dataclass(frozen=True)
-class ScanSummary:
-    """What a finished scan says of itself."""
-
-    scan_id: str
-    location: str
-    seconds: float
-    num_models: int
-    num_reused_models: int
-    num_graphs: int
-    num_probes: int
-    failures: tuple[Failure, ...]
-
-    @property
-    def failed_models(self) -> tuple[str, ...]:
-        """Ids of the models that are in no ranking."""
-        return tuple(dict.fromkeys(f.model_id for f in self.failures if f.model_id))
+def utc_now() -> datetime:
+    """Returns the wall clock's time. It names and dates scans, and decides nothing."""
+    return datetime.now(UTC)
 
 
 def prepare_scan(
     file: ScanFile,
     pool: WorkerPool,
-    storage: Storage,
-    reporter: Reporter,
+    context: ScanContext,
     *,
-    keep_canvases: bool = True,
+    fresh: bool = False,
+    keep: bool = True,
 ) -> PreparedScan:
-    """Returns the plan of a scan: probes decoded, every model opened once and its layers chosen.
+    """Returns the plan of a scan: every probe and model known or opened, its layers chosen.
+
+    Args:
+        file: the scan.
+        pool: opens what is not known.
+        context: where to look and to show.
+        fresh: take nothing from the storage.
+        keep: write canvases and what is learned to the storage.
 
     Raises:
         ProbeError: too few usable probes.
         ModelError: no model of the zoo can be used.
     """
-    prepared = prepare_probes(file, pool, storage if keep_canvases else None, reporter)
-    cards, failures = _resolve(file.config, pool, reporter)
-    if not cards:
-        raise ModelError(
-            f"none of the {len(file.config.models)} models can be used:\n"
-            + "\n".join(f"  {f.model_id}: {f.message}" for f in failures)
-        )
+    inputs = prepare_inputs(file, pool, context, fresh=fresh, keep=keep)
+    probes = inputs.probes
     plan = make_plan(
         file.config,
-        cards,
-        prepared.key,
-        len(prepared.probes),
-        lambda keys: committed_keys(storage, keys),
+        inputs.cards,
+        probes.key,
+        len(probes.probes),
+        lambda keys: committed_keys(context.storage, keys),
+        fresh=fresh,
     )
-    return PreparedScan(plan, prepared.probes, (*prepared.failures, *failures))
+    settings = comparison_settings(file.config, probes.key, plan.num_probes)
+    ids = [model.id for model in file.config.models]
+    history = read_history(context.storage, settings, ids)
+    if fresh:
+        history = replace(history, previous=None, reasons=("--fresh takes nothing from it",))
+    for reason in history.reasons:
+        context.reporter.note(f"nothing is taken from the latest scan: {reason}")
+    return PreparedScan(
+        plan,
+        probes.probes,
+        (*probes.failures, *inputs.failures),
+        inputs.fingerprinted,
+        history,
+        settings,
+    )
 
 
 def run_scan(
@@ -83,99 +97,153 @@ def run_scan(
     launcher: Launcher,
     storage: Storage,
     reporter: Reporter,
+    *,
+    stop: StopSignal | None = None,
+    fresh: bool = False,
 ) -> ScanSummary:
     """Runs a whole scan and returns its summary; the tables are then in the storage.
 
     Raises:
+        ScanInterruptedError: a stop was requested; the same call goes on later.
         DeparaError: the scan as a whole is impossible; what was committed stays and is reused.
     """
-    clock = _Clock(time.monotonic(), datetime.now(UTC))
-    config = file.config
-    scan_id = config.scan_id or default_scan_id(config, clock.started_at)
-    if read_manifest(storage, scan_id) is not None:
-        raise StoreError(
-            f"scan {scan_id!r} is finished already in {storage.root}: choose another scan_id, or "
-            "leave it null"
-        )
-    pool = make_pool(config, launcher)
+    started_s, started_at = time.monotonic(), utc_now()
+    context = ScanContext(storage, launcher, reporter, stop or StopSignal())
+    lease = lease_scan(file.config, storage, started_at, reporter)
     try:
-        prepared = prepare_scan(file, pool, storage, reporter)
-        results = _extract(prepared.plan, pool, reporter)
-    finally:
-        pool.close()  # frees the CPUs for the tile tasks
-    failures = (*prepared.failures, *_failures(prepared.plan, results, storage))
-    reduction = _reduction(prepared.plan, failures)
-    facts = reduce_graphs(reduction, scan_id, storage.root, launcher, reporter)
-    spent_s = time.monotonic() - clock.started_s
-    labels = [probe.label for probe in prepared.probes]
-    facts |= analyse(reduction, labels, spent_s, scan_id, storage.root, launcher, reporter)
-    for name, table in describing_tables(prepared, results, failures).items():
-        facts[name] = write_table(storage, scan_id, name, table)
-    summary = _summarize(scan_id, prepared, reduction, failures, storage, clock)
-    _finish(storage, summary, prepared, facts, clock)
+        run = _Run(file, context, lease, fresh, started_s)
+        run.compute()
+        record = run.record(started_at)
+        lease.check()
+        summary = finish(record, storage)
+    except (ProbeError, ModelError):  # the input's fault: there is nothing to go on with
+        lease.release()
+        raise
+    except BaseException as error:
+        lease.interrupt(str(error) if isinstance(error, DeparaError) else type(error).__name__)
+        raise
+    lease.release()
     return summary
 
 
-@dataclass(frozen=True)
-class _Clock:
-    started_s: float
-    started_at: datetime
+class _Run:
+    """One scan on its way; what turns out to be damaged is computed anew."""
+
+    def __init__(
+        self,
+        file: ScanFile,
+        context: ScanContext,
+        lease: ScanLease,
+        fresh: bool,
+        started_s: float,
+    ) -> None:
+        self._file, self._context, self._lease = file, context, lease
+        self._fresh, self._started_s = fresh, started_s
+        self._pool = make_pool(file.config, context)
+        self._results: dict[str, GroupResult] = {}
+        self._mends = 0
+        self._healed = 0
+
+    def compute(self) -> None:
+        """Computes everything and writes the tables of the scores."""
+        context, scan_id = self._context, self._lease.scan_id
+        try:
+            self._prepared = prepare_scan(self._file, self._pool, context, fresh=self._fresh)
+            self._todo = self._prepared.plan
+            self._history = self._prepared.history
+            self._lease.publish_plan(self._todo.graph_keys, self._todo.probe_set_key)
+            others = other_live_scans(context.storage, scan_id)
+            self._extract(scan_id if others else None)
+        finally:
+            self._pool.close()  # frees the CPUs for the tile tasks
+        while not self._compare():
+            self._mends += 1
+
+    def _compare(self) -> bool:
+        """Compares and analyses the graphs; returns False after mending what was damaged."""
+        context, plan = self._context, self._prepared.plan
+        new = extraction_failures(plan, self._results, context.storage)
+        self._failures = (*self._prepared.failures, *new)
+        self._reduction = make_reduction(plan, self._failures)
+        previous = self._history.previous
+        labels = [probe.label for probe in self._prepared.probes]
+        self._known = known_pairs(self._reduction, previous)
+        analysed = known_analysis(self._reduction, labels, previous)
+        scan_id = self._lease.scan_id
+        try:
+            self._facts = reduce_graphs(self._reduction, self._known, scan_id, context)
+            spent_s = time.monotonic() - self._started_s
+            self._facts |= analyse(self._reduction, labels, analysed, spent_s, scan_id, context)
+        except DamagedGraphsError as error:
+            if self._mends == MAX_MENDS:
+                raise
+            self._recompute(error)
+        except UnreadableScanError as error:
+            if self._mends == MAX_MENDS:
+                raise
+            context.reporter.note(f"{error}; all pairs are compared anew")
+            self._history = replace(self._history, previous=None)
+            remove_unfinished(context.storage, scan_id)
+        else:
+            return True
+        return False
+
+    def _recompute(self, error: DamagedGraphsError) -> None:
+        """Takes damaged graphs back and computes them anew."""
+        context = self._context
+        context.reporter.note(f"damaged: {error}")
+        context.reporter.note(f"{len(error.keys)} damaged graphs are computed anew")
+        for key in error.keys:
+            discard_graph(context.storage, key)
+        self._healed += len(error.keys)
+        remove_unfinished(context.storage, self._lease.scan_id)
+        self._todo = self._prepared.plan.with_missing(set(error.keys))
+        try:
+            self._extract(None)
+        finally:
+            self._pool.close()
+
+    def _extract(self, shuffle: str | None) -> None:
+        """Computes the missing graphs; decoded probes that are damaged are decoded anew."""
+        while True:
+            try:
+                results = extract_graphs(self._todo, self._pool, self._context, shuffle)
+            except DamagedCanvasesError as error:
+                if self._mends == MAX_MENDS:
+                    raise
+                self._mends += 1
+                self._context.reporter.note(f"damaged: {error}")
+                prepare_probes(self._file, self._pool, self._context, fresh=True, keep=True)
+            else:
+                self._results |= results
+                return
+
+    def record(self, started_at: datetime) -> ScanRecord:
+        """Returns all that is to be written of the scan beside the scores."""
+        failed = tuple(dict.fromkeys(f.model_id for f in self._failures if f.model_id))
+        reduction = self._reduction
+        return ScanRecord(
+            scan_id=self._lease.scan_id,
+            prepared=self._prepared,
+            reduction=reduction,
+            results=self._results,
+            failures=self._failures,
+            changes=classify(reduction.sources, failed, self._history),
+            num_reused_pairs=self._known.count if self._known else 0,
+            facts=self._facts,
+            work={**self._pool.counts, "graphs_healed": self._healed},
+            started_at=started_at,
+            finished_at=utc_now(),
+            seconds=time.monotonic() - self._started_s,
+        )
 
 
-def _summarize(
-    scan_id: str,
-    prepared: PreparedScan,
-    reduction: Reduction,
-    failures: tuple[Failure, ...],
-    storage: Storage,
-    clock: _Clock,
-) -> ScanSummary:
-    failed = {failure.model_id for failure in failures}
-    models = [model for model in prepared.plan.models if model.card.model_id not in failed]
-    return ScanSummary(
-        scan_id=scan_id,
-        location=storage.location(scan_folder(scan_id)),
-        seconds=time.monotonic() - clock.started_s,
-        num_models=len(reduction.config.models),
-        num_reused_models=sum(not model.missing for model in models),
-        num_graphs=len(reduction.sources),
-        num_probes=reduction.num_probes,
-        failures=failures,
-    )
+def make_reduction(plan: ScanPlan, failures: Sequence[Failure]) -> Reduction:
+    """Returns what is compared: all graphs of the models that did not fail.
 
-
-def _finish(
-    storage: Storage,
-    summary: ScanSummary,
-    prepared: PreparedScan,
-    facts: dict[str, Any],
-    clock: _Clock,
-) -> None:
-    """Writes the resolved scan file, then the manifest that makes the scan a finished one."""
-    plan = prepared.plan
-    path = f"{scan_folder(summary.scan_id)}/scan.yaml"
-    storage.create(path, render_scan(plan.config).encode())
-    manifest = {
-        "started_at": clock.started_at.isoformat(timespec="seconds"),
-        "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seconds": round(summary.seconds, 3),
-        "num_models": summary.num_models,
-        "num_failed_models": len(summary.failed_models),
-        "num_reused_models": summary.num_reused_models,
-        "num_graphs": summary.num_graphs,
-        "num_computed_graphs": plan.num_missing,
-        "num_probes": summary.num_probes,
-        "probe_set": plan.probe_set_key,
-        "tables": facts,
-        "versions": versions(),
-        "git_revision": git_revision(),
-        "config": plan.config.model_dump(mode="json", by_alias=True),
-    }
-    finish_scan(storage, summary.scan_id, manifest)
-
-
-def _reduction(plan: ScanPlan, failures: Sequence[Failure]) -> Reduction:
-    """What is compared: all graphs of the models that did not fail."""
+    Raises:
+        ModelError: every model failed.
+    """
     failed = {failure.model_id for failure in failures}
     graphs = tuple(
         GraphRef(
@@ -199,91 +267,14 @@ def _reduction(plan: ScanPlan, failures: Sequence[Failure]) -> Reduction:
     return Reduction(graphs, targets, plan.num_probes, plan.config.map_side**2, plan.config)
 
 
-def make_pool(config: ScanConfig, launcher: Launcher) -> WorkerPool:
+def make_pool(config: ScanConfig, context: ScanContext) -> WorkerPool:
     """Returns a pool of the size that the config asks for, or of what the cluster has."""
     compute = config.compute
     size = (
-        min(launcher.capacity(), len(config.models))
+        min(context.launcher.capacity(), len(config.models))
         if compute.workers == "auto"
         else compute.workers
     )
-    return WorkerPool(launcher, size, compute.ready_timeout_s, compute.unit_timeout_s)
-
-
-def default_scan_id(config: ScanConfig, now: datetime) -> str:
-    """Returns the UTC time and a short hash of the config, such as ``20260131T020000Z-1f3a9c``."""
-    digest = short_hash(config.model_dump(mode="json", by_alias=True))[:6]
-    return f"{now:%Y%m%dT%H%M%SZ}-{digest}"
-
-
-def _resolve(
-    config: ScanConfig, pool: WorkerPool, reporter: Reporter
-) -> tuple[list[ModelCard], list[Failure]]:
-    reporter.phase("models", len(config.models), "models opened")
-    groups = [Group(model.id, (ResolveUnit(model, config),)) for model in config.models]
-    results = pool.run(groups, _on_group(reporter))
-    cards = [result.values[0] for result in results if result.failure is None]
-    return cards, [result.failure for result in results if result.failure is not None]
-
-
-def _extract(plan: ScanPlan, pool: WorkerPool, reporter: Reporter) -> dict[str, GroupResult]:
-    groups = plan.groups()
-    num_units = sum(len(group.units) for group in groups)
-    if plan.num_missing < plan.num_graphs:
-        done = plan.num_graphs - plan.num_missing
-        reporter.note(f"{done} of {plan.num_graphs} graphs are committed already and are reused")
-    reporter.phase("graphs", num_units, "units")
-    models_done = 0
-
-    def on_event(event: Event) -> None:
-        nonlocal models_done
-        if event.kind == "group":
-            models_done += 1
-            if event.detail:
-                reporter.fail(f"{event.group}: {event.detail}")
-        elif event.kind == "lost":
-            reporter.note(f"a worker was lost ({event.group or 'idle'}): {event.detail}")
-        state = f"{models_done}/{len(groups)} models"
-        reporter.step(1 if event.kind == "unit" else 0, state)
-
-    results = pool.run(groups, on_event)
-    return {result.name: result for result in results}
-
-
-def _on_group(reporter: Reporter) -> Callable[[Event], None]:
-    def show(event: Event) -> None:
-        if event.kind == "group":
-            reporter.step()
-            if event.detail:
-                reporter.fail(f"{event.group}: {event.detail}")
-        elif event.kind == "lost":
-            reporter.note(f"a worker was lost ({event.group or 'idle'}): {event.detail}")
-        reporter.refresh()
-
-    return show
-
-
-def _failures(plan: ScanPlan, results: dict[str, GroupResult], storage: Storage) -> list[Failure]:
-    """The failures of the extraction; a model is good when all its graphs are committed."""
-    failures = [result.failure for result in results.values() if result.failure is not None]
-    failed_keys = {
-        graph.key
-        for model in plan.models
-        if (result := results.get(model.card.model_id)) is not None and result.failure
-        for graph in model.missing
-    }
-    failed_keys -= committed_keys(storage, failed_keys)
-    known = {failure.model_id for failure in failures}
-    for model in plan.models:
-        lacking = [graph for graph in model.missing if graph.key in failed_keys]
-        if lacking and model.card.model_id not in known:
-            failures.append(
-                Failure(
-                    model_id=model.card.model_id,
-                    stage="extract",
-                    layer=lacking[0].layer.name,
-                    error_type="ModelError",
-                    message="a model with the same weights failed, and with it their graphs",
-                )
-            )
-    return failures
+    return WorkerPool(
+        context.launcher, size, compute.ready_timeout_s, compute.unit_timeout_s, stop=context.stop
+    )

@@ -18,11 +18,42 @@ from depara.graph import edge_index, edges_from_gram
 from depara.models import LoadedModel
 from depara.store.artifacts import GraphMarker
 from depara.store.graphs import GraphWriter
-from depara.store.keys import method_settings
+from depara.store.keys import method_settings, model_settings
 from depara.store.storage import Storage
 from depara.types import Float64, NodeMaps, ProbeRange, UInt8
 
 _WRITE_QUEUE_SHARE = 16
+
+
+def open_writers(job: ModelJob, storage: Storage) -> dict[str, GraphWriter]:
+    """Returns the writers of those graphs that nobody has committed since the plan was made."""
+    writers = {
+        layer.name: GraphWriter(storage, job.graph_keys[layer.name], fresh=job.fresh)
+        for layer in job.card.layers
+        if layer.name in job.graph_keys
+    }
+    return {name: writer for name, writer in writers.items() if not writer.is_committed}
+
+
+class FoundSession:
+    """Stands for a model whose graphs another scan has committed meanwhile: nothing is left."""
+
+    def __init__(self, job: ModelJob, device: str) -> None:
+        self.job = job
+        self._device = device
+
+    def extract(self, probes: ProbeRange, canvas_NSS3: UInt8, probe_ids: list[str]) -> None:
+        """Does nothing."""
+
+    def commit(self) -> CommitResult:
+        """Says that every graph was found."""
+        return CommitResult(0.0, 0, 0, self._device, len(self.job.graph_keys))
+
+    def flush(self) -> None:
+        """Does nothing."""
+
+    def close(self) -> None:
+        """Does nothing."""
 
 
 class ModelSession:
@@ -33,21 +64,23 @@ class ModelSession:
     """
 
     def __init__(
-        self, job: ModelJob, model: LoadedModel, storage: Storage, device: str, attempt: int
+        self,
+        job: ModelJob,
+        model: LoadedModel,
+        writers: dict[str, GraphWriter],
+        device: str,
+        attempt: int,
     ) -> None:
         self.job = job
         self._device = device
-        self._storage = storage
         self._seconds = 0.0
         self._reused_files = 0
         self._stack = ExitStack()
         compute, card = job.config.compute, job.card
-        self._layers = [layer for layer in card.layers if layer.name in job.graph_keys]
+        self._writers = writers
+        self._layers = [layer for layer in card.layers if layer.name in writers]
         num_probes = job.ranges[-1].stop
         self._memory = PeakMemory(device)
-        self._writers = {
-            layer.name: GraphWriter(storage, job.graph_keys[layer.name]) for layer in self._layers
-        }
         self._bank = self._stack.enter_context(
             FeatureBank(
                 num_probes,
@@ -80,7 +113,11 @@ class ModelSession:
     def extract(self, probes: ProbeRange, canvas_NSS3: UInt8, probe_ids: list[str]) -> None:
         """Computes one probe range: features always, maps of the layers that lack the file."""
         started = time.perf_counter()
-        lacking = [n for n, writer in self._writers.items() if not writer.has_nodes(probes)]
+        lacking = [
+            name
+            for name, writer in self._writers.items()
+            if not writer.has_nodes(probes, probe_ids, self.job.config.map_side**2)
+        ]
         self._reused_files += len(self._layers) - len(lacking)
         maps = self._extractor.extract(
             canvas_NSS3,
@@ -114,13 +151,18 @@ class ModelSession:
             writer.write_grams(
                 grams.raw_NN, grams.zscored_NN, grams.raw_sums_N, grams.zscored_sums_N
             )
-        while self._writes:
-            self._writes.popleft()[0].result()
+        self.flush()
         seconds = self._seconds + time.perf_counter() - started
         peak_bytes = self._memory.peak_bytes()
         for name, writer in self._writers.items():
             writer.commit(self._marker(name, num_features[name], seconds, peak_bytes))
-        return CommitResult(seconds, peak_bytes, self._reused_files, self._device)
+        found = len(self.job.graph_keys) - len(self._writers)
+        return CommitResult(seconds, peak_bytes, self._reused_files, self._device, found)
+
+    def flush(self) -> None:
+        """Waits until every node file is written."""
+        while self._writes:
+            self._writes.popleft()[0].result()
 
     def close(self) -> None:
         """Frees features, hooks and threads; uncommitted node files stay for the next try."""
@@ -148,8 +190,7 @@ class ModelSession:
     def _marker(self, name: str, num_features: int, seconds: float, peak_bytes: int) -> GraphMarker:
         settings: dict[str, Any] = {
             **method_settings(self.job.config),
-            "architecture": self.job.card.architecture,
-            "weights_sha256": self.job.card.weights_sha256,
+            **model_settings(self.job.card),
         }
         return GraphMarker(
             graph_key=self.job.graph_keys[name],

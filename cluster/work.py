@@ -48,6 +48,8 @@ class ModelJob:
     probe_set_key: str
     ranges: tuple[ProbeRange, ...]
     config: ScanConfig
+    fresh: bool = False
+    """Whether to recompute what the storage holds."""
 
 
 @dataclass(frozen=True)
@@ -73,17 +75,35 @@ class CommitResult:
     peak_memory_bytes: int
     reused_node_files: int
     device: str
+    found_graphs: int = 0
+    """Graphs that another scan had committed meanwhile."""
 
 
-Unit = DecodeUnit | ResolveUnit | ExtractUnit | CommitUnit
+@dataclass(frozen=True)
+class FlushUnit:
+    """Finish the writes that run behind, before the worker is ended in the middle of a group."""
+
+
+Unit = DecodeUnit | ResolveUnit | ExtractUnit | CommitUnit | FlushUnit
+
+
+def describe_unit(unit: Any) -> str:
+    """Returns a unit's short name for logs, such as ``extract 000000-000256``."""
+    name = type(unit).__name__.removesuffix("Unit").lower()
+    return f"{name} {unit.probes}" if isinstance(unit, ExtractUnit) else name
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The end of one unit: a value, or the failure as data (exceptions may not unpickle)."""
+    """The end of one unit: a value, or the failure as data (exceptions may not unpickle).
+
+    ``is_passing`` marks a failure that is nobody's fault, such as a storage that does not answer:
+    the unit is worth another try.
+    """
 
     value: Any = None
     failure: Failure | None = None
+    is_passing: bool = False
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,13 @@ from cluster.work import (
     DecodeResult,
     DecodeUnit,
     ExtractUnit,
+    FlushUnit,
     ModelJob,
     Outcome,
     ResolveUnit,
     Unit,
 )
-from depara.errors import ClusterError, DeparaError
+from depara.errors import ClusterError, DeparaError, StorageUnavailableError
 from depara.store.canvases import ProbeSet, read_canvases, read_probe_set, write_canvases
 from depara.store.storage import Storage
 from depara.types import Failure, UInt8
@@ -74,6 +75,8 @@ class Worker:
         """Runs one unit; a failure of the unit comes back as data."""
         try:
             return Outcome(self._perform(unit, attempt, upcoming))
+        except StorageUnavailableError as error:
+            return Outcome(failure=self._failure(unit, error, str(error)), is_passing=True)
         except DeparaError as error:
             return Outcome(failure=self._failure(unit, error, str(error)))
         except MemoryError as error:
@@ -100,6 +103,10 @@ class Worker:
             ids = list(probe_set.probe_ids[part])
             session.extract(unit.probes, np.ascontiguousarray(canvas_NSS3[part]), ids)
             return len(unit.probes)
+        if isinstance(unit, FlushUnit):
+            if self._session is not None:
+                self._session.flush()
+            return None
         assert isinstance(unit, CommitUnit)
         self._read_ahead(upcoming)
         assert self._session is not None
@@ -128,13 +135,17 @@ class Worker:
         return card
 
     def _open_session(self, job: ModelJob, attempt: int) -> Any:
-        from cluster.session import ModelSession
+        from cluster.session import FoundSession, ModelSession, open_writers
 
         if self._session is not None and self._session.job.card == job.card:
             return self._session
         self.close()
-        model = self._open_model(job)
-        self._session = ModelSession(job, model, self._storage, self._device, attempt)
+        writers = open_writers(job, self._storage)
+        if writers:
+            model = self._open_model(job)
+            self._session = ModelSession(job, model, writers, self._device, attempt)
+        else:
+            self._session = FoundSession(job, self._device)
         return self._session
 
     def _open_model(self, job: ModelJob) -> Any:

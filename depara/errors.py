@@ -47,8 +47,26 @@ class StoreError(DeparaError):
     """The output location, or a file in it, cannot be read or written."""
 
 
+class StorageUnavailableError(StoreError):
+    """A storage did not answer, or answered with passing faults, for as long as it was tried."""
+
+
 class SchemaError(StoreError):
     """A table or an artifact has not the columns, types or values that its schema states."""
+
+
+class DamagedGraphError(StoreError):
+    """A committed graph lacks a file, or a file of it is not what was committed."""
+
+    graph_key: str = ""
+
+
+class DamagedCanvasesError(StoreError):
+    """Decoded probes in the storage are missing or damaged: they must be decoded anew."""
+
+
+class ScanInterruptedError(DeparaError):
+    """The scan was asked to stop; the same command goes on from what is committed."""
 
 
 class ClusterError(DeparaError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -9,8 +10,14 @@ from typing import Annotated
 import typer
 
 from cluster.progress import make_reporter
+from cluster.stopping import StopSignal, stopping_on_signals
 from depara.config import ScanFile, load_scan_file, render_scan
-from depara.errors import ClusterError, DeparaError
+from depara.errors import (
+    ClusterError,
+    DeparaError,
+    ScanInterruptedError,
+    StorageUnavailableError,
+)
 from depara.store.storage import Storage
 from depara.types import Failure
 
@@ -18,6 +25,8 @@ EXIT_COMPLETE = 0
 EXIT_OTHER = 1
 EXIT_BAD_INPUT = 2
 EXIT_WITH_FAILED_MODELS = 3
+EXIT_SIGNALLED = 128
+"""Plus the signal's number, as shells have it: 143 after SIGTERM, 130 after Ctrl-C."""
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -27,7 +36,8 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     "writes the transferability matrix and the rankings as Parquet. Graphs that an earlier scan "
     "committed are reused; after an interruption the same command goes on.",
     epilog="Exit codes: 0 complete; 3 complete, but some models failed (they are listed); "
-    "2 bad scan file or input; 1 anything else.",
+    "2 bad scan file or input; 130 or 143 interrupted by Ctrl-C or SIGTERM (run it again to go "
+    "on); 1 anything else.",
 )
 def scan(
     scan_file: Annotated[str, typer.Argument(help="YAML file, local or s3://; docs/scan-file.md.")],
@@ -37,6 +47,13 @@ def scan(
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Resolve everything, print the plan, run nothing.")
+    ] = False,
+    fresh: Annotated[
+        bool,
+        typer.Option("--fresh", help="Take nothing from earlier scans; compute every graph anew."),
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Print a line for every unit of work.")
     ] = False,
     print_config: Annotated[
         bool, typer.Option("--print-config", help="Print the fully resolved scan file.")
@@ -48,10 +65,10 @@ def scan(
         if print_config:
             typer.echo(render_scan(file.config), nl=False)
         elif dry_run:
-            raise typer.Exit(_dry_run(file))
+            raise typer.Exit(_dry_run(file, fresh))
         else:
-            raise typer.Exit(_run(file))
-    except ClusterError as error:
+            raise typer.Exit(_run(file, fresh, verbose))
+    except (ClusterError, StorageUnavailableError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(EXIT_OTHER) from error
     except DeparaError as error:
@@ -60,31 +77,37 @@ def scan(
     except KeyboardInterrupt:
         message = "interrupted: what was committed stays; the same command goes on from there"
         typer.echo(message, err=True)
-        raise typer.Exit(EXIT_OTHER) from None
+        raise typer.Exit(EXIT_SIGNALLED + signal.SIGINT) from None
 
 
-def _dry_run(file: ScanFile) -> int:
+def _dry_run(file: ScanFile, fresh: bool) -> int:
     """Opens everything in this process, without Ray and without writing; prints the plan."""
+    from cluster.context import ScanContext
     from cluster.display import print_plan
+    from cluster.increments import known_pairs
     from cluster.launcher import InlineLauncher
-    from cluster.scan import make_pool, prepare_scan
+    from cluster.scan import make_pool, make_reduction, prepare_scan
     from cluster.worker import Worker
     from depara.report.tables import make_console
 
     config = file.config
     reporter = make_reporter()
     launcher = InlineLauncher(lambda: Worker(config.output, config.compute.num_cpus, 0))
-    pool = make_pool(config, launcher)
+    context = ScanContext(Storage(config.output), launcher, reporter)
+    pool = make_pool(config, context)
     try:
-        prepared = prepare_scan(file, pool, Storage(config.output), reporter, keep_canvases=False)
+        prepared = prepare_scan(file, pool, context, fresh=fresh, keep=False)
     finally:
         pool.close()
         reporter.close()
-    print_plan(make_console(), prepared.plan, prepared.failures)
+    reduction = make_reduction(prepared.plan, prepared.failures)
+    known = known_pairs(reduction, prepared.history.previous)
+    pairs = (reduction.num_pairs, known.count if known else 0)
+    print_plan(make_console(), prepared, pairs)
     return EXIT_WITH_FAILED_MODELS if _names_a_model(prepared.failures) else EXIT_COMPLETE
 
 
-def _run(file: ScanFile) -> int:
+def _run(file: ScanFile, fresh: bool, verbose: bool) -> int:
     """Runs the scan on Ray; prints the summary."""
     from cluster.display import print_summary
     from cluster.ray_launcher import RayLauncher, connect
@@ -95,11 +118,16 @@ def _run(file: ScanFile) -> int:
     config = file.config
     storage = Storage(config.output)
     storage.check_writable()
+    stop = StopSignal()
     with connect():
-        reporter = make_reporter()
+        reporter = make_reporter(verbose=verbose)
         try:
-            launcher = RayLauncher(config.output, config.compute)
-            summary = run_scan(file, launcher, storage, reporter)
+            with stopping_on_signals(stop):
+                launcher = RayLauncher(config.output, config.compute)
+                summary = run_scan(file, launcher, storage, reporter, stop=stop, fresh=fresh)
+        except ScanInterruptedError as error:
+            typer.echo(str(error), err=True)
+            return EXIT_SIGNALLED + (stop.signal_number or signal.SIGTERM)
         finally:
             reporter.close()
         print_summary(make_console(), summary, open_scan(config.output, summary.scan_id))

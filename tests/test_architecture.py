@@ -14,7 +14,16 @@ from tests.conftest import ROOT
 
 PACKAGES = ("depara", "cluster", "jobs")
 TORCH_TOWER = {"probes", "models", "attribution"}
-BASE = {"config", "errors", "types", "locations", "_version"}
+BASE = {
+    "config",
+    "errors",
+    "types",
+    "locations",
+    "retries",
+    "redaction",
+    "fingerprints",
+    "_version",
+}
 
 # What a room of `depara` may import of its neighbours, beside the base.
 ALLOWED = {
@@ -28,11 +37,15 @@ ALLOWED = {
     "labelled": {"similarity", "store"},
     "report": {"store", "similarity"},
     "evaluation": {"store", "similarity", "report"},
-    "cli": {"report", "evaluation", "store"},
+    "maintenance": {"store"},
+    "cli": {"report", "evaluation", "store", "maintenance"},
     "config": set(),
     "errors": set(),
     "types": set(),
     "locations": set(),
+    "retries": set(),
+    "redaction": set(),
+    "fingerprints": set(),
     "_version": set(),
     "": {"report"},
 }

@@ -16,9 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from depara.errors import ConfigError, WeightsError, near_names
-from depara.locations import local_copy
-from depara.models.foreign import foreign_code, one_line
+from depara.errors import ConfigError, DeparaError, WeightsError, near_names
+from depara.locations import local_copy, redact
+from depara.models.foreign import one_line
+from depara.retries import is_passing, is_storage_error, persist, reason
 
 _CHUNK_BYTES = 16 * 1024**2
 _ZIP_MAGIC = b"PK\x03\x04"
@@ -57,13 +58,18 @@ def weights_file(uri: str) -> Iterator[Path]:
 
     Raises:
         WeightsError: there is no such file, package or storage, or it cannot be read.
+        StorageUnavailableError: the storage did not answer for too long.
     """
     with ExitStack() as stack:
-        with foreign_code(f"weights {uri!r} cannot be read", WeightsError):
-            try:
-                path = stack.enter_context(local_copy(uri))
-            except ConfigError as error:
-                raise WeightsError(f"weights: {error}") from error
+        try:
+            path = stack.enter_context(local_copy(uri))
+        except ConfigError as error:
+            raise WeightsError(f"weights: {error}") from error
+        except Exception as error:
+            if isinstance(error, DeparaError) or not is_storage_error(error):
+                raise
+            # Not chained: what a client raises may hold credentials.
+            raise WeightsError(f"weights {redact(uri)!r} cannot be read: {reason(error)}") from None
         if path.is_dir():
             raise WeightsError(f"weights {uri!r} is a folder: name a file in it")
         if not path.is_file():
@@ -74,12 +80,20 @@ def weights_file(uri: str) -> Iterator[Path]:
 
 
 def file_sha256(path: Path) -> str:
-    """Returns the sha256 (64 hexadecimal digits) of a file's bytes, read in pieces."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+    """Returns the sha256 (64 hexadecimal digits) of a file's bytes, read in pieces.
+
+    Raises:
+        StorageUnavailableError: the disk (of a network file system) did not answer for too long.
+    """
+
+    def read() -> str:
+        digest = hashlib.sha256()
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                digest.update(chunk)
+        return digest.hexdigest()
+
+    return persist("read", str(path), read)
 
 
 def state_dict_sha256(module: nn.Module) -> str:
@@ -106,7 +120,12 @@ def read_checkpoint(path: Path, shown: str) -> object:
     Raises:
         WeightsError: damaged, or no checkpoint; or it holds code (a pickle with other classes than
             tensors, TorchScript, ``.pt2``) and is refused.
+        StorageUnavailableError: the disk (of a network file system) did not answer for too long.
     """
+    return persist("read", f"weights {shown!r}", lambda: _read_checkpoint(path, shown))
+
+
+def _read_checkpoint(path: Path, shown: str) -> object:
     if path.suffix.lower() == ".safetensors":
         return _read_safetensors(path, shown)
     with path.open("rb") as file:
@@ -132,6 +151,8 @@ def _read_safetensors(path: Path, shown: str) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
+        if is_passing(error):
+            raise
         raise WeightsError(
             f"weights {shown!r}: damaged, or no safetensors file: {one_line(error)}"
         ) from error
@@ -170,6 +191,8 @@ def _read_pickle(path: Path, shown: str, *, mmap: bool) -> object:
         AssertionError,
         struct.error,
     ) as error:
+        if is_passing(error):
+            raise
         text = str(error)
         if any(sign in text for sign in _CODE_SIGNS):
             raise WeightsError(

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
-from depara.errors import ProbeError
+from depara.errors import ProbeError, StorageUnavailableError
 from depara.probes.canvas import canvas_id, decode_canvas
 from depara.probes.parquet import parse_row_uri, read_rows
 from depara.probes.storage import read_bytes
@@ -30,6 +30,7 @@ def decode_probe(ref: ProbeRef, side: int) -> DecodedProbe:
     Raises:
         ProbeError: missing, unreadable, damaged, truncated, too small, too large; names the URI.
         ConfigError: unknown scheme or package.
+        StorageUnavailableError: the storage did not answer for too long.
     """
     place = parse_row_uri(ref.uri)
     if place is None:
@@ -50,6 +51,9 @@ def decode_probes(
         refs: where the images are.
         side: canvas side S, px.
         threads: images that are read and decoded at the same time; never changes the result.
+
+    Raises:
+        StorageUnavailableError: a storage did not answer for too long: no fault of a probe.
     """
     assert threads >= 1
     outcomes: dict[int, _Outcome] = {}
@@ -80,6 +84,8 @@ def _decode_files(
     def attempt(index: int) -> tuple[int, _Outcome]:
         try:
             return index, decode_probe(refs[index], side)
+        except StorageUnavailableError:
+            raise
         except Exception as error:  # noqa: BLE001 - recorded, and the other probes go on
             return index, _failure(refs[index], error)
 
@@ -119,6 +125,8 @@ def _decode_table(
         while chunk := list(islice(cells, rows_at_once)):
             for decoded in pool.map(attempt, chunk):
                 outcomes.update(decoded)
+    except StorageUnavailableError:
+        raise
     except Exception as error:  # noqa: BLE001 - recorded, and the other sources go on
         for index in (index for indices in places.values() for index in indices):
             outcomes.setdefault(index, _failure(refs[index], error))

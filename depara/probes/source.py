@@ -9,10 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from depara.errors import ProbeError, near_names
-from depara.locations import expand_glob, has_glob, is_remote, local_path, remote_filesystem
+from depara.locations import (
+    expand_glob,
+    has_glob,
+    is_remote,
+    local_path,
+    redact,
+    remote_filesystem,
+)
 from depara.probes.image import IMAGE_SUFFIXES
 from depara.probes.parquet import PARQUET_SUFFIX, list_rows
 from depara.probes.storage import read_bytes, storage_errors
+from depara.retries import persist
 from depara.types import ProbeRef
 
 _LIST_SUFFIX = ".txt"
@@ -56,6 +64,7 @@ def list_probes(
         ProbeError: missing or unreadable source, one without images, or a Parquet file without the
             column.
         ConfigError: unknown scheme or package.
+        StorageUnavailableError: a remote storage did not answer for too long.
     """
     sources = [source] if isinstance(source, str) else list(source)
     if not sources:
@@ -90,8 +99,13 @@ def _list_remote(source: str, columns: _Columns) -> list[ProbeRef]:
     filesystem = remote_filesystem(source)
     root = filesystem._strip_protocol(source)
     is_named_file = _suffix(source) in (*IMAGE_SUFFIXES, _LIST_SUFFIX, PARQUET_SUFFIX)
+
+    def find() -> list[str]:
+        is_file = is_named_file and filesystem.isfile(root)
+        return [root] if is_file else list(filesystem.find(root))
+
     with storage_errors(source):
-        keys = [root] if is_named_file and filesystem.isfile(root) else filesystem.find(root)
+        keys = persist("list", redact(source), find)
     if keys == [root]:
         return _list_file(source, columns)
     if not keys:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from depara import locations
 from depara.errors import DeparaError, ProbeError
-from depara.locations import open_binary
+from depara.locations import redact
 
 MAX_FILE_BYTES = 1024**3
 """Largest encoded image that is read: the limit on pixels at 8 bytes a pixel, uncompressed."""
@@ -16,22 +17,24 @@ MAX_FILE_BYTES = 1024**3
 def storage_errors(uri: str) -> Iterator[None]:
     """Turns whatever a storage raises inside the block into a ProbeError that names the URI.
 
-    Errors of this package pass unchanged.
+    Errors of this package pass unchanged, StorageUnavailableError among them: a storage that does
+    not answer says nothing about a probe.
     """
     try:
         yield
-    except DeparaError:
-        raise
     except FileNotFoundError as error:
         raise ProbeError(
-            f"{uri}: does not exist: check the path, and that this machine can see it"
+            f"{redact(uri)}: does not exist: check the path, and that this machine can see it"
         ) from error
-    # Each fsspec back end raises types of its own (botocore, aiohttp, ...) beside OSError.
+    # Each fsspec back end raises types of its own (botocore, aiohttp, ...) beside OSError. They are
+    # not chained to the message: they may hold credentials.
     except Exception as error:
+        if isinstance(error, DeparaError):
+            raise
         raise ProbeError(
-            f"{uri}: cannot be read ({type(error).__name__}: {error}): check the path, its "
-            "permissions, the credentials and the network"
-        ) from error
+            f"{redact(uri)}: cannot be read ({type(error).__name__}: {redact(str(error))}): check "
+            "the path, its permissions, the credentials and the network"
+        ) from None
 
 
 def read_bytes(uri: str) -> bytes:
@@ -40,9 +43,10 @@ def read_bytes(uri: str) -> bytes:
     Raises:
         ProbeError: missing, unreadable, or larger than `MAX_FILE_BYTES`.
         ConfigError: unknown scheme or package.
+        StorageUnavailableError: the storage did not answer for too long.
     """
-    with storage_errors(uri), open_binary(uri) as file:
-        data: bytes = file.read(MAX_FILE_BYTES + 1)
+    with storage_errors(uri):
+        data = locations.read_bytes(uri, MAX_FILE_BYTES + 1)
     if len(data) > MAX_FILE_BYTES:
         raise ProbeError(
             f"{uri}: is larger than {MAX_FILE_BYTES / 1024**3:.0f} GiB, which no probe image is: "

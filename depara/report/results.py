@@ -11,7 +11,7 @@ import pyarrow as pa
 from depara.errors import ConfigError, near_names
 from depara.similarity import combine, layer_ranking, model_ranking
 from depara.similarity.nulls import without_sources
-from depara.store.scans import finished_scans, read_manifest, read_table, resolve_scan_id
+from depara.store.scans import finished_manifests, read_manifest, read_table, resolve_scan_id
 from depara.store.schemas import TABLES
 from depara.store.storage import Storage
 
@@ -38,7 +38,7 @@ class ScanResults:
             known = ", ".join(TABLES)
             hint = near_names(name, TABLES) or f"the tables are {known}"
             raise ConfigError(f"a scan has no table {name!r}; {hint}")
-        return _frame(read_table(Storage(self.output), self.scan_id, name))
+        return _frame(self._read(name))
 
     def rank_models(self, target: str, lambda_: float | None = None) -> pd.DataFrame:
         """Returns the other models as sources for a target, best first (DEPARA, section 3.3).
@@ -76,8 +76,7 @@ class ScanResults:
     def _ranking(self, name: str, lambda_: float | None) -> pd.DataFrame:
         if lambda_ is None:
             return self.table(name)
-        storage = Storage(self.output)
-        similarity = read_table(storage, self.scan_id, "similarity")
+        similarity = self._read("similarity")
         scores = combine(
             similarity["node_similarity"].to_numpy(),
             similarity["edge_similarity"].to_numpy(),
@@ -95,6 +94,10 @@ class ScanResults:
         pairs = zip(layers["model_id"], layers["layer"], strict=True)
         depths = dict(zip(pairs, layers["depth"], strict=True))
         return _frame(layer_ranking(similarity, outputs, depths))
+
+    def _read(self, name: str) -> pa.Table:
+        fact = self.manifest.get("tables", {}).get(name)
+        return read_table(Storage(self.output), self.scan_id, name, fact)
 
     def _output_layers(self) -> dict[str, str]:
         ranking = self.table("model_ranking")
@@ -133,23 +136,37 @@ def open_scan(output: str, scan_id: str | None = None) -> ScanResults:
     return ScanResults(output, found, manifest)
 
 
+_COUNTS = {
+    "models": "num_models",
+    "failed": "num_failed_models",
+    "models_reused": "num_reused_models",
+    "graphs": "num_graphs",
+    "graphs_reused": "num_reused_graphs",
+    "pairs": "num_pairs",
+    "pairs_reused": "num_reused_pairs",
+    "probes": "num_probes",
+}
+
+
 def list_scans(output: str) -> pd.DataFrame:
-    """Returns the finished scans of an output, oldest first, with counts and seconds."""
-    storage = Storage(output)
-    rows = []
-    for scan_id in finished_scans(storage):
-        manifest = read_manifest(storage, scan_id) or {}
-        rows.append(
-            {
-                "scan_id": scan_id,
-                "finished_at": manifest.get("finished_at"),
-                "models": manifest.get("num_models"),
-                "failed": manifest.get("num_failed_models"),
-                "reused": manifest.get("num_reused_models"),
-                "graphs": manifest.get("num_graphs"),
-                "probes": manifest.get("num_probes"),
-                "seconds": manifest.get("seconds"),
-            }
-        )
-    columns = ["scan_id", "finished_at", "models", "failed", "reused", "graphs", "probes"]
-    return pd.DataFrame(rows, columns=[*columns, "seconds"])
+    """Returns the finished scans of an output, oldest first: what they did, reused, and took.
+
+    Columns: ``sequence`` (place among all scans that finished), ``scan_id``, ``finished_at`` (ISO
+    time, UTC), counts, and ``seconds``. What an older version did not record is null.
+
+    Raises:
+        StoreError: a manifest is damaged.
+    """
+    rows = [
+        {
+            "sequence": manifest.get("sequence"),
+            "scan_id": manifest["scan_id"],
+            "finished_at": manifest.get("finished_at"),
+            **{column: manifest.get(name) for column, name in _COUNTS.items()},
+            "seconds": manifest.get("seconds"),
+        }
+        for manifest in finished_manifests(Storage(output))
+    ]
+    columns = ["sequence", "scan_id", "finished_at", *_COUNTS, "seconds"]
+    counts = dict.fromkeys(("sequence", *_COUNTS), "Int64")
+    return pd.DataFrame(rows, columns=columns).astype({**counts, "seconds": "Float64"})

@@ -9,8 +9,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-_SHORT = {"node_similarity": "node", "edge_similarity": "edge"}
-_RIGHT = {"int32", "int64", "float32", "float64", "Int64"}
+_SHORT = {
+    "node_similarity": "node",
+    "edge_similarity": "edge",
+    "models_reused": "reused",
+    "graphs_reused": "reused",
+    "pairs_reused": "reused",
+}
+_RIGHT = {"int32", "int64", "float32", "float64", "Int64", "Float64"}
 
 
 def make_console() -> Console:
@@ -51,6 +57,6 @@ def top_sources_table(ranking: pd.DataFrame, targets: Sequence[str], count: int 
 
 
 def _cell(value: object) -> str:
-    if value is None or (isinstance(value, float) and pd.isna(value)):
+    if value is None or value is pd.NA or (isinstance(value, float) and pd.isna(value)):
         return "-"
     return f"{value:.3f}" if isinstance(value, float) else str(value)

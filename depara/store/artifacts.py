@@ -19,11 +19,12 @@ EDGES_FILE = "edges.parquet"
 GRAMS_FILE = "grams.parquet"
 FEATURES_FILE = "features.parquet"
 MARKER_FILE = "graph.json"
+NODES_PREFIX = "nodes-"
 
 
 def nodes_file(probes: ProbeRange) -> str:
     """Returns the name of the node file of a probe range."""
-    return f"nodes-{probes}.parquet"
+    return f"{NODES_PREFIX}{probes}.parquet"
 
 
 def encode_table(table: pa.Table, metadata: Mapping[str, str]) -> bytes:
@@ -40,6 +41,7 @@ def encode_table(table: pa.Table, metadata: Mapping[str, str]) -> bytes:
         compression_level=1,
         use_dictionary=[f.name for f in table.schema if pa.types.is_string(f.type)],
         write_statistics=[f.name for f in table.schema if not pa.types.is_nested(f.type)],
+        write_page_checksum=True,  # so that a file no marker vouches for yet can be trusted too
     )
     return bytes(sink.getvalue())
 
@@ -72,6 +74,43 @@ def encode_nodes(key: str, probes: ProbeRange, probe_ids: Sequence[str], nodes: 
     index = np.arange(probes.start, probes.stop, dtype=np.int32)
     table = pa.table([pa.array(probe_ids, pa.string()), index, maps, nodes.norms_N], schema=schema)
     return encode_table(table, {"graph_key": key})
+
+
+def check_artifact(data: bytes, key: str, rows: int, schema: pa.Schema, name: str) -> pa.Table:
+    """Returns the table of a graph's file that no commit marker vouches for yet.
+
+    Every page is read and compared with its own checksum.
+
+    Raises:
+        SchemaError: damaged, cut short, of another graph, or with other columns or rows.
+    """
+    try:
+        file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
+        table = file.read(use_threads=False)
+        found_key = (file.schema_arrow.metadata or {}).get(b"graph_key", b"").decode()
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise SchemaError(f"{name} is damaged: {' '.join(str(error).split())}") from error
+    if found_key != key:
+        raise SchemaError(f"{name} is of graph {found_key or '(none)'}, expected {key}")
+    if not table.schema.equals(schema):
+        raise SchemaError(f"{name} has other columns than expected")
+    if table.num_rows != rows:
+        raise SchemaError(f"{name} has {table.num_rows} rows, {rows} are expected")
+    return table
+
+
+def check_nodes(
+    data: bytes, key: str, probes: ProbeRange, probe_ids: Sequence[str], num_pixels: int, name: str
+) -> None:
+    """Checks a node file that no commit marker vouches for yet, its probes included.
+
+    Raises:
+        SchemaError: damaged, of another graph, or of other probes.
+    """
+    table = check_artifact(data, key, len(probes), nodes_schema(num_pixels), name)
+    indices, ids = table["index"].to_pylist(), table["probe_id"].to_pylist()
+    if indices != list(range(probes.start, probes.stop)) or ids != list(probe_ids):
+        raise SchemaError(f"{name} is of another probe set or range, expected probes {probes}")
 
 
 def decode_maps(data: bytes, name: str) -> Float16:

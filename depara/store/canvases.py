@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from depara.errors import StoreError
+from depara.errors import DamagedCanvasesError, SchemaError, StoreError
 from depara.store.artifacts import decode_table, encode_table
 from depara.store.keys import short_hash
 from depara.store.schemas import CANVASES
-from depara.store.storage import Storage
+from depara.store.storage import Storage, sha256_hex
 from depara.types import UInt8
 
 
@@ -79,24 +80,42 @@ def write_canvases(storage: Storage, probe_ids: Sequence[str], canvas_NSS3: UInt
 def read_canvases(storage: Storage, probe_set: ProbeSet, out_NSS3: Any) -> None:
     """Fills `out` (N, S, S, 3) uint8, an array or memory map, with the canvases in index order.
 
+    Each canvas is compared with its probe id, which is its sha256. A damaged file is removed.
+
     Raises:
-        StoreError: a file is missing or damaged.
+        DamagedCanvasesError: a file is missing or damaged; decode the probes anew.
     """
     place = {probe_id: index for index, probe_id in enumerate(probe_set.probe_ids)}
     side = probe_set.side
     found = np.zeros(len(probe_set), dtype=bool)
     for chunk in probe_set.chunks:
-        location = storage.location(chunk.path)
-        try:
-            table = decode_table(storage.read(chunk.path), CANVASES, location)
-        except FileNotFoundError as error:
-            raise StoreError(f"{location} is missing: scan again to decode the probes") from error
-        for probe_id, canvas in zip(table["probe_id"], table["canvas"], strict=True):
-            index = place.get(probe_id.as_py())
+        for probe_id, canvas in _read_chunk(storage, chunk.path):
+            index = place.get(probe_id)
             if index is not None:
-                pixels = np.frombuffer(canvas.as_buffer(), dtype=np.uint8)
-                out_NSS3[index] = pixels.reshape(side, side, 3)
+                out_NSS3[index] = canvas.reshape(side, side, 3)
                 found[index] = True
     if not found.all():
         missing = probe_set.probe_ids[int(np.argmin(found))]
-        raise StoreError(f"the canvas of probe {missing} is in no file: scan again")
+        raise DamagedCanvasesError(f"the canvas of probe {missing} is in no file: scan again")
+
+
+def _canvas_id(pixels: UInt8) -> str:
+    """The probe id of a canvas' bytes, as `depara.probes` makes it."""
+    side = math.isqrt(len(pixels) // 3)
+    return sha256_hex(f"{side}x{side}x3:".encode() + pixels.tobytes())
+
+
+def _read_chunk(storage: Storage, path: str) -> Iterator[tuple[str, UInt8]]:
+    location = storage.location(path)
+    try:
+        table = decode_table(storage.read(path), CANVASES, location)
+        for probe_id, canvas in zip(table["probe_id"], table["canvas"], strict=True):
+            pixels = np.frombuffer(canvas.as_buffer(), dtype=np.uint8)
+            if _canvas_id(pixels) != probe_id.as_py():
+                raise SchemaError(f"{location}: the canvas of probe {probe_id} is not what it was")
+            yield probe_id.as_py(), pixels
+    except FileNotFoundError as error:
+        raise DamagedCanvasesError(f"{location} is missing: scan again") from error
+    except (SchemaError, pa.ArrowException) as error:
+        storage.remove([path])
+        raise DamagedCanvasesError(f"{error}; it was removed: scan again") from error

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from depara.errors import StoreError
+import pyarrow as pa
+
+from depara.errors import DamagedGraphError, SchemaError, StoreError
 from depara.store.artifacts import (
     EDGES_FILE,
     FEATURES_FILE,
     GRAMS_FILE,
     MARKER_FILE,
+    NODES_PREFIX,
     FileFact,
     GraphMarker,
+    check_artifact,
+    check_nodes,
     decode_edges,
     decode_features,
     decode_grams,
@@ -25,35 +31,56 @@ from depara.store.artifacts import (
     encode_nodes,
     nodes_file,
 )
-from depara.store.keys import graph_folder
+from depara.store.keys import GRAPHS, graph_folder
+from depara.store.schemas import EDGES, FEATURES, GRAMS, nodes_schema
 from depara.store.storage import Storage, sha256_hex
 from depara.types import Float16, Float32, Float64, NodeMaps, ProbeRange
 
 _LOOKUPS_AT_ONCE = 16
+_LISTED_ONE_BY_ONE = 8
+_PUT_TRIES = 3
+_LOG = logging.getLogger("depara.store")
 
 
 class GraphWriter:
-    """Writes one graph; every method may be called again after a crash without harm."""
+    """Writes one graph; every method may be called again after a crash without harm.
 
-    def __init__(self, storage: Storage, key: str) -> None:
+    Files that a crash left behind are reused when they are sound, and replaced when not.
+    ``is_committed`` says whether the graph was complete when the writer was opened; ``fresh``
+    discards what there is.
+    """
+
+    def __init__(self, storage: Storage, key: str, *, fresh: bool = False) -> None:
         self.storage = storage
         self.key = key
         self._folder = graph_folder(key)
         self._present = storage.files(self._folder)
+        self.is_committed = is_complete(self._present) and not fresh
+        if self._present and (fresh or (MARKER_FILE in self._present and not self.is_committed)):
+            discard_graph(storage, key)
+            self._present = {}
         self._facts: dict[str, FileFact] = {}
 
-    def has_nodes(self, probes: ProbeRange) -> bool:
-        """Whether the node file of this range was written before."""
-        return nodes_file(probes) in self._present
+    def has_nodes(self, probes: ProbeRange, probe_ids: Sequence[str], num_pixels: int) -> bool:
+        """Whether a sound node file of this range is there already."""
+        name = nodes_file(probes)
+        if name in self._facts:
+            return True
+        return name in self._present and self._adopt(
+            name,
+            len(probes),
+            lambda data: check_nodes(data, self.key, probes, probe_ids, num_pixels, name),
+        )
 
     def write_nodes(self, probes: ProbeRange, probe_ids: Sequence[str], nodes: NodeMaps) -> None:
         """Writes the node file of one probe range."""
         data = encode_nodes(self.key, probes, probe_ids, nodes)
-        self._put(nodes_file(probes), data, len(probes))
+        schema = nodes_schema(nodes.maps_NP.shape[1])
+        self._put(nodes_file(probes), data, len(probes), schema)
 
     def write_edges(self, pairs: tuple[Any, Any], cosine_E: Float32) -> None:
         """Writes the edge file."""
-        self._put(EDGES_FILE, encode_edges(self.key, pairs, cosine_E), len(cosine_E))
+        self._put(EDGES_FILE, encode_edges(self.key, pairs, cosine_E), len(cosine_E), EDGES)
 
     def write_grams(
         self,
@@ -63,52 +90,93 @@ class GraphWriter:
         zscored_sums_N: Float64,
     ) -> None:
         """Writes the features' Gram matrices and per-probe sums, for the neighbour scores."""
-        self._put(GRAMS_FILE, encode_grams(self.key, raw_NN, zscored_NN), _triangle(len(raw_NN)))
+        grams = encode_grams(self.key, raw_NN, zscored_NN)
+        self._put(GRAMS_FILE, grams, _triangle(len(raw_NN)), GRAMS)
         sums = encode_features(self.key, raw_sums_N, zscored_sums_N)
-        self._put(FEATURES_FILE, sums, len(raw_sums_N))
+        self._put(FEATURES_FILE, sums, len(raw_sums_N), FEATURES)
 
     def commit(self, marker: GraphMarker) -> None:
-        """Writes the commit marker over the files written or found; last of all.
+        """Writes the commit marker over the files written or adopted; last of all.
+
+        A marker that stands there already, of another scan, stays: its graph is as good.
 
         Raises:
-            StoreError: a file that the marker would vouch for is missing.
+            StoreError: a file that the marker would vouch for was neither written nor adopted.
         """
-        files = {}
-        for probes in marker.ranges:
-            name = nodes_file(probes)
-            files[name] = self._facts.get(name) or self._inspect(name, len(probes))
-        for name in (EDGES_FILE, GRAMS_FILE, FEATURES_FILE):
-            files[name] = self._facts[name]
-        complete = GraphMarker(**{**marker.__dict__, "files": files})
+        names = [*map(nodes_file, marker.ranges), EDGES_FILE, GRAMS_FILE, FEATURES_FILE]
+        for name in names:
+            if name not in self._facts:
+                location = self.storage.location(self._folder)
+                raise StoreError(f"{location}/{name} is not written: the graph is not committed")
+        complete = replace(marker, files={name: self._facts[name] for name in names})
         self.storage.create(f"{self._folder}/{MARKER_FILE}", complete.encode())
 
-    def _put(self, name: str, data: bytes, rows: int) -> None:
-        path = f"{self._folder}/{name}"
-        if self.storage.create(path, data):
-            self._facts[name] = FileFact(len(data), sha256_hex(data), rows)
-        else:  # somebody, perhaps this worker before a crash, has already done the work
-            self._facts[name] = self._inspect(name, rows)
+    def _put(self, name: str, data: bytes, rows: int, schema: pa.Schema) -> None:
+        """Creates a file. One that is there, perhaps from before a crash, is adopted if sound."""
+        for _ in range(_PUT_TRIES):
+            if self.storage.create(f"{self._folder}/{name}", data):
+                self._facts[name] = FileFact(len(data), sha256_hex(data), rows)
+                return
+            if self._adopt(
+                name, rows, lambda found: check_artifact(found, self.key, rows, schema, name)
+            ):
+                return
+        raise StoreError(
+            f"{self.storage.location(self._folder)}/{name} cannot be written: another program "
+            "keeps putting a damaged file there"
+        )
 
-    def _inspect(self, name: str, rows: int) -> FileFact:
+    def _adopt(self, name: str, rows: int, check: Callable[[bytes], object]) -> bool:
+        """Takes a file that is there for this graph's; one that is damaged is removed."""
         path = f"{self._folder}/{name}"
+        data = self.storage.read_or_none(path)
+        if data is None:
+            return False
         try:
-            data = self.storage.read(path)
-        except FileNotFoundError as error:
-            location = self.storage.location(path)
-            raise StoreError(f"{location} vanished before its graph was committed") from error
-        return FileFact(len(data), sha256_hex(data), rows)
+            check(data)
+        except SchemaError as error:
+            _LOG.warning("%s: %s; it is written anew", self.storage.location(path), error)
+            self.storage.remove([path])
+            return False
+        self._facts[name] = FileFact(len(data), sha256_hex(data), rows)
+        return True
+
+
+def discard_graph(storage: Storage, key: str) -> None:
+    """Takes a graph back, so that the next scan computes it anew: its marker goes first."""
+    folder = graph_folder(key)
+    names = sorted(storage.files(folder), key=lambda name: name != MARKER_FILE)
+    storage.remove(f"{folder}/{name}" for name in names[:1])
+    storage.remove(f"{folder}/{name}" for name in names[1:])
+
+
+def is_complete(files: Mapping[str, int]) -> bool:
+    """Whether a graph's folder, as names and bytes, holds its marker and the files of any graph."""
+    fixed = (MARKER_FILE, EDGES_FILE, GRAMS_FILE, FEATURES_FILE)
+    return all(files.get(name) for name in fixed) and any(
+        size and name.startswith(NODES_PREFIX) for name, size in files.items()
+    )
 
 
 def _triangle(num_probes: int) -> int:
     return num_probes * (num_probes + 1) // 2
 
 
-def committed_keys(storage: Storage, keys: Iterable[str]) -> set[str]:
-    """Returns those of the keys whose graphs are committed; asks for many at once."""
-    wanted = sorted(set(keys))
-    with ThreadPoolExecutor(_LOOKUPS_AT_ONCE) as pool:
-        markers = pool.map(lambda key: read_marker(storage, key), wanted)
-        return {key for key, marker in zip(wanted, markers, strict=True) if marker is not None}
+def committed_keys(storage: Storage, keys: Collection[str]) -> set[str]:
+    """Returns those of the keys whose graphs are committed: one listing, however many they are.
+
+    A graph whose marker is there but whose files are not is none.
+    """
+    wanted = set(keys)
+    if len(wanted) <= _LISTED_ONE_BY_ONE:
+        with ThreadPoolExecutor(_LOOKUPS_AT_ONCE) as pool:
+            listings = pool.map(lambda key: storage.files(graph_folder(key)), wanted)
+            return {key for key, files in zip(wanted, listings, strict=True) if is_complete(files)}
+    folders: dict[str, dict[str, int]] = {}
+    for path, stat in storage.walk(GRAPHS).items():
+        folder, _, name = path.rpartition("/")
+        folders.setdefault(folder, {})[name] = stat.bytes
+    return {key for key in wanted if is_complete(folders.get(graph_folder(key), {}))}
 
 
 def read_marker(storage: Storage, key: str) -> GraphMarker | None:
@@ -145,34 +213,48 @@ class CommittedGraph:
         return self.storage.location(f"{graph_folder(self.marker.graph_key)}/{name}")
 
     def _read(self, name: str) -> bytes:
+        """Returns a file's bytes, read again once when they are not what was committed."""
         if name not in self.marker.files:
-            raise StoreError(
-                f"{self._location(name)} is not among the files of this graph, which an older "
-                "version wrote: remove the folder of this graph and scan again"
-            )
-        try:
-            data = self.storage.read(f"{graph_folder(self.marker.graph_key)}/{name}")
-        except FileNotFoundError as error:
-            raise StoreError(
-                f"{self._location(name)} of a committed graph is missing: remove the folder "
-                "of this graph and scan again"
-            ) from error
+            raise self._damaged(name, "is not among the files of this graph (an older version's)")
         fact = self.marker.files[name]
-        if len(data) != fact.bytes or sha256_hex(data) != fact.sha256:
-            raise StoreError(
-                f"{self._location(name)} does not match its checksum ({len(data)} bytes, expected "
-                f"{fact.bytes}): remove the folder of this graph and scan again"
-            )
-        return data
+        for _ in range(2):
+            data = self.storage.read_or_none(f"{graph_folder(self.marker.graph_key)}/{name}")
+            if data is not None and len(data) == fact.bytes and sha256_hex(data) == fact.sha256:
+                return data
+        if data is None:
+            raise self._damaged(name, "of a committed graph is missing")
+        wrong = f"does not match its checksum ({len(data)} bytes, expected {fact.bytes})"
+        raise self._damaged(name, wrong)
+
+    def _damaged(self, name: str, what: str) -> DamagedGraphError:
+        marker = self.marker
+        return _damaged(
+            marker.graph_key,
+            f"{self._location(name)} {what}: model {marker.model_id!r}, layer {marker.layer!r}",
+        )
+
+
+def _damaged(key: str, what: str) -> DamagedGraphError:
+    error = DamagedGraphError(
+        f"{what}; scan again to have it recomputed, or run `depara verify --discard`"
+    )
+    error.graph_key = key
+    return error
 
 
 def open_graph(storage: Storage, key: str) -> CommittedGraph:
     """Returns a committed graph.
 
     Raises:
-        StoreError: the graph is not committed.
+        DamagedGraphError: the graph is not committed, or its marker is damaged.
     """
-    marker = read_marker(storage, key)
+    try:
+        marker = read_marker(storage, key)
+    except SchemaError as error:
+        raise _damaged(key, str(error)) from error
     if marker is None:
-        raise StoreError(f"graph {key} is not committed in {storage.root}")
+        raise _damaged(key, f"graph {key} is not committed in {storage.root}")
+    if marker.graph_key != key:
+        folder = storage.location(graph_folder(key))
+        raise _damaged(key, f"the marker in {folder} is of graph {marker.graph_key}")
     return CommittedGraph(storage, marker)

@@ -9,8 +9,26 @@ from typing import Any
 from depara.config import ScanConfig
 from depara.types import LayerInfo, ModelCard
 
+GRAPHS = "graphs"
+"""Folder of all graphs, relative to the output."""
+
 METHOD_VERSION = 1
 """Raised when the numbers of a graph change for equal settings: old graphs are then not reused."""
+
+
+COMPARISON_VERSION = 1
+"""Raised when a score of two graphs changes: pairs of older scans are then not reused."""
+
+
+def comparison_settings(config: ScanConfig, probe_set_key: str, num_probes: int) -> dict[str, Any]:
+    """Returns what the scores of two given models depend on: two scans with equal settings may
+    share their graphs, pairs and label scores."""
+    return {
+        "comparison_version": COMPARISON_VERSION,
+        "probe_set": probe_set_key,
+        "num_probes": num_probes,
+        **method_settings(config),
+    }
 
 
 def method_settings(config: ScanConfig) -> dict[str, Any]:
@@ -34,20 +52,23 @@ def graph_key(
     card: ModelCard, layer: LayerInfo, probe_set_key: str, settings: dict[str, Any]
 ) -> str:
     """Returns the 32-digit key of one graph: model, layer, probe set and method settings hashed."""
-    identity = {
+    return short_hash(
+        {**model_settings(card), "layer": layer.name, "probe_set": probe_set_key, **settings}
+    )
+
+
+def model_settings(card: ModelCard) -> dict[str, Any]:
+    """Returns what a graph's numbers depend on of its model."""
+    return {
         "weights_sha256": card.weights_sha256,
         "architecture": card.architecture,
         "input": [card.input.side, list(card.input.mean), list(card.input.std)],
-        "layer": layer.name,
-        "probe_set": probe_set_key,
-        **settings,
     }
-    return short_hash(identity)
 
 
 def graph_folder(key: str) -> str:
     """Returns the folder of a graph, relative to the output."""
-    return f"graphs/{key[:2]}/{key}"
+    return f"{GRAPHS}/{key[:2]}/{key}"
 
 
 def short_hash(value: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
@@ -13,13 +14,17 @@ from depara.store.artifacts import decode_table, encode_table
 from depara.store.schemas import SCHEMA_VERSION, TABLES
 from depara.store.storage import Storage, sha256_hex
 
+SCANS = "scans"
 MANIFEST_FILE = "manifest.json"
 LATEST_FILE = "latest.json"
+
+_READS_AT_ONCE = 16
+_MAX_SWAPS = 100
 
 
 def scan_folder(scan_id: str) -> str:
     """Returns the folder of a scan, relative to the output."""
-    return f"scans/{scan_id}"
+    return f"{SCANS}/{scan_id}"
 
 
 def table_path(scan_id: str, table: str) -> str:
@@ -30,26 +35,31 @@ def table_path(scan_id: str, table: str) -> str:
 def write_table(storage: Storage, scan_id: str, name: str, table: pa.Table) -> dict[str, Any]:
     """Writes one table of a scan, its schema enforced; returns rows, bytes and sha256.
 
-    Nullable columns that the table lacks are null throughout.
+    Nullable columns that the table lacks are null throughout. A task that is repeated after its
+    node died finds what it wrote before, byte for byte, and goes on.
 
     Raises:
-        StoreError: the table of this scan exists already.
+        StoreError: the table of this scan exists already, with other content.
     """
     schema = TABLES[name]
     for field in schema:
         if field.nullable and field.name not in table.schema.names:
             table = table.append_column(field, pa.nulls(table.num_rows, field.type))
     data = encode_table(table.select(schema.names).cast(schema), {"scan_id": scan_id})
-    if not storage.create(table_path(scan_id, name), data):
-        raise StoreError(
-            f"{storage.location(table_path(scan_id, name))} exists: scans are never overwritten; "
-            "choose another scan_id or leave it null"
-        )
+    storage.ensure(table_path(scan_id, name), data)
     return {"rows": table.num_rows, "bytes": len(data), "sha256": sha256_hex(data)}
 
 
-def read_table(storage: Storage, scan_id: str, name: str) -> pa.Table:
+def read_table(
+    storage: Storage, scan_id: str, name: str, fact: Mapping[str, Any] | None = None
+) -> pa.Table:
     """Returns one table of a scan.
+
+    Args:
+        storage: the output.
+        scan_id: the scan.
+        name: the table.
+        fact: what the scan's manifest says of it, compared with what is read.
 
     Raises:
         StoreError: missing or damaged.
@@ -57,18 +67,82 @@ def read_table(storage: Storage, scan_id: str, name: str) -> pa.Table:
     path = table_path(scan_id, name)
     try:
         data = storage.read(path)
+        if fact is not None and sha256_hex(data) != fact["sha256"]:
+            data = storage.read(path)  # once more: the answer may have been cut short
     except FileNotFoundError as error:
         raise StoreError(f"{storage.location(path)} is missing") from error
+    if fact is not None and sha256_hex(data) != fact["sha256"]:
+        raise StoreError(
+            f"{storage.location(path)} does not match its checksum in the manifest ({len(data)} "
+            f"bytes, expected {fact['bytes']}): scan again, and read the new scan"
+        )
     return decode_table(data, TABLES[name], storage.location(path))
 
 
 def finish_scan(storage: Storage, scan_id: str, manifest: Mapping[str, Any]) -> None:
-    """Writes the manifest, which makes the scan a finished one, and points `latest.json` to it."""
-    tree = {"schema_version": SCHEMA_VERSION, "scan_id": scan_id, **manifest}
-    data = json.dumps(tree, indent=1).encode()
-    if not storage.create(f"{scan_folder(scan_id)}/{MANIFEST_FILE}", data):
-        raise StoreError(f"scan {scan_id} is already finished in {storage.root}")
-    storage.replace(LATEST_FILE, json.dumps({"scan_id": scan_id}).encode())
+    """Writes the manifest, which makes the scan a finished one, and points `latest.json` to it.
+
+    ``sequence`` in both counts the finished scans of the output, whatever the clocks say.
+
+    Raises:
+        StoreError: the scan is finished already, with other results.
+    """
+    sequence = latest_sequence(storage) + 1
+    tree = {"schema_version": SCHEMA_VERSION, "scan_id": scan_id, "sequence": sequence, **manifest}
+    storage.ensure(f"{scan_folder(scan_id)}/{MANIFEST_FILE}", json.dumps(tree, indent=1).encode())
+    _move_latest(storage, scan_id)
+
+
+def _move_latest(storage: Storage, scan_id: str) -> None:
+    """Moves the pointer by compare-and-swap: of scans that end together, none is uncounted."""
+    for _ in range(_MAX_SWAPS):
+        found = storage.read_versioned(LATEST_FILE)
+        sequence = _sequence(storage, found[0] if found else None)
+        data = json.dumps({"scan_id": scan_id, "sequence": sequence + 1}).encode()
+        if storage.swap(LATEST_FILE, data, found[1] if found else None):
+            return
+    raise StoreError(
+        f"{storage.location(LATEST_FILE)} keeps changing: scan {scan_id} is finished, but it "
+        "could not be made the latest; name it with --scan"
+    )
+
+
+def latest_sequence(storage: Storage) -> int:
+    """Returns how many scans have been finished in this output; 0 for none."""
+    return _sequence(storage, storage.read_or_none(LATEST_FILE))
+
+
+def _sequence(storage: Storage, latest: bytes | None) -> int:
+    """The count in `latest.json`; a damaged one is counted anew, so that it can be replaced."""
+    if latest is None:
+        return 0
+    try:
+        return int(_parse_latest(storage, latest)["sequence"])
+    except StoreError:
+        return max((m.get("sequence", 0) for m in finished_manifests(storage)), default=0)
+
+
+def _parse_latest(storage: Storage, data: bytes) -> dict[str, Any]:
+    try:
+        tree = json.loads(data)
+        return {"scan_id": str(tree["scan_id"]), "sequence": int(tree.get("sequence", 0))}
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"{storage.location(LATEST_FILE)} is damaged: name a scan with --scan (`depara scans` "
+            "lists them); the next scan writes it anew"
+        ) from error
+
+
+def remove_unfinished(storage: Storage, scan_id: str) -> None:
+    """Removes what an interrupted scan left in its folder, so that it can be written anew.
+
+    Raises:
+        StoreError: the scan is finished.
+    """
+    if read_manifest(storage, scan_id) is not None:
+        raise StoreError(f"scan {scan_id!r} is finished in {storage.root}: it is not removed")
+    folder = scan_folder(scan_id)
+    storage.remove([f"{folder}/{name}" for name in storage.files(folder)])
 
 
 def read_manifest(storage: Storage, scan_id: str) -> dict[str, Any] | None:
@@ -84,14 +158,20 @@ def read_manifest(storage: Storage, scan_id: str) -> dict[str, Any] | None:
     return manifest
 
 
+def finished_manifests(storage: Storage) -> list[dict[str, Any]]:
+    """Returns the manifests of the finished scans, oldest first.
+
+    Their order is that of ``sequence``, then of the time in them: clocks may jump.
+    """
+    with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
+        manifests = pool.map(lambda name: read_manifest(storage, name), storage.folders(SCANS))
+        found = [manifest for manifest in manifests if manifest is not None]
+    return sorted(found, key=lambda m: (m.get("sequence", 0), m.get("finished_at", "")))
+
+
 def finished_scans(storage: Storage) -> list[str]:
-    """Returns the ids of the finished scans, oldest first by the time in their manifest."""
-    found = []
-    for scan_id in storage.folders("scans"):
-        manifest = read_manifest(storage, scan_id)
-        if manifest is not None:
-            found.append((str(manifest.get("finished_at", "")), scan_id))
-    return [scan_id for _, scan_id in sorted(found)]
+    """Returns the ids of the finished scans, oldest first."""
+    return [str(manifest["scan_id"]) for manifest in finished_manifests(storage)]
 
 
 def resolve_scan_id(storage: Storage, scan_id: str | None) -> str:
@@ -104,7 +184,7 @@ def resolve_scan_id(storage: Storage, scan_id: str | None) -> str:
         data = storage.read_or_none(LATEST_FILE)
         if data is None:
             raise StoreError(f"{storage.root} holds no finished scan: run one, or check the path")
-        return str(json.loads(data)["scan_id"])
+        return str(_parse_latest(storage, data)["scan_id"])
     if read_manifest(storage, scan_id) is None:
         known = finished_scans(storage)
         hint = near_names(scan_id, known) or f"finished scans: {', '.join(known[-5:]) or 'none'}"

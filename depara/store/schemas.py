@@ -55,6 +55,7 @@ TABLES: dict[str, pa.Schema] = {
             _field("depth", pa.int32(), "place in firing order, 0-based"),
             _field("depth_fraction", pa.float64(), "(depth + 1) / number of layers, 0 to 1"),
             _field("num_features", pa.int64(), "values per probe at the layer, count"),
+            _field("is_output", pa.bool_(), "whether it stands for the model as a target"),
             _field("graph_key", pa.string(), "content key: folder graphs/<2 digits>/<key>"),
         ]
     ),
@@ -115,6 +116,7 @@ TABLES: dict[str, pa.Schema] = {
             _field("probe_id", pa.string(), "probe where known", null=True),
             _field("error_type", pa.string(), "class of the error"),
             _field("message", pa.string(), "what happened and how to mend it"),
+            _field("nights", pa.int32(), "scans in a row that the model failed in", null=True),
         ]
     ),
     "label_scores": pa.schema(

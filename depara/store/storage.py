@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
-import os
-import tempfile
 import uuid
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Iterator
 
-from depara.errors import StoreError
-from depara.locations import is_remote, local_path, remote_filesystem
+from depara.errors import DeparaError, StoreError
+from depara.locations import is_remote, local_path, redact
+from depara.retries import error_code, is_storage_error, reason
+from depara.store.backend import Backend, FileStat
+from depara.store.local import LocalBackend
 
-_LINK_UNSUPPORTED = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+__all__ = ["FileStat", "Storage", "sha256_hex"]
 
 
 def sha256_hex(data: bytes | memoryview) -> str:
@@ -25,51 +24,76 @@ def sha256_hex(data: bytes | memoryview) -> str:
 class Storage:
     """Files below one root, addressed by relative paths with forward slashes.
 
-    A file appears whole or not at all. Open one in each process: pickling sends the root only, so
-    that no credential ever travels.
+    A file appears whole or not at all. Faults that pass are outlasted within each operation
+    (`depara.retries`); then it is a StorageUnavailableError, and all other trouble is a StoreError.
+    Neither holds a credential. Open one in each process: pickling sends the root only, so that no
+    credential ever travels.
     """
 
     def __init__(self, root: str) -> None:
         self.root = root.rstrip("/") or "/"
-        self._remote: Any = remote_filesystem(root) if is_remote(root) else None
-        self._folder = None if self._remote else local_path(root).absolute()
+        self._backend: Backend = _backend(self.root)
 
     def __reduce__(self) -> tuple[type[Storage], tuple[str]]:
         return Storage, (self.root,)
 
     def __repr__(self) -> str:
-        return f"Storage({self.root!r})"
+        return redact(f"Storage({self.root!r})")
 
     def location(self, path: str = "") -> str:
         """Returns the full local path or URI of a relative path, for people and other programs."""
-        if self._folder is not None:
-            return str(self._folder / path)
-        return f"{self.root}/{path}".rstrip("/")
+        return self._backend.location(path)
 
     def create(self, path: str, data: bytes | memoryview) -> bool:
         """Writes a new file with all of `data`; returns False when it exists and stays as it is.
 
+        On a storage without conditional writes, where an answer got lost, False can mean this very
+        call's own file: `ensure` is for callers that need to know.
+
         Raises:
             StoreError: the location cannot be written.
         """
-        try:
-            if self._folder is not None:
-                return _create_local(self._folder / path, data)
-            return self._create_remote(path, data)
-        except OSError as error:
-            raise self._unwritable(path, error) from error
+        with self._write_errors(path):
+            return self._backend.create(path, data)
 
-    def replace(self, path: str, data: bytes) -> None:
+    def ensure(self, path: str, data: bytes | memoryview) -> None:
+        """Creates a file, or finds one there with the very same bytes.
+
+        Raises:
+            StoreError: other bytes stand there, or the location cannot be written.
+        """
+        for _ in range(10):
+            if self.create(path, data):
+                return
+            found = self.read_or_none(path)
+            if found == data:
+                return
+            if found is not None:
+                raise StoreError(
+                    f"{self._shown(path)} exists with other content than what belongs there "
+                    f"({len(found)} bytes, expected {len(data)}): remove it, or write elsewhere"
+                )
+        raise StoreError(f"cannot write {self._shown(path)}: another program keeps removing it")
+
+    def replace(self, path: str, data: bytes | memoryview) -> None:
         """Writes a file, replacing the one that may stand there, atomically for readers."""
-        try:
-            if self._folder is not None:
-                target = self._folder / path
-                staged = _stage(target, data)
-                os.replace(staged, target)
-            else:
-                self._remote.pipe_file(self.location(path), bytes(data))
-        except OSError as error:
-            raise self._unwritable(path, error) from error
+        with self._write_errors(path):
+            self._backend.replace(path, data)
+
+    def swap(self, path: str, data: bytes | memoryview, version: str | None) -> bool:
+        """Compare-and-swap: writes a file only while its version is `version` (None: absent).
+
+        Returns:
+            False when somebody else was faster. True also when the answer to the write got lost and
+            its repetition was refused because of itself.
+
+        Raises:
+            StoreError: the location cannot be written.
+        """
+        with self._write_errors(path):
+            if version is None:
+                return self._backend.create(path, data)
+            return self._backend.swap(path, data, version)
 
     def read(self, path: str) -> bytes:
         """Returns a file's bytes.
@@ -78,14 +102,8 @@ class Storage:
             FileNotFoundError: no such file.
             StoreError: it cannot be read.
         """
-        try:
-            if self._folder is not None:
-                return (self._folder / path).read_bytes()
-            return bytes(self._remote.cat_file(self.location(path)))
-        except (FileNotFoundError, NotADirectoryError):
-            raise FileNotFoundError(self.location(path)) from None
-        except OSError as error:
-            raise StoreError(f"cannot read {self.location(path)}: {_reason(error)}") from error
+        with self._read_errors("read", path):
+            return self._backend.read(path)
 
     def read_or_none(self, path: str) -> bytes | None:
         """Returns a file's bytes, or None when there is no such file."""
@@ -93,34 +111,53 @@ class Storage:
             return self.read(path)
         return None
 
+    def read_versioned(self, path: str) -> tuple[bytes, str] | None:
+        """Returns a file's bytes and version tag for `swap`; None when there is no such file."""
+        with contextlib.suppress(FileNotFoundError), self._read_errors("read", path):
+            return self._backend.read_versioned(path)
+        return None
+
     def files(self, path: str) -> dict[str, int]:
-        """Returns the names and sizes (bytes) of the files directly in a folder; {} when absent."""
-        try:
-            if self._folder is not None:
-                with os.scandir(self._folder / path) as entries:
-                    found = {e.name: e.stat().st_size for e in entries if e.is_file()}
-                return {n: s for n, s in sorted(found.items()) if not n.startswith(".")}
-            entries = self._remote.ls(self.location(path), detail=True, refresh=True)
-        except (FileNotFoundError, NotADirectoryError):
-            return {}
-        except OSError as error:
-            raise StoreError(f"cannot list {self.location(path)}: {_reason(error)}") from error
-        files = [entry for entry in entries if entry["type"] == "file"]
-        return {str(f["name"]).rpartition("/")[2]: int(f["size"]) for f in files}
+        """Returns names and sizes (bytes) of the files directly in a folder; {} when absent.
+
+        Hidden files (leading ``.``) are left out.
+        """
+        found = {name: size for name, size in self._entries(path) if size is not None}
+        return {name: size for name, size in sorted(found.items()) if not _is_hidden(name)}
 
     def folders(self, path: str) -> list[str]:
         """Returns the sorted names of the folders directly in a folder; [] when absent."""
-        try:
-            if self._folder is not None:
-                with os.scandir(self._folder / path) as entries:
-                    return sorted(entry.name for entry in entries if entry.is_dir())
-            entries = self._remote.ls(self.location(path), detail=True, refresh=True)
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-        except OSError as error:
-            raise StoreError(f"cannot list {self.location(path)}: {_reason(error)}") from error
-        names = (str(e["name"]).rstrip("/") for e in entries if e["type"] == "directory")
-        return sorted(name.rpartition("/")[2] for name in names)
+        return sorted(name for name, size in self._entries(path) if size is None)
+
+    def walk(self, path: str) -> dict[str, FileStat]:
+        """Returns all files below a folder, by path relative to the root; {} when absent.
+
+        One request per 1,000 files on S3. Hidden files (leading ``.``) are left out.
+        """
+        with contextlib.suppress(FileNotFoundError), self._read_errors("list", path):
+            found = sorted(self._backend.walk(path), key=lambda item: item[0])
+            return {file: stat for file, stat in found if not _is_hidden(file)}
+        return {}
+
+    def remove(self, paths: Iterable[str]) -> None:
+        """Removes files; missing ones are fine.
+
+        In the order given, from one batch of 1,000 to the next on S3, one by one elsewhere.
+
+        Raises:
+            StoreError: one cannot be removed, and those after its batch stand.
+        """
+        with self._write_errors("", "remove files in"):
+            self._backend.remove(paths)
+
+    def now_s(self) -> float:
+        """Returns the time by the storage's own clock, POSIX seconds, by writing a small file."""
+        path = f"running/.clock-{uuid.uuid4().hex}"
+        self.create(path, b"depara")
+        with self._read_errors("read", path):
+            seconds = self._backend.stat(path).modified_s
+        self.remove([path])
+        return seconds
 
     def check_writable(self) -> None:
         """Writes and removes a small file, so that an unusable output is found before any work.
@@ -128,82 +165,59 @@ class Storage:
         Raises:
             StoreError: it cannot be written, with the reason.
         """
-        path = f".write-test-{uuid.uuid4().hex}"
+        path = f"running/.write-test-{uuid.uuid4().hex}"
         self.create(path, b"depara")
-        with contextlib.suppress(OSError):
-            if self._folder is not None:
-                (self._folder / path).unlink()
-            else:
-                self._remote.rm_file(self.location(path))
+        with contextlib.suppress(StoreError):  # a scan removes nothing else
+            self.remove([path])
 
-    def _create_remote(self, path: str, data: bytes | memoryview) -> bool:
+    def _entries(self, path: str) -> list[tuple[str, int | None]]:
+        with contextlib.suppress(FileNotFoundError), self._read_errors("list", path):
+            return list(self._backend.entries(path))
+        return []
+
+    def _shown(self, path: str) -> str:
+        return redact(self.location(path))
+
+    # What clients raise is not chained to these errors: it may hold signed requests.
+
+    @contextlib.contextmanager
+    def _read_errors(self, operation: str, path: str) -> Iterator[None]:
         try:
-            self._remote.pipe_file(self.location(path), bytes(data), mode="create")
-        except FileExistsError:
-            return False
-        except OSError as error:
-            if _is_precondition_failure(error):
-                return False
-            raise
-        return True
+            yield
+        except Exception as error:
+            if isinstance(error, DeparaError) or not is_storage_error(error):
+                raise
+            is_absent = isinstance(error, FileNotFoundError | NotADirectoryError)
+            if is_absent and error_code(error) != "NoSuchBucket":
+                raise FileNotFoundError(self._shown(path)) from None
+            text = f"cannot {operation} {self._shown(path)}: {reason(error)}"
+            raise StoreError(text) from None
 
-    def _unwritable(self, path: str, error: OSError) -> StoreError:
-        return StoreError(
-            f"cannot write {self.location(path)}: {_reason(error)}; "
-            "check that the output exists, has room, and that you may write to it"
-        )
-
-
-def _stage(target: Path, data: bytes | memoryview) -> str:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, staged = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(staged, 0o644)
-    except BaseException:
-        os.unlink(staged)
-        raise
-    return staged
+    @contextlib.contextmanager
+    def _write_errors(self, path: str, operation: str = "write") -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            if isinstance(error, DeparaError) or not is_storage_error(error):
+                raise
+            raise StoreError(
+                f"cannot {operation} {self._shown(path)}: {reason(error)}; check that the output "
+                "exists, has room, and that you may write to it"
+            ) from None
 
 
-def _create_local(target: Path, data: bytes | memoryview) -> bool:
-    if target.exists():
-        return False
-    staged = _stage(target, data)
-    try:
-        os.link(staged, target)
-    except FileExistsError:
-        return False
-    except OSError as error:
-        if error.errno not in _LINK_UNSUPPORTED:
-            raise
-        if target.exists():  # a file system without hard links: the last writer of equal bytes wins
-            return False
-        os.replace(staged, target)
-        return True
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(staged)
-    return True
+def _backend(root: str) -> Backend:
+    if not is_remote(root):
+        return LocalBackend(local_path(root).absolute())
+    # Not at the top: reading local results loads no client of a remote storage.
+    if root.startswith(("s3://", "s3a://")):
+        from depara.store.s3 import S3Backend
+
+        return S3Backend(root)
+    from depara.store.remote import RemoteBackend
+
+    return RemoteBackend(root)
 
 
-def _is_precondition_failure(error: BaseException | None) -> bool:
-    """Whether an S3 server refused a create-only PUT because the object exists.
-
-    The class of the error differs between servers; the code of the underlying ClientError does not.
-    """
-    while error is not None:
-        response = getattr(error, "response", None)
-        if isinstance(response, dict):
-            code = response.get("Error", {}).get("Code")
-            if code in ("PreconditionFailed", "ConditionalRequestConflict", "412", "409"):
-                return True
-        error = error.__cause__
-    return False
-
-
-def _reason(error: OSError) -> str:
-    return error.strerror or " ".join(str(error).split()) or type(error).__name__
+def _is_hidden(path: str) -> bool:
+    return path.rpartition("/")[2].startswith(".")

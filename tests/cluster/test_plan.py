@@ -42,7 +42,7 @@ def plan(committed: frozenset[int] = frozenset(), *cards: ModelCard) -> ScanPlan
 
 def test_a_fresh_scan_computes_every_graph_longest_model_first() -> None:
     fresh = plan()
-    assert (fresh.num_graphs, fresh.num_missing, fresh.num_pairs) == (6, 6, 18)
+    assert (fresh.num_graphs, fresh.num_missing) == (6, 6)
     groups = {group.name: group for group in fresh.groups()}
     assert groups["b"].seconds > groups["a"].seconds
     units = groups["a"].units
@@ -87,9 +87,32 @@ def test_bytes_grow_with_missing_graphs_and_maps() -> None:
     assert small.bytes_to_write == 6 * (100 * 56 * 56 * 2 + 4950 * 12)
 
 
-def test_all_pairs_compare_every_graph_with_every() -> None:
-    square = replace(plan(), config=config("similarity.pairs=all"))
-    assert square.num_pairs == 36
+def test_two_scans_at_once_begin_at_different_ends() -> None:
+    cards = [card(f"m{number}", str(number)) for number in range(20)]
+    many = make_plan(
+        parse_scan(
+            "probes: {source: x}\nmodels:\n"
+            + "".join(f"  - {{id: m{n}, source: 'torchvision:resnet18'}}\n" for n in range(20))
+        ).config,
+        cards,
+        "set",
+        100,
+        lambda keys: set(),
+    )
+    one, two = (
+        sorted(many.groups(name), key=lambda group: -group.seconds) for name in ("night", "day")
+    )
+    assert {group.name for group in one} == {group.name for group in two}
+    shared = {g.name for g in one[:10]} & {g.name for g in two[:10]}
+    assert 2 <= len(shared) <= 8
+
+
+def test_damaged_graphs_alone_are_missing_afterwards() -> None:
+    done = plan(frozenset(range(6)))
+    key = done.models[1].graphs[0].key
+    again = done.with_missing({key})
+    assert [g.key for model in again.models for g in model.missing] == [key]
+    assert [group.name for group in again.groups()] == ["b"]
 
 
 @given(num_probes=st.integers(1, 3000), unit_probes=st.integers(1, 400))

@@ -10,16 +10,26 @@ import yaml
 
 from cluster.launcher import InlineLauncher
 from cluster.progress import PlainReporter
-from cluster.scan import ScanSummary, run_scan
+from cluster.record import ScanSummary
+from cluster.scan import run_scan
+from cluster.stopping import StopSignal
 from cluster.worker import Worker
 from depara.config import parse_scan
 from depara.store.storage import Storage
 
 
 def scan_inline(
-    output: str, photos: Path, models: list[dict[str, Any]], **sections: Any
+    output: str,
+    photos: Path,
+    models: list[dict[str, Any]],
+    *,
+    fresh: bool = False,
+    notes: list[str] | None = None,
+    stop: StopSignal | None = None,
+    **sections: Any,
 ) -> ScanSummary:
-    """Runs a scan with one worker in this process and returns its summary."""
+    """Runs a scan with one worker in this process and returns its summary; notes are printed to
+    `notes`."""
     tree = {
         "output": output,
         "probes": {"source": str(photos), "count": 12},
@@ -31,7 +41,14 @@ def scan_inline(
     }
     file = parse_scan(yaml.safe_dump(tree))
     launcher = InlineLauncher(lambda: Worker(output, 1, 0))
-    return run_scan(file, launcher, Storage(output), PlainReporter(io.StringIO()))
+    stream = io.StringIO()
+    try:
+        return run_scan(
+            file, launcher, Storage(output), PlainReporter(stream), stop=stop, fresh=fresh
+        )
+    finally:
+        if notes is not None:
+            notes.extend(stream.getvalue().splitlines())
 
 
 def tiny(name: str, seed: int, **fields: Any) -> dict[str, Any]:

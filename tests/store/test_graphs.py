@@ -14,8 +14,14 @@ import pytest
 
 from depara.errors import SchemaError, StoreError
 from depara.graph import edge_index, normalize_maps
-from depara.store.artifacts import GraphMarker
-from depara.store.graphs import GraphWriter, committed_keys, open_graph, read_marker
+from depara.store.artifacts import GraphMarker, check_nodes, decode_maps, encode_nodes
+from depara.store.graphs import (
+    GraphWriter,
+    committed_keys,
+    discard_graph,
+    open_graph,
+    read_marker,
+)
 from depara.store.keys import graph_folder, short_hash
 from depara.store.storage import Storage
 from depara.types import NodeMaps, ProbeRange
@@ -103,19 +109,113 @@ def test_files_are_readable_on_their_own(storage: Storage, nodes: NodeMaps) -> N
     assert [row[:2] for row in edges[:5]] == [(0, 1), (0, 2), (0, 3), (0, 4), (1, 2)]
 
 
+IDS = {RANGES[0]: ["id0", "id1", "id2"], RANGES[1]: ["id3", "id4"]}
+
+
+def finish(writer: GraphWriter, nodes: NodeMaps) -> None:
+    for probes in RANGES:
+        if not writer.has_nodes(probes, IDS[probes], NUM_PIXELS):
+            writer.write_nodes(probes, IDS[probes], part(nodes, probes))
+    writer.write_edges(edge_index(5), np.zeros(10, np.float32))
+    writer.write_grams(*GRAMS)
+    writer.commit(marker())
+
+
 def test_node_files_of_a_dead_worker_are_found_and_vouched_for(
     storage: Storage, nodes: NodeMaps
 ) -> None:
-    GraphWriter(storage, KEY).write_nodes(RANGES[0], ["id0", "id1", "id2"], part(nodes, RANGES[0]))
+    GraphWriter(storage, KEY).write_nodes(RANGES[0], IDS[RANGES[0]], part(nodes, RANGES[0]))
     second = GraphWriter(storage, KEY)
-    assert second.has_nodes(RANGES[0])
-    assert not second.has_nodes(RANGES[1])
-    second.write_nodes(RANGES[1], ["id3", "id4"], part(nodes, RANGES[1]))
-    second.write_edges(edge_index(5), np.zeros(10, np.float32))
-    second.write_grams(*GRAMS)
-    second.commit(marker())
+    assert second.has_nodes(RANGES[0], IDS[RANGES[0]], NUM_PIXELS)
+    assert not second.has_nodes(RANGES[1], IDS[RANGES[1]], NUM_PIXELS)
+    finish(second, nodes)
     graph = open_graph(storage, KEY)
     np.testing.assert_array_equal(graph.read_maps(RANGES[0]), part(nodes, RANGES[0]).maps_NP)
+
+
+@pytest.mark.parametrize("damage", ["flip", "truncate", "empty", "other graph", "other probes"])
+def test_a_leftover_that_is_not_sound_is_written_anew(
+    storage: Storage, nodes: NodeMaps, damage: str
+) -> None:
+    probes = RANGES[0]
+    GraphWriter(storage, KEY).write_nodes(probes, IDS[probes], part(nodes, probes))
+    path = Path(storage.location(graph_folder(KEY)), "nodes-000000-000003.parquet")
+    sound = path.read_bytes()
+    data = bytearray(sound)
+    if damage == "flip":
+        data[len(data) // 2] ^= 1
+    elif damage == "truncate":
+        data = data[: len(data) // 2]
+    elif damage == "empty":
+        data = bytearray()
+    elif damage == "other graph":
+        data = bytearray(encode_nodes(short_hash("x"), probes, IDS[probes], part(nodes, probes)))
+    else:
+        data = bytearray(encode_nodes(KEY, probes, ["a", "b", "c"], part(nodes, probes)))
+    path.write_bytes(data)
+    writer = GraphWriter(storage, KEY)
+    assert not writer.has_nodes(probes, IDS[probes], NUM_PIXELS)
+    finish(writer, nodes)
+    assert path.read_bytes() == sound
+    np.testing.assert_array_equal(
+        open_graph(storage, KEY).read_maps(probes), part(nodes, probes).maps_NP
+    )
+
+
+def test_every_flipped_byte_of_a_leftovers_values_is_found(
+    storage: Storage, nodes: NodeMaps
+) -> None:
+    probes = RANGES[0]
+    data = encode_nodes(KEY, probes, IDS[probes], part(nodes, probes))
+    sound = decode_maps(data, "x")
+    for place in range(len(data)):
+        flipped = bytearray(data)
+        flipped[place] ^= 4
+        try:
+            check_nodes(bytes(flipped), KEY, probes, IDS[probes], NUM_PIXELS, "x")
+        except SchemaError:
+            continue
+        np.testing.assert_array_equal(decode_maps(bytes(flipped), "x"), sound, str(place))
+
+
+def test_a_leftover_edge_file_is_adopted_when_sound_and_replaced_when_not(
+    storage: Storage, nodes: NodeMaps
+) -> None:
+    GraphWriter(storage, KEY).write_edges(edge_index(5), np.full(10, 0.5, np.float32))
+    path = Path(storage.location(graph_folder(KEY)), "edges.parquet")
+    finish(GraphWriter(storage, KEY), nodes)
+    np.testing.assert_array_equal(open_graph(storage, KEY).read_edges(), 0.5)
+    discard_graph(storage, KEY)
+    assert storage.files(graph_folder(KEY)) == {}
+    path.write_bytes(b"PAR1")
+    finish(GraphWriter(storage, KEY), nodes)
+    np.testing.assert_array_equal(open_graph(storage, KEY).read_edges(), 0)
+
+
+def test_a_writer_says_what_is_committed_and_discards_what_is_not_whole(
+    storage: Storage, nodes: NodeMaps
+) -> None:
+    finish(GraphWriter(storage, KEY), nodes)
+    assert GraphWriter(storage, KEY).is_committed
+    folder = Path(storage.location(graph_folder(KEY)))
+    (folder / "grams.parquet").unlink()
+    assert committed_keys(storage, [KEY]) == set()
+    writer = GraphWriter(storage, KEY)
+    assert not writer.is_committed
+    assert not (folder / "graph.json").exists()
+    finish(writer, nodes)
+    fresh = GraphWriter(storage, KEY, fresh=True)
+    assert not fresh.is_committed
+    assert list(folder.iterdir()) == []
+
+
+def test_many_keys_are_looked_up_in_one_listing(
+    storage: Storage, nodes: NodeMaps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish(GraphWriter(storage, KEY), nodes)
+    monkeypatch.setattr(Storage, "files", lambda self, path: pytest.fail("a listing per graph"))
+    keys = [short_hash(number) for number in range(50)]
+    assert committed_keys(storage, [*keys, KEY]) == {KEY}
 
 
 @pytest.mark.parametrize("damage", ["flip", "truncate", "remove"])
@@ -141,7 +241,7 @@ def test_a_graph_is_not_committed_when_a_node_file_is_gone(
     writer.write_nodes(RANGES[0], ["id0", "id1", "id2"], part(nodes, RANGES[0]))
     writer.write_edges(edge_index(5), np.zeros(10, np.float32))
     writer.write_grams(*GRAMS)
-    with pytest.raises(StoreError, match=r"nodes-000003-000005\.parquet vanished"):
+    with pytest.raises(StoreError, match=r"nodes-000003-000005\.parquet is not written"):
         writer.commit(marker())
     assert read_marker(storage, KEY) is None
 

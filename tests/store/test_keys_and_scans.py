@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from depara.store.keys import graph_key, method_settings
 from depara.store.scans import (
     finish_scan,
     finished_scans,
+    latest_sequence,
     read_table,
+    remove_unfinished,
     resolve_scan_id,
     table_path,
     write_table,
@@ -90,8 +93,21 @@ def test_a_table_carries_units_version_and_scan_id(tmp_path: Path) -> None:
     assert schema.metadata[b"scan_id"] == b"one"
     assert schema.metadata[b"schema_version"] == b"1"
     assert all(field.metadata[b"description"] for field in schema)
-    with pytest.raises(StoreError, match="never overwritten"):
+    assert write_table(storage, "one", "failures", failures(2)) == fact, "a repeated task goes on"
+    with pytest.raises(StoreError, match=r"failures\.parquet"):
         write_table(storage, "one", "failures", failures(1))
+
+
+def test_a_table_that_is_not_what_the_manifest_says_is_named(tmp_path: Path) -> None:
+    storage = Storage(str(tmp_path))
+    fact = write_table(storage, "one", "failures", failures(2))
+    assert read_table(storage, "one", "failures", fact).num_rows == 2
+    path = tmp_path / table_path("one", "failures")
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(StoreError, match=r"one/failures\.parquet does not match its checksum"):
+        read_table(storage, "one", "failures", fact)
 
 
 def test_only_a_scan_with_a_manifest_is_finished(tmp_path: Path) -> None:
@@ -100,11 +116,46 @@ def test_only_a_scan_with_a_manifest_is_finished(tmp_path: Path) -> None:
         resolve_scan_id(storage, None)
     write_table(storage, "half", "failures", failures(1))
     assert finished_scans(storage) == []
-    finish_scan(storage, "night2", {"finished_at": "2026-01-02"})
-    finish_scan(storage, "night1", {"finished_at": "2026-01-01"})
+    # The clock went back between the two: their order is that in which they ended.
+    finish_scan(storage, "night1", {"finished_at": "2026-01-02"})
+    finish_scan(storage, "night2", {"finished_at": "2026-01-01"})
     assert finished_scans(storage) == ["night1", "night2"]
-    assert resolve_scan_id(storage, None) == "night1"
+    assert resolve_scan_id(storage, None) == "night2"
+    assert latest_sequence(storage) == 2
     with pytest.raises(StoreError, match="did you mean 'night2'"):
         resolve_scan_id(storage, "nigth2")
-    with pytest.raises(StoreError, match="already finished"):
+    with pytest.raises(StoreError, match=r"night1/manifest\.json"):
         finish_scan(storage, "night1", {})
+
+
+def test_scans_that_end_together_are_all_counted(tmp_path: Path) -> None:
+    names = [f"scan{number}" for number in range(24)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda name: finish_scan(Storage(str(tmp_path)), name, {}), names))
+    storage = Storage(str(tmp_path))
+    assert latest_sequence(storage) == 24
+    assert set(finished_scans(storage)) == set(names)
+    assert resolve_scan_id(storage, None) in names
+
+
+def test_a_damaged_pointer_is_named_to_readers_and_mended_by_the_next_scan(tmp_path: Path) -> None:
+    storage = Storage(str(tmp_path))
+    finish_scan(storage, "one", {})
+    finish_scan(storage, "two", {})
+    (tmp_path / "latest.json").write_text('{"scan_id": "tw')
+    with pytest.raises(StoreError, match=r"latest\.json is damaged: name a scan"):
+        resolve_scan_id(storage, None)
+    finish_scan(storage, "three", {})
+    assert resolve_scan_id(storage, None) == "three"
+    assert latest_sequence(storage) >= 3
+
+
+def test_only_an_unfinished_scan_is_removed(tmp_path: Path) -> None:
+    storage = Storage(str(tmp_path))
+    write_table(storage, "half", "failures", failures(1))
+    remove_unfinished(storage, "half")
+    assert storage.files("scans/half") == {}
+    write_table(storage, "half", "failures", failures(2))
+    finish_scan(storage, "half", {})
+    with pytest.raises(StoreError, match="'half' is finished"):
+        remove_unfinished(storage, "half")

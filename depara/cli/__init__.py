@@ -1,0 +1,39 @@
+"""The `depara` command: reads finished scans and looks after them. Needs neither torch nor Ray."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from depara._version import __version__
+from depara.cli.evaluation import evaluate
+from depara.cli.reading import layers, models, scans, table
+from depara.cli.upkeep import gc, verify
+
+__all__ = ["app"]
+
+_COMMANDS = (models, layers, table, scans, evaluate, verify, gc)
+
+app = typer.Typer(
+    name="depara",
+    help="Reads DEPARA scans: which pretrained model, cut at which layer, should a task start "
+    "from? Scans are made by `python -m jobs.scan scan.yaml`.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback(invoke_without_command=True)
+def main(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Reads DEPARA scans, and looks after them."""
+    if version:
+        typer.echo(f"depara {__version__}")
+        raise typer.Exit
+
+
+for _command in _COMMANDS:
+    app.command()(_command)

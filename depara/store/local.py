@@ -1,0 +1,186 @@
+"""Files in a local folder, or one that a network file system shows as local."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from depara.retries import persist
+from depara.store.backend import FileStat
+
+T = TypeVar("T")
+
+_log = logging.getLogger("depara.storage")
+
+_LINK_UNSUPPORTED = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+_LOCK_UNSUPPORTED = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
+_told: set[Path] = set()
+
+
+class LocalBackend:
+    """Files below a local folder: staged beside their name, then linked or moved to it whole."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def location(self, path: str) -> str:
+        return str(self._folder / path)
+
+    def create(self, path: str, data: bytes | memoryview) -> bool:
+        return self._persist("write", path, lambda target: _create(target, data))
+
+    def replace(self, path: str, data: bytes | memoryview) -> None:
+        self._persist("write", path, lambda target: os.replace(_stage(target, data), target))
+
+    def read(self, path: str) -> bytes:
+        return self._persist("read", path, Path.read_bytes)
+
+    def read_versioned(self, path: str) -> tuple[bytes, str]:
+        data = self.read(path)
+        return data, _version(data)
+
+    def swap(self, path: str, data: bytes | memoryview, version: str) -> bool:
+        return self._persist("write", path, lambda target: _swap(target, data, version))
+
+    def entries(self, path: str) -> Iterator[tuple[str, int | None]]:
+        yield from self._persist("list", path, lambda folder: list(_scan(folder)))
+
+    def walk(self, path: str) -> Iterator[tuple[str, FileStat]]:
+        for file, stat in self._persist("list", path, lambda folder: list(_walk(folder))):
+            yield file.relative_to(self._folder).as_posix(), stat
+
+    def stat(self, path: str) -> FileStat:
+        return self._persist("read", path, _stat)
+
+    def remove(self, paths: Iterable[str]) -> None:
+        for path in paths:
+            self._persist("remove", path, self._remove)
+
+    def _remove(self, target: Path) -> None:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            target.unlink()
+        # Folders that hold nothing do not exist, as in an object store.
+        for folder in target.parents:
+            if folder == self._folder:
+                return
+            try:
+                folder.rmdir()
+            except OSError:
+                return
+
+    def _persist(self, operation: str, path: str, action: Callable[[Path], T]) -> T:
+        target = self._folder / path
+        return persist(operation, str(target), lambda: action(target))
+
+
+def _stage(target: Path, data: bytes | memoryview) -> str:
+    """Writes a hidden file beside the target and returns its path."""
+    for _ in range(100):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            handle, staged = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        except FileNotFoundError:  # somebody removed the last file of the folder, and so the folder
+            continue
+        break
+    else:
+        raise FileNotFoundError(errno.ENOENT, "its folder keeps vanishing", str(target))
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(staged, 0o644)
+    except BaseException:
+        os.unlink(staged)
+        raise
+    return staged
+
+
+def _create(target: Path, data: bytes | memoryview) -> bool:
+    if target.exists():
+        return False
+    staged = _stage(target, data)
+    try:
+        os.link(staged, target)
+    except FileExistsError:
+        # Over a network file system the answer to a link that succeeded may have got lost.
+        return os.path.samefile(staged, target)
+    except OSError as error:
+        if error.errno not in _LINK_UNSUPPORTED:
+            raise
+        if target.exists():  # a file system without hard links: the last writer of equal bytes wins
+            return False
+        os.replace(staged, target)
+        return True
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(staged)
+    return True
+
+
+def _swap(target: Path, data: bytes | memoryview, version: str) -> bool:
+    if not target.exists():
+        return False
+    with open(target.parent / f".{target.name}.lock", "ab") as lock:
+        _lock(lock.fileno(), target.parent)
+        try:
+            if _version(target.read_bytes()) != version:
+                return False
+        except FileNotFoundError:
+            return False
+        os.replace(_stage(target, data), target)
+    return True
+
+
+def _lock(handle: int, folder: Path) -> None:
+    """Waits for the lock, which ends with its process."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    except OSError as error:
+        if error.errno not in _LOCK_UNSUPPORTED:
+            raise
+        if folder not in _told:
+            _told.add(folder)
+            _log.warning(
+                "%s has no file locks: two scans that end there at the same moment may overwrite "
+                "each other's pointer to the latest scan",
+                folder,
+            )
+
+
+def _version(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _stat(file: Path) -> FileStat:
+    stat = file.stat()
+    return FileStat(stat.st_size, stat.st_mtime)
+
+
+def _scan(folder: Path) -> Iterator[tuple[str, int | None]]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+                if entry.is_dir():
+                    yield entry.name, None
+                elif entry.is_file():
+                    yield entry.name, entry.stat().st_size
+
+
+def _walk(root: Path) -> Iterator[tuple[Path, FileStat]]:
+    def refuse(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            raise error
+
+    for folder, _, names in os.walk(root, onerror=refuse):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                yield Path(folder, name), _stat(Path(folder, name))
