@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -214,6 +215,7 @@ class GraphMarker:
         """Returns the marker as JSON bytes."""
         tree = {"schema_version": SCHEMA_VERSION, **asdict(self)}
         tree["ranges"] = [[r.start, r.stop] for r in self.ranges]
+        tree["checksum"] = _checksum(tree)
         return json.dumps(tree, indent=1).encode()
 
     @classmethod
@@ -225,11 +227,19 @@ class GraphMarker:
         """
         try:
             tree = json.loads(data)
-            version = tree.pop("schema_version")
+            version, checksum = tree["schema_version"], tree.pop("checksum", None)
             if version != SCHEMA_VERSION:
                 raise SchemaError(f"{name} has schema version {version}, not {SCHEMA_VERSION}")
+            if checksum is not None and checksum != _checksum(tree):
+                raise SchemaError(f"{name} does not match its own checksum")
+            del tree["schema_version"]
             tree["ranges"] = tuple(ProbeRange(*pair) for pair in tree["ranges"])
             tree["files"] = {file: FileFact(**fact) for file, fact in tree["files"].items()}
             return cls(**tree)
         except (ValueError, KeyError, TypeError, AssertionError) as error:
             raise SchemaError(f"{name} is no readable graph marker: {error}") from error
+
+
+def _checksum(tree: Mapping[str, Any]) -> str:
+    """The sha256 of a marker's content, which stands in the marker itself."""
+    return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()

@@ -255,6 +255,6 @@ def open_graph(storage: Storage, key: str) -> CommittedGraph:
     if marker is None:
         raise _damaged(key, f"graph {key} is not committed in {storage.root}")
     if marker.graph_key != key:
-        folder = storage.location(graph_folder(key))
-        raise _damaged(key, f"the marker in {folder} is of graph {marker.graph_key}")
+        path = storage.location(f"{graph_folder(key)}/{MARKER_FILE}")
+        raise _damaged(key, f"{path} is of graph {marker.graph_key}")
     return CommittedGraph(storage, marker)
