@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import stat
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -159,7 +159,7 @@ class _Request:
         # the stage that then opens the file.
         except Exception:  # noqa: BLE001
             return {}
-        told = {path: _told_identity(entry) for path, entry in entries.items()}
+        told = {path: told_identity(entry) for path, entry in entries.items()}
         return {path: identity for path, identity in told.items() if identity is not None}
 
     def _entries(self) -> dict[str, dict[str, Any]]:
@@ -171,7 +171,8 @@ class _Request:
         return dict(self.filesystem.find(self.path, detail=True))
 
 
-def _told_identity(entry: dict[str, Any]) -> Identity | None:
+def told_identity(entry: Mapping[str, Any]) -> Identity | None:
+    """Returns the identity in a file's entry of an fsspec listing; None when it does not tell."""
     if entry.get("type") != "file":
         return None
     for key in _STAMPS:

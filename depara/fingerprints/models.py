@@ -175,11 +175,14 @@ def _add_named_files(text: str, parts: _Parts) -> None:
     """Adds the file or folder that a keyword argument names, such as timm's `checkpoint_path`."""
     if is_remote(text):
         raise _UntoldError
-    if "/" not in text and not PurePosixPath(text).suffix:
-        return
+    suffix = PurePosixPath(text).suffix.lower()
     path = os.path.expanduser(text)
-    if os.path.isdir(path):
+    if text.startswith(("package://", "file://")):
+        parts.files.add(text)
+    elif "/" in text and os.path.isdir(path):
         folders = parts.facts.setdefault("argument_folders", {})
         folders[text] = _told(folder_identity(Path(path)))
-    elif text.startswith("package://") or os.path.exists(path):
+    elif ("/" in text or suffix) and os.path.exists(path):
         parts.files.add(text)
+    elif os.path.isabs(path) or suffix in _WEIGHTS_SUFFIXES:
+        raise _UntoldError  # it may be there on the workers

@@ -41,8 +41,8 @@ class ProbeSet:
 
 
 def write_probe_set(storage: Storage, probe_set: ProbeSet) -> None:
-    """Writes the probe set, named by its key; an equal one that is there already stays."""
-    storage.create(_set_path(probe_set.key), json.dumps(asdict(probe_set)).encode())
+    """Writes the probe set, named by its key; one that is there is of the same probes."""
+    storage.replace(_set_path(probe_set.key), json.dumps(asdict(probe_set)).encode())
 
 
 def read_probe_set(storage: Storage, key: str) -> ProbeSet:
@@ -73,7 +73,9 @@ def write_canvases(storage: Storage, probe_ids: Sequence[str], canvas_NSS3: UInt
     path = f"canvases/{short_hash([list(probe_ids), side])}.parquet"
     rows = [canvas.tobytes() for canvas in canvas_NSS3]
     table = pa.table([pa.array(probe_ids, pa.string()), pa.array(rows, pa.binary())], CANVASES)
-    storage.create(path, encode_table(table, {"side": str(side)}))
+    data = encode_table(table, {"side": str(side)})
+    if not storage.create(path, data) and storage.read_or_none(path) != data:
+        storage.replace(path, data)  # it was damaged: its name stands for its content
     return CanvasChunk(path, tuple(probe_ids))
 
 

@@ -9,9 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.loop import MAX_DEATHS_PER_GROUP, MAX_NODE_LOSSES_PER_GROUP, Event, WorkerPool
-from cluster.work import Group, Outcome
-from depara.errors import ClusterError
+from cluster.loop import (
+    MAX_DEATHS_PER_GROUP,
+    MAX_NODE_LOSSES_PER_GROUP,
+    MAX_TRIES_PER_GROUP,
+    Event,
+    WorkerPool,
+)
+from cluster.work import FlushUnit, Group, Outcome
+from depara.errors import ClusterError, ScanInterruptedError, StorageUnavailableError
 from depara.types import Failure
 from tests.cluster.fake_launcher import FakeLauncher, FakeWorker
 
@@ -181,6 +187,79 @@ def test_the_pool_keeps_its_workers_between_runs_and_closes_them() -> None:
     assert len(launcher.workers) == 2
     workers.close()
     assert sorted(launcher.killed) == [0, 1]
+
+
+def test_a_passing_failure_is_tried_again_from_the_groups_start() -> None:
+    tries = Counter[str]()
+
+    def behave(worker: FakeWorker, unit: str, attempt: int) -> Any:
+        tries[unit] += 1
+        if unit == "a1" and tries[unit] < MAX_TRIES_PER_GROUP:
+            return Outcome(failure=FAILURE, is_passing=True)
+        return Outcome(unit)
+
+    events: list[Event] = []
+    workers = pool(FakeLauncher(behave))
+    results = workers.run(groups(a=2, b=1, c=1), events.append)
+    assert [result.failure for result in results] == [None] * 3
+    assert results[0].values == ["a0", "a1"]
+    assert tries["a0"] == tries["a1"] == MAX_TRIES_PER_GROUP
+    requeued = [event.detail for event in events if event.kind == "requeued"]
+    assert requeued == ["no good"] * (MAX_TRIES_PER_GROUP - 1)
+    assert workers.counts == {"units_started": 8, "units_done": 6, "requeued": 2}
+
+
+def test_a_failure_that_does_not_pass_ends_the_run_and_blames_no_model() -> None:
+    launcher = FakeLauncher(
+        lambda w, unit, n: Outcome(failure=FAILURE, is_passing=True) if unit == "a0" else Outcome(1)
+    )
+    with pytest.raises(StorageUnavailableError, match=r"no good.*run the same command again"):
+        pool(launcher).run(groups(a=2, b=1))
+
+
+def stop_at(unit: str, **behaviour: Any) -> tuple[FakeLauncher, WorkerPool]:
+    """A pool that is asked to stop when a worker begins this unit."""
+
+    def behave(worker: FakeWorker, started: str, attempt: int) -> Any:
+        if started == unit:
+            workers.stop.request("SIGTERM")
+        return behaviour.get(started, Outcome(started))
+
+    launcher = FakeLauncher(behave)
+    workers = pool(launcher)
+    return launcher, workers
+
+
+def test_a_stop_lets_units_end_commits_what_is_complete_and_flushes_the_rest() -> None:
+    launcher, workers = stop_at("a1")
+    with pytest.raises(ScanInterruptedError, match=r"SIGTERM.*run the same command again"):
+        workers.run(groups(a=3, b=4, c=2))
+    units = {worker.number: worker.units for worker in launcher.workers}
+    by_group = {
+        name: [u for us in units.values() for u in us if str(u)[0] == name] for name in "abc"
+    }
+    assert by_group["a"] == ["a0", "a1", "a2"], "its last unit, the commit, is still run"
+    assert by_group["b"] == ["b0", "b1"], "what ran has ended, and no more"
+    assert by_group["c"] == []
+    flushed = [number for number, done in units.items() if FlushUnit() in done]
+    assert len(flushed) == 1, "only the worker that is in the middle of a group"
+    assert launcher.now_s < 20
+
+
+def test_a_stop_does_not_wait_for_a_unit_that_hangs() -> None:
+    launcher, workers = stop_at("a0", a0="hang")
+    with pytest.raises(ScanInterruptedError):
+        workers.run(groups(a=2, b=2))
+    assert launcher.now_s < 20
+
+
+def test_a_stop_before_anything_is_ready_is_immediate() -> None:
+    launcher = FakeLauncher(starts=lambda number: "hang")
+    workers = pool(launcher)
+    workers.stop.request("SIGTERM")
+    with pytest.raises(ScanInterruptedError):
+        workers.run(groups(a=1))
+    assert launcher.now_s < 2
 
 
 @given(
