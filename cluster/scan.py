@@ -161,6 +161,7 @@ class _Run:
 
     def _compare(self) -> bool:
         """Compares and analyses the graphs; returns False after mending what was damaged."""
+        self._lease.check()
         context, plan = self._context, self._prepared.plan
         new = extraction_failures(plan, self._results, context.storage)
         self._failures = (*self._prepared.failures, *new)

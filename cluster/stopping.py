@@ -9,6 +9,10 @@ from contextlib import contextmanager
 from types import FrameType
 
 from depara.errors import ScanInterruptedError
+from depara.retries import give_up_within
+
+_STORAGE_WAIT_S = 10.0
+"""After a signal, how long a storage that does not answer is still asked."""
 
 
 class StopSignal:
@@ -30,6 +34,14 @@ class StopSignal:
         """Whether to stop."""
         return self._event.is_set()
 
+    @property
+    def message(self) -> str:
+        """What to tell the user: that it stopped, and how to go on."""
+        return (
+            f"interrupted ({self.reason}): what is committed stays; run the same command again and "
+            "it goes on from there"
+        )
+
     def check(self) -> None:
         """Raises when a stop is requested.
 
@@ -37,10 +49,7 @@ class StopSignal:
             ScanInterruptedError: says how to go on later.
         """
         if self.requested:
-            raise ScanInterruptedError(
-                f"interrupted ({self.reason}): what is committed stays; run the same command again "
-                "and it goes on from there"
-            )
+            raise ScanInterruptedError(self.message)
 
 
 @contextmanager
@@ -49,6 +58,7 @@ def stopping_on_signals(stop: StopSignal) -> Iterator[None]:
 
     def handle(number: int, frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)
+        give_up_within(_STORAGE_WAIT_S)
         stop.request(signal.Signals(number).name, number)
 
     if threading.current_thread() is not threading.main_thread():  # signals are the main thread's

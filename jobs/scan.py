@@ -125,8 +125,12 @@ def _run(file: ScanFile, fresh: bool, verbose: bool) -> int:
             with stopping_on_signals(stop):
                 launcher = RayLauncher(config.output, config.compute)
                 summary = run_scan(file, launcher, storage, reporter, stop=stop, fresh=fresh)
-        except ScanInterruptedError as error:
-            typer.echo(str(error), err=True)
+        except DeparaError as error:
+            if not stop.requested:
+                raise
+            if not isinstance(error, ScanInterruptedError):  # what else failed on the way out
+                typer.echo(f"error: {error}", err=True)
+            typer.echo(stop.message, err=True)
             return EXIT_SIGNALLED + (stop.signal_number or signal.SIGTERM)
         finally:
             reporter.close()

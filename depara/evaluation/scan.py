@@ -10,8 +10,6 @@ from depara.evaluation.baselines import Known
 from depara.evaluation.evaluation import Evaluation, evaluate_scores
 from depara.evaluation.truth import Kind, Truth
 from depara.report.results import ScanResults
-from depara.store.scans import read_table
-from depara.store.storage import Storage
 
 _NO_SCORES = ("num_probes",)
 _INTERVAL_ENDS = ("_low", "_high")
@@ -38,12 +36,11 @@ def evaluate_scan(
         ConfigError: truth and scan have too little in common, with near names and the fix.
         StoreError: a table of the scan is missing or damaged.
     """
-    storage = Storage(results.output)
-    ranking = read_table(storage, results.scan_id, "model_ranking")
+    ranking = results.arrow_table("model_ranking")
     outputs = dict(
         zip(ranking["target_model"].to_pylist(), ranking["target_layer"].to_pylist(), strict=True)
     )
-    similarity = read_table(storage, results.scan_id, "similarity")
+    similarity = results.arrow_table("similarity")
     return evaluate_scores(
         truth,
         transfer_scores(similarity, outputs, truth.kind),

@@ -38,7 +38,7 @@ class ScanResults:
             known = ", ".join(TABLES)
             hint = near_names(name, TABLES) or f"the tables are {known}"
             raise ConfigError(f"a scan has no table {name!r}; {hint}")
-        return _frame(self._read(name))
+        return _frame(self.arrow_table(name))
 
     def rank_models(self, target: str, lambda_: float | None = None) -> pd.DataFrame:
         """Returns the other models as sources for a target, best first (DEPARA, section 3.3).
@@ -76,7 +76,7 @@ class ScanResults:
     def _ranking(self, name: str, lambda_: float | None) -> pd.DataFrame:
         if lambda_ is None:
             return self.table(name)
-        similarity = self._read("similarity")
+        similarity = self.arrow_table("similarity")
         scores = combine(
             similarity["node_similarity"].to_numpy(),
             similarity["edge_similarity"].to_numpy(),
@@ -95,7 +95,12 @@ class ScanResults:
         depths = dict(zip(pairs, layers["depth"], strict=True))
         return _frame(layer_ranking(similarity, outputs, depths))
 
-    def _read(self, name: str) -> pa.Table:
+    def arrow_table(self, name: str) -> pa.Table:
+        """Returns one table of the scan as Arrow, compared with its checksum in the manifest.
+
+        Raises:
+            StoreError: the table is missing or damaged.
+        """
         fact = self.manifest.get("tables", {}).get(name)
         return read_table(Storage(self.output), self.scan_id, name, fact)
 

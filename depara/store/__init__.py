@@ -3,7 +3,7 @@
 Layout below an output location::
 
     canvases/<chunk key>.parquet                    decoded probes, shared by all models
-    canvases/sets/<probe set key>.json              the probes of a set, and where their canvases are
+    canvases/sets/<probe set key>.json              probes of a set; where their canvases are
     graphs/<key[:2]>/<key>/nodes-<range>.parquet    unit-norm maps of one probe range
     graphs/<key[:2]>/<key>/edges.parquet            cosines, condensed
     graphs/<key[:2]>/<key>/{grams,features}.parquet inner products and sums of the features

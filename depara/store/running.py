@@ -28,6 +28,8 @@ BEAT_EVERY_S = 30.0
 DEAD_AFTER_S = 300.0
 """A scan of another machine that gave no sign of life for so long is taken for dead."""
 
+_LAST_BEAT_WAIT_S = 3.0
+
 _LOG = logging.getLogger("depara.store")
 
 
@@ -123,8 +125,10 @@ class ScanLease:
         self._stop_beating()
         if not self.lost.is_set():
             self.owner["ended"] = reason
-            with suppress(StoreError):
-                self.beat()
+            # In a thread, because the storage may be what interrupted the scan.
+            last = threading.Thread(target=self._beat_once, daemon=True, name="depara-last-beat")
+            last.start()
+            last.join(_LAST_BEAT_WAIT_S)
 
     def beat(self) -> None:
         """Gives one sign of life; finds out whether the scan is still this process' own."""
@@ -142,14 +146,17 @@ class ScanLease:
     def _stop_beating(self) -> None:
         self._stop.set()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(_LAST_BEAT_WAIT_S)
 
     def _beat_on(self) -> None:
         while not self._stop.wait(BEAT_EVERY_S) and not self.lost.is_set():
-            try:
-                self.beat()
-            except StoreError as error:  # the storage is away; the work itself will say so
-                _LOG.debug("no sign of life written: %s", error)
+            self._beat_once()
+
+    def _beat_once(self) -> None:
+        try:
+            self.beat()
+        except StoreError as error:  # the storage is away; the work itself will say so
+            _LOG.debug("no sign of life written: %s", error)
 
     @property
     def _folder(self) -> str:
