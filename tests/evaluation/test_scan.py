@@ -52,7 +52,7 @@ def models_table() -> pa.Table:
 def layers_table() -> pa.Table:
     rows = [
         {"model_id": model, "layer": layer, "depth": depth, "depth_fraction": (depth + 1) / 3}
-        | {"num_features": 1, "graph_key": "k"}
+        | {"num_features": 1, "graph_key": "k", "is_output": layer == OUTPUTS[model]}
         for model in MODELS
         for depth, layer in enumerate(LAYERS)
     ]

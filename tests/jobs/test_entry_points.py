@@ -84,7 +84,8 @@ def test_the_module_runs_as_a_process_and_is_quiet_but_for_plain_lines(
     assert "Traceback" not in done.stdout + done.stderr
     assert "\x1b[" not in done.stdout
     assert "best sources per target" in done.stdout
-    assert "2 of 2 models, 6 graphs, 8 probes" in done.stdout
+    assert "models: 2 new, 0 changed, 0 reused, 0 removed, 0 failed" in done.stdout
+    assert "graphs: 6 computed, 0 reused; pairs: 12 computed, 0 reused" in done.stdout
     assert len(open_scan(str(tmp_path / "out")).table("similarity")) == 12
 
 
