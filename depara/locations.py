@@ -16,7 +16,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
@@ -27,7 +27,6 @@ from depara.retries import persist
 
 _GLOB_SIGNS = ("*", "?", "[")
 _S3_SCHEMES = ("s3", "s3a")
-_S3_CONFIG = {"connect_timeout": 10, "read_timeout": 60, "retries": {"total_max_attempts": 1}}
 _COPY_BYTES = 16 * 1024**2
 _BUFFER_BYTES = 1024**2
 
@@ -89,7 +88,9 @@ def environment_key(scheme: str) -> str:
     return hashlib.sha256(repr([variables, settings]).encode()).hexdigest()
 
 
-@lru_cache(maxsize=8)
+# Not a cache that forgets: s3fs closes a filesystem that is collected from whatever event loop runs
+# just then, and in another one than its own that fails.
+@cache
 def _filesystem(scheme: str, environment: str, process: int) -> Any:
     """A new filesystem; fsspec's own cache of them ignores the environment and splits by thread."""
     import fsspec
@@ -99,7 +100,7 @@ def _filesystem(scheme: str, environment: str, process: int) -> Any:
         options |= {"use_listings_cache": False, "config_kwargs": _s3_config()}
     try:
         filesystem = fsspec.filesystem(scheme, **options)
-    except (ValueError, ImportError) as error:
+    except (ValueError, TypeError, ImportError) as error:
         reason = redact(str(error))
     else:
         if scheme in _S3_SCHEMES:
@@ -111,7 +112,11 @@ def _filesystem(scheme: str, environment: str, process: int) -> Any:
 def _s3_config() -> dict[str, Any]:
     from fsspec.config import conf
 
-    merged: dict[str, Any] = dict(_S3_CONFIG)
+    merged: dict[str, Any] = {
+        "connect_timeout": 10,
+        "read_timeout": 60,
+        "retries": {"total_max_attempts": 1},
+    }
     for scheme in _S3_SCHEMES:
         theirs = conf.get(scheme, {}).get("config_kwargs")
         merged |= theirs if isinstance(theirs, dict) else {}

@@ -53,23 +53,19 @@ _PASSING_CODES = {
     "TooManyRequests",
     "XAmzContentSHA256Mismatch",
 }
-_LASTING_TYPES = (
-    DeparaError,  # has been tried already
-    FileExistsError,
-    FileNotFoundError,
-    IsADirectoryError,
-    NotADirectoryError,
-)
+_LASTING_TYPES = (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError)
 # Matched by name, so that no client library is imported for it. Their subclasses count too.
 _PASSING_TYPES = {
     "aiohttp.ClientConnectionError",
     "aiohttp.ClientPayloadError",
+    "botocore.ConnectionClosedError",
     "botocore.ConnectionError",
-    "botocore.HTTPClientError",
+    "botocore.FlexibleChecksumError",
     "botocore.IncompleteReadError",
     "botocore.MetadataRetrievalError",
-    "botocore.FlexibleChecksumError",
+    "botocore.ReadTimeoutError",
     "botocore.ResponseParserError",
+    "botocore.ResponseStreamingError",
     "http.IncompleteRead",
     "requests.ChunkedEncodingError",
     "requests.ConnectionError",
@@ -178,8 +174,11 @@ def is_passing(error: BaseException) -> bool:
     Looked for in the error and in what it came from: an HTTP status, an S3 error code, an errno, or
     the types that clients raise for lost, refused and cut connections.
     """
+    if not isinstance(error, Exception) or isinstance(error, DeparaError):
+        return False  # an end of the program, or what has been tried already
     if isinstance(error, _LASTING_TYPES):
-        return False
+        # fsspec's HTTP client says that a file is missing when its server is.
+        return error.__cause__ is not None and is_passing(error.__cause__)
     links = list(_chain(error))
     for link in links:
         response = getattr(link, "response", None)
@@ -200,16 +199,18 @@ def error_code(error: BaseException) -> str | None:
 def is_storage_error(error: BaseException) -> bool:
     """Whether it is an error of the operating system or of a client, not one in this program.
 
-    Clients raise types of their own (botocore, aiohttp, gcsfs, ...) beside OSError.
+    Clients raise types of their own (botocore, aiohttp, gcsfs, ...) beside OSError, and
+    NotImplementedError for what they cannot do.
     """
-    return isinstance(error, OSError) or type(error).__module__ != "builtins"
+    known = isinstance(error, OSError | NotImplementedError)
+    return known or type(error).__module__ != "builtins"
 
 
 def reason(error: BaseException | None) -> str:
     """Returns an error's text on one line, with the server's code where it has one."""
     if error is None:
         return "unknown"
-    text = getattr(error, "strerror", None) or " ".join(str(error).split())
+    text = " ".join((getattr(error, "strerror", None) or str(error)).split())
     code = error_code(error)
     if code and code not in text:
         text = f"{code}: {text}" if text else code
@@ -241,7 +242,9 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         if link is None:
             return
         yield link
-        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+        # What a client raises while it handles an error is about that error; a bug is not.
+        is_about_context = is_storage_error(link) and not link.__suppress_context__
+        link = link.__cause__ or (link.__context__ if is_about_context else None)
 
 
 def _is_passing_answer(response: dict[str, dict[str, object]]) -> bool:

@@ -92,7 +92,8 @@ def _collect_batch(
             result.spared.append((candidate, reason))
         else:
             going.append(candidate)
-    heads = {c.head: storage.read_or_none(c.head) for c in going if c.head is not None}
+    names = [candidate.head for candidate in going if candidate.head is not None]
+    heads = dict(zip(names, in_parallel(storage.read_or_none, names), strict=True))
     storage.remove(heads)
     if heads:
         needs = _read_needs(storage, plan)
@@ -101,7 +102,7 @@ def _collect_batch(
         if reason:
             going.remove(candidate)
             result.spared.append((candidate, reason))
-            data = heads.get(candidate.head) if candidate.head is not None else None
+            data = heads.get(candidate.head or "")
             if candidate.head is not None and data is not None:
                 storage.create(candidate.head, data)
     storage.remove(path for candidate in going for path in candidate.files if path not in heads)

@@ -38,7 +38,7 @@ class LocalBackend:
         return self._persist("write", path, lambda target: _create(target, data))
 
     def replace(self, path: str, data: bytes | memoryview) -> None:
-        self._persist("write", path, lambda target: os.replace(_stage(target, data), target))
+        self._persist("write", path, lambda target: _replace(target, data))
 
     def read(self, path: str) -> bytes:
         return self._persist("read", path, Path.read_bytes)
@@ -67,6 +67,8 @@ class LocalBackend:
     def _remove(self, target: Path) -> None:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             target.unlink()
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            _lock_file(target).unlink()
         # Folders that hold nothing do not exist, as in an object store.
         for folder in target.parents:
             if folder == self._folder:
@@ -104,6 +106,15 @@ def _stage(target: Path, data: bytes | memoryview) -> str:
     return staged
 
 
+def _replace(target: Path, data: bytes | memoryview) -> None:
+    staged = _stage(target, data)
+    try:
+        os.replace(staged, target)
+    except BaseException:
+        os.unlink(staged)
+        raise
+
+
 def _create(target: Path, data: bytes | memoryview) -> bool:
     if target.exists():
         return False
@@ -129,15 +140,19 @@ def _create(target: Path, data: bytes | memoryview) -> bool:
 def _swap(target: Path, data: bytes | memoryview, version: str) -> bool:
     if not target.exists():
         return False
-    with open(target.parent / f".{target.name}.lock", "ab") as lock:
+    with open(_lock_file(target), "ab") as lock:
         _lock(lock.fileno(), target.parent)
         try:
             if _version(target.read_bytes()) != version:
                 return False
         except FileNotFoundError:
             return False
-        os.replace(_stage(target, data), target)
+        _replace(target, data)
     return True
+
+
+def _lock_file(target: Path) -> Path:
+    return target.parent / f".{target.name}.lock"
 
 
 def _lock(handle: int, folder: Path) -> None:

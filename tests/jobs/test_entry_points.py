@@ -94,18 +94,18 @@ def test_a_submitted_job_writes_the_same_tables(cluster: str, photos: Path, tmp_
     from ray.job_submission import JobStatus, JobSubmissionClient
 
     path = write_scan(tmp_path, photos)
-    client = None
+    job = None
     deadline_s = time.monotonic() + 90
-    while client is None:
+    while job is None:  # the server is up before it takes jobs
         try:
             client = JobSubmissionClient(cluster)
+            job = client.submit_job(
+                entrypoint=f"{sys.executable} -m jobs.scan {path}",
+                runtime_env={"working_dir": str(ROOT)},
+            )
         except (ConnectionError, RuntimeError):
             assert time.monotonic() < deadline_s, "the head did not start"
             time.sleep(1)
-    job = client.submit_job(
-        entrypoint=f"{sys.executable} -m jobs.scan {path}",
-        runtime_env={"working_dir": str(ROOT)},
-    )
     while not (status := client.get_job_status(job)).is_terminal():
         assert time.monotonic() < deadline_s + 120, client.get_job_logs(job)
         time.sleep(0.5)

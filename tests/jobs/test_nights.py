@@ -262,7 +262,7 @@ def test_the_manifest_says_what_was_reused(photos: Path, tmp_path: Path) -> None
     assert manifest["num_reused_pairs"] == 12
     assert manifest["changes"]["new"] == ["c"]
     assert manifest["work"]["units_done"] == 4
-    assert not list(tmp_path.glob("running/*/*")), "a finished scan runs no more"
+    assert not (tmp_path / "running").exists(), "a finished scan runs no more"
 
 
 def test_every_model_failing_leaves_nothing_running(photos: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from depara import locations
 from depara.errors import ProbeError
 from depara.probes import decode_probe, decode_probes, list_probes
 from depara.probes import storage as storage_module
@@ -99,14 +100,14 @@ def test_a_storage_that_fails_for_one_probe_costs_that_probe(
 ) -> None:
     good = put_memory("photos/a.png", encode(picture(60, 60)))
     bad = put_memory("photos/b.png", encode(picture(60, 60, seed=1)))
-    real = storage_module.open_binary
+    real = locations.open_binary
 
     def flaky(uri: str) -> object:
         if uri == bad:
             raise RuntimeError("connection reset by the test")
         return real(uri)
 
-    monkeypatch.setattr(storage_module, "open_binary", flaky)
+    monkeypatch.setattr(locations, "open_binary", flaky)
     decoded, [failure] = decode_probes([ProbeRef(bad), ProbeRef(good)], 32)
     assert [probe.uri for probe in decoded] == [good]
     assert failure.message.startswith(f"{bad}: cannot be read (RuntimeError: connection reset")

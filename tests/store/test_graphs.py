@@ -182,7 +182,6 @@ def test_a_leftover_edge_file_is_adopted_when_sound_and_replaced_when_not(
     storage: Storage, nodes: NodeMaps
 ) -> None:
     GraphWriter(storage, KEY).write_edges(edge_index(5), np.full(10, 0.5, np.float32))
-    path = Path(storage.location(graph_folder(KEY)), "edges.parquet")
     finish(GraphWriter(storage, KEY), nodes)
     np.testing.assert_array_equal(open_graph(storage, KEY).read_edges(), 0.5)
     discard_graph(storage, KEY)
