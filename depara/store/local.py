@@ -86,12 +86,13 @@ class LocalBackend:
 def _stage(target: Path, data: bytes | memoryview) -> str:
     """Writes a hidden file beside the target and returns its path."""
     for _ in range(100):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        # Somebody may remove the last file of the folder at any moment, and with it the folder.
+        with contextlib.suppress(FileNotFoundError, FileExistsError):
+            target.parent.mkdir(parents=True, exist_ok=True)
             handle, staged = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        except FileNotFoundError:  # somebody removed the last file of the folder, and so the folder
-            continue
-        break
+            break
+        if target.parent.exists() and not target.parent.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "Not a directory", str(target.parent))
     else:
         raise FileNotFoundError(errno.ENOENT, "its folder keeps vanishing", str(target))
     try:
