@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,40 @@ def scan(output: str) -> ScanResults:
 def test_the_latest_scan_is_the_default(output: str) -> None:
     assert open_scan(output).scan_id == "two"
     assert list_scans(output)["scan_id"].tolist() == ["one", "two"]
-    assert list_scans(output)["failed"].tolist() == [1, 0]
+
+
+def test_scans_are_listed_with_what_they_reused(output: str) -> None:
+    scans = list_scans(output).set_index("scan_id")
+    assert scans["sequence"].tolist() == [1, 2]
+    assert scans["failed"].tolist() == [1, 0]
+    assert scans["models"].tolist() == [4, 2]
+    assert scans["models_reused"].tolist() == [0, 2]
+    assert scans["graphs_reused"].tolist() == [0, 6]
+    assert scans.loc["two", "pairs_reused"] == scans.loc["two", "pairs"] == 6 * 2
+    shown = RUNNER.invoke(app, ["scans", output]).output
+    assert [line.split("│")[1].strip() for line in shown.splitlines() if "20" in line] == [
+        "one", "two"
+    ]  # fmt: skip
+
+
+def test_scans_of_older_versions_are_listed_with_gaps(tmp_path: Path) -> None:
+    for scan_id, manifest in {
+        "new": {"sequence": 1, "finished_at": "2026-01-01T00:00:00+00:00", "num_models": 3},
+        "older": {"finished_at": "2026-01-03T00:00:00+00:00", "seconds": 1.5},
+        "oldest": {"finished_at": "2026-01-02T00:00:00+00:00"},
+    }.items():
+        folder = tmp_path / "scans" / scan_id
+        folder.mkdir(parents=True)
+        (folder / "manifest.json").write_text(json.dumps({"scan_id": scan_id, **manifest}))
+    scans = list_scans(str(tmp_path))
+    assert scans["scan_id"].tolist() == ["oldest", "older", "new"]
+    assert scans["models"].isna().tolist() == [True, True, False]
+    text = RUNNER.invoke(app, ["scans", str(tmp_path), "--csv"]).output
+    assert ",older,2026-01-03T00:00:00+00:00,,,,,,,,,1.5" in text.splitlines()
+    shown = RUNNER.invoke(app, ["scans", str(tmp_path)]).output
+    assert "NA" not in shown
+    assert "2026-01-03 00:00" in shown
+    assert list_scans(str(tmp_path / "nowhere")).empty
 
 
 def test_rankings_agree_with_the_similarity_table_at_any_lambda(scan: ScanResults) -> None:
