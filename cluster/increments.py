@@ -93,7 +93,9 @@ def read_history(
         model_ids: of this scan.
         without: scans not to use, because they turned out to be unreadable.
     """
-    manifests = [m for m in finished_manifests(storage) if m["scan_id"] not in without]
+    manifests = [
+        m for m in finished_manifests(storage, tolerant=True) if m["scan_id"] not in without
+    ]
     if not manifests:
         return History(None, frozenset(), ())
     wanted = set(model_ids)

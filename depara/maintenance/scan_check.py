@@ -15,7 +15,7 @@ from depara.maintenance.graph_check import open_parquet
 from depara.maintenance.inventory import Files, collected_path, manifest_path, marker_path
 from depara.maintenance.problem import Problem
 from depara.store.keys import graph_folder
-from depara.store.scans import LATEST_FILE, scan_folder, table_path
+from depara.store.scans import LATEST_FILE, read_manifest, scan_folder, table_path
 from depara.store.storage import Storage, sha256_hex
 
 _RESCAN = "scan again: the graphs are reused; then remove this folder, manifest.json first"
@@ -47,9 +47,6 @@ class ScanCheck:
             if manifest is None:
                 return []
             found = []
-            if manifest.get("scan_id") != self.scan_id:
-                got = str(manifest.get("scan_id"))
-                found.append(self._manifest_problem("is of another scan", self.scan_id, got))
             for name, fact in manifest["tables"].items():
                 found += self._table_problems(name, fact, files)
         except StorageUnavailableError:
@@ -103,22 +100,13 @@ def parse_manifest(storage: Storage, scan_id: str) -> dict[str, Any] | None:
     Raises:
         StoreError: it is damaged.
     """
-    path = manifest_path(scan_id)
-    data = storage.read_or_none(path)
-    if data is None:
+    manifest = read_manifest(storage, scan_id)
+    if manifest is None:
         return None
-    try:
-        manifest = json.loads(data)
-    except ValueError as error:
-        raise StoreError(
-            f"{redact(storage.location(path))} is damaged: it is no JSON: {error}"
-        ) from error
-    tables = manifest.get("tables") if isinstance(manifest, dict) else None
+    tables = manifest.get("tables")
     if not isinstance(tables, dict) or "layers" not in tables:
-        raise StoreError(
-            f"{redact(storage.location(path))} is damaged: it names no table of layers"
-        )
-    assert isinstance(manifest, dict)
+        location = redact(storage.location(manifest_path(scan_id)))
+        raise StoreError(f"{location} is damaged: it names no table of layers")
     return manifest
 
 

@@ -170,7 +170,7 @@ def list_scans(output: str) -> pd.DataFrame:
             **{column: manifest.get(name) for column, name in _COUNTS.items()},
             "seconds": manifest.get("seconds"),
         }
-        for manifest in finished_manifests(Storage(output))
+        for manifest in finished_manifests(Storage(output), tolerant=True)
     ]
     columns = ["sequence", "scan_id", "finished_at", *_COUNTS, "seconds"]
     counts = dict.fromkeys(("sequence", *_COUNTS), "Int64")

@@ -215,7 +215,7 @@ class GraphMarker:
         """Returns the marker as JSON bytes."""
         tree = {"schema_version": SCHEMA_VERSION, **asdict(self)}
         tree["ranges"] = [[r.start, r.stop] for r in self.ranges]
-        tree["checksum"] = _checksum(tree)
+        tree["checksum"] = json_checksum(tree)
         return json.dumps(tree, indent=1).encode()
 
     @classmethod
@@ -230,7 +230,7 @@ class GraphMarker:
             version, checksum = tree["schema_version"], tree.pop("checksum", None)
             if version != SCHEMA_VERSION:
                 raise SchemaError(f"{name} has schema version {version}, not {SCHEMA_VERSION}")
-            if checksum is not None and checksum != _checksum(tree):
+            if checksum is not None and checksum != json_checksum(tree):
                 raise SchemaError(f"{name} does not match its own checksum")
             del tree["schema_version"]
             tree["ranges"] = tuple(ProbeRange(*pair) for pair in tree["ranges"])
@@ -240,6 +240,6 @@ class GraphMarker:
             raise SchemaError(f"{name} is no readable graph marker: {error}") from error
 
 
-def _checksum(tree: Mapping[str, Any]) -> str:
-    """The sha256 of a marker's content, which stands in the marker itself."""
+def json_checksum(tree: Mapping[str, Any]) -> str:
+    """Returns the sha256 of a JSON object, hex; it stands in the object as ``checksum``."""
     return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
 
-from depara.errors import StoreError, near_names
-from depara.store.artifacts import decode_table, encode_table
+from depara.errors import StorageUnavailableError, StoreError, near_names
+from depara.store.artifacts import decode_table, encode_table, json_checksum
 from depara.store.schemas import SCHEMA_VERSION, TABLES
 from depara.store.storage import Storage, sha256_hex
 
@@ -19,6 +20,7 @@ MANIFEST_FILE = "manifest.json"
 LATEST_FILE = "latest.json"
 
 _READS_AT_ONCE = 16
+_LOG = logging.getLogger("depara.store")
 _MAX_SWAPS = 100
 
 
@@ -89,6 +91,7 @@ def finish_scan(storage: Storage, scan_id: str, manifest: Mapping[str, Any]) -> 
     """
     sequence = latest_sequence(storage) + 1
     tree = {"schema_version": SCHEMA_VERSION, "scan_id": scan_id, "sequence": sequence, **manifest}
+    tree["checksum"] = json_checksum(tree)
     storage.ensure(f"{scan_folder(scan_id)}/{MANIFEST_FILE}", json.dumps(tree, indent=1).encode())
     _move_latest(storage, scan_id)
 
@@ -119,7 +122,9 @@ def _sequence(storage: Storage, latest: bytes | None) -> int:
     try:
         return int(_parse_latest(storage, latest)["sequence"])
     except StoreError:
-        return max((m.get("sequence", 0) for m in finished_manifests(storage)), default=0)
+        return max(
+            (m.get("sequence", 0) for m in finished_manifests(storage, tolerant=True)), default=0
+        )
 
 
 def _parse_latest(storage: Storage, data: bytes) -> dict[str, Any]:
@@ -146,32 +151,63 @@ def remove_unfinished(storage: Storage, scan_id: str) -> None:
 
 
 def read_manifest(storage: Storage, scan_id: str) -> dict[str, Any] | None:
-    """Returns the manifest of a scan, or None when the scan is absent or not finished."""
-    data = storage.read_or_none(f"{scan_folder(scan_id)}/{MANIFEST_FILE}")
+    """Returns the manifest of a scan, or None when the scan is absent or not finished.
+
+    Raises:
+        StoreError: it is damaged, or of another scan.
+    """
+    path = f"{scan_folder(scan_id)}/{MANIFEST_FILE}"
+    data = storage.read_or_none(path)
     if data is None:
         return None
+    location = storage.location(path)
     try:
         manifest = json.loads(data)
     except ValueError as error:
-        raise StoreError(f"the manifest of scan {scan_id} is damaged: {error}") from error
-    assert isinstance(manifest, dict)
+        raise StoreError(f"{location} is damaged: {error}") from error
+    if not isinstance(manifest, dict):
+        raise StoreError(f"{location} is damaged: it is no JSON object")
+    checksum = manifest.pop("checksum", None)
+    if checksum is not None and checksum != json_checksum(manifest):
+        raise StoreError(f"{location} is damaged: it does not match its own checksum")
+    if manifest.get("scan_id") != scan_id:
+        raise StoreError(f"{location} is of another scan, {manifest.get('scan_id')!r}")
     return manifest
 
 
-def finished_manifests(storage: Storage) -> list[dict[str, Any]]:
+def finished_manifests(storage: Storage, *, tolerant: bool = False) -> list[dict[str, Any]]:
     """Returns the manifests of the finished scans, oldest first.
 
     Their order is that of ``sequence``, then of the time in them: clocks may jump.
+
+    Args:
+        storage: the output.
+        tolerant: leave damaged ones out, with a warning in the log.
+
+    Raises:
+        StoreError: a manifest is damaged, and `tolerant` is not set.
     """
+
+    def read(scan_id: str) -> dict[str, Any] | None:
+        try:
+            return read_manifest(storage, scan_id)
+        except StorageUnavailableError:
+            raise
+        except StoreError as error:
+            if not tolerant:
+                raise
+            _LOG.warning("%s; the scan is left out", error)
+            return None
+
     with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
-        manifests = pool.map(lambda name: read_manifest(storage, name), storage.folders(SCANS))
+        manifests = pool.map(read, storage.folders(SCANS))
         found = [manifest for manifest in manifests if manifest is not None]
     return sorted(found, key=lambda m: (m.get("sequence", 0), m.get("finished_at", "")))
 
 
 def finished_scans(storage: Storage) -> list[str]:
     """Returns the ids of the finished scans, oldest first."""
-    return [str(manifest["scan_id"]) for manifest in finished_manifests(storage)]
+    return [str(m["scan_id"]) for m in finished_manifests(storage, tolerant=True)]
 
 
 def resolve_scan_id(storage: Storage, scan_id: str | None) -> str:

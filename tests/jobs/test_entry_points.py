@@ -48,10 +48,11 @@ def free_port() -> int:
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
     """Address of the job server of a Ray head in a process of its own."""
-    port, dashboard = free_port(), free_port()
+    port, dashboard, agent = free_port(), free_port(), free_port()
     command = [
         str(Path(sys.executable).parent / "ray"), "start", "--head", "--block",
         f"--port={port}", f"--dashboard-port={dashboard}", "--include-dashboard=true",
+        f"--dashboard-agent-listen-port={agent}",  # another Ray on this machine has the default one
         "--num-cpus=2", "--object-store-memory=100000000", "--disable-usage-stats",
     ]  # fmt: skip
     head = subprocess.Popen(

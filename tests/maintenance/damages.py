@@ -78,6 +78,10 @@ def probe_set(spoil: Callable[[Path], object]) -> Callable[[Path], Path]:
     return run
 
 
+def recounted(text: str) -> str:
+    return text.replace('"num_probes": 12', '"num_probes": 13')
+
+
 def chunk(spoil: Callable[[Path], object]) -> Callable[[Path], Path]:
     def run(root: Path) -> Path:
         key = json.loads((root / "scans/two/manifest.json").read_text())["probe_set"]
@@ -235,17 +239,29 @@ DAMAGES = [
         "probe 6 is not that of probe set [0-9a-f]{32}: expected [0-9a-f]{64}, got [0-9a-f]{64}",
     ),
     # A finished scan.
-    Damage("manifest cut", table("manifest.json", truncate), "cannot be used: .*no JSON", True),
+    Damage("manifest cut", table("manifest.json", truncate), "cannot be used: .*is damaged", True),
     Damage(
         "manifest is a list",
         table("manifest.json", lambda path: path.write_text("[1]")),
-        "names no table of layers",
+        "cannot be used: .*no JSON object",
         True,
     ),
     Damage(
         "manifest of another scan",
         manifest(lambda tree: tree.update(scan_id="one")),
-        "is of another scan: expected two, got one",
+        "cannot be used: .*is of another scan, 'one'",
+        True,
+    ),
+    Damage(
+        "manifest with another count",
+        table("manifest.json", lambda path: path.write_text(recounted(path.read_text()))),
+        "cannot be used: .*does not match its own checksum",
+        True,
+    ),
+    Damage(
+        "manifest without tables",
+        manifest(lambda tree: tree.pop("tables")),
+        "cannot be used: .*names no table of layers",
         True,
     ),
     Damage(

@@ -178,7 +178,7 @@ def test_it_refuses_while_it_cannot_tell_what_a_kept_scan_needs(
 
 def test_it_refuses_while_a_manifest_is_damaged(old: Storage, root: Path) -> None:
     truncate(root / "scans" / "one" / "manifest.json")
-    with pytest.raises(StoreError, match=r"nothing is collected: .*scan one is damaged"):
+    with pytest.raises(StoreError, match=r"nothing is collected: .*one/manifest\.json is damaged"):
         plan_collection(old, keep_scans=1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +16,10 @@ from depara.errors import StoreError
 from depara.store.keys import graph_key, method_settings
 from depara.store.scans import (
     finish_scan,
+    finished_manifests,
     finished_scans,
     latest_sequence,
+    read_manifest,
     read_table,
     remove_unfinished,
     resolve_scan_id,
@@ -159,3 +162,38 @@ def test_only_an_unfinished_scan_is_removed(tmp_path: Path) -> None:
     finish_scan(storage, "half", {})
     with pytest.raises(StoreError, match="'half' is finished"):
         remove_unfinished(storage, "half")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda text: text.replace("2026-01-01", "2026-01-09"), "does not match its own checksum"),
+        (lambda text: text[: len(text) // 2], "is damaged"),
+        (lambda text: "[1]", "no JSON object"),
+        (lambda text: "", "is damaged"),
+    ],
+)
+def test_a_damaged_manifest_is_named_and_costs_the_other_scans_nothing(
+    tmp_path: Path, damage: Callable[[str], str], message: str
+) -> None:
+    storage = Storage(str(tmp_path))
+    finish_scan(storage, "one", {"finished_at": "2026-01-01"})
+    finish_scan(storage, "two", {"finished_at": "2026-01-02"})
+    path = tmp_path / "scans/one/manifest.json"
+    path.write_text(damage(path.read_text()))
+    with pytest.raises(StoreError, match=rf"one/manifest\.json.*{message}"):
+        read_manifest(storage, "one")
+    with pytest.raises(StoreError, match=message):
+        finished_manifests(storage)
+    assert finished_scans(storage) == ["two"]
+
+
+def test_a_manifest_of_another_scan_is_refused(tmp_path: Path) -> None:
+    storage = Storage(str(tmp_path))
+    finish_scan(storage, "one", {})
+    (tmp_path / "scans/two").mkdir()
+    (tmp_path / "scans/two/manifest.json").write_bytes(
+        (tmp_path / "scans/one/manifest.json").read_bytes()
+    )
+    with pytest.raises(StoreError, match=r"two/manifest\.json is of another scan, 'one'"):
+        read_manifest(storage, "two")
