@@ -16,7 +16,7 @@ from depara.types import Failure
 
 
 def extract_graphs(
-    plan: ScanPlan, pool: WorkerPool, context: ScanContext, shuffle: str | None = None
+    plan: ScanPlan, pool: WorkerPool, context: ScanContext, rank: int = 0
 ) -> dict[str, GroupResult]:
     """Computes and commits the missing graphs; returns how each model with some ended.
 
@@ -24,7 +24,7 @@ def extract_graphs(
         plan: the scan.
         pool: does the work.
         context: shows it.
-        shuffle: see `ScanPlan.groups`.
+        rank: see `ScanPlan.groups`.
 
     Raises:
         DamagedCanvasesError: decoded probes in the storage are damaged.
@@ -32,7 +32,7 @@ def extract_graphs(
         StorageUnavailableError: the storage does not answer.
         ScanInterruptedError: a stop was requested.
     """
-    groups = plan.groups(shuffle)
+    groups = plan.groups(rank)
     num_units = sum(len(group.units) for group in groups)
     if plan.num_missing < plan.num_graphs:
         done = plan.num_graphs - plan.num_missing

@@ -15,12 +15,16 @@ class WorkerLostError(Exception):
     """A worker died or cannot be reached: the outcome of what it was doing is unknown.
 
     ``is_node_loss`` says that its whole node went, as spot machines do: then its unit, which may
-    run well elsewhere, is not to blame.
+    run well elsewhere, is not to blame. ``is_memory_loss`` says that it was ended because its node
+    ran out of memory: then its unit may be to blame, or one beside it.
     """
 
-    def __init__(self, reason: str, *, is_node_loss: bool = False) -> None:
+    def __init__(
+        self, reason: str, *, is_node_loss: bool = False, is_memory_loss: bool = False
+    ) -> None:
         super().__init__(reason)
         self.is_node_loss = is_node_loss
+        self.is_memory_loss = is_memory_loss
 
 
 class Launcher(Protocol):

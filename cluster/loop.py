@@ -47,6 +47,8 @@ class _Running:
     next_unit: int = 0
     node_losses: int = 0
     passing_failures: int = 0
+    is_suspect: bool = False
+    """Lost for want of memory beside others: it runs again when it is alone."""
 
     def restart(self) -> None:
         self.next_unit = 0
@@ -85,6 +87,7 @@ class WorkerPool:
     counts: Counter[str] = field(default_factory=Counter)
     _slots: list[_Slot] = field(default_factory=list)
     _someone_was_ready: bool = False
+    _suspects: deque[_Running] = field(default_factory=deque)
 
     def run(
         self, groups: Sequence[Group], on_event: Callable[[Event], None] = lambda event: None
@@ -104,7 +107,9 @@ class WorkerPool:
         while unfinished:
             if self.stop.requested:
                 self._wind_down(on_event)
-            self._fill(min(self.size, unfinished))
+            if unfinished == len(self._suspects):
+                self._try_suspect(waiting)
+            self._fill(min(self.size, max(1, unfinished - len(self._suspects))))
             self._dispatch(waiting, on_event)
             unfinished -= self._gather(waiting, on_event)
             on_event(Event("tick"))
@@ -120,6 +125,13 @@ class WorkerPool:
         while len(self._slots) < wanted:
             handle, ref = self.launcher.start_worker()
             self._slots.append(_Slot(handle, ref, self.clock()))
+
+    def _try_suspect(self, waiting: deque[_Running]) -> None:
+        """Lets one suspect run, alone: the other workers are idle and give their memory back."""
+        waiting.append(self._suspects.popleft())
+        for slot in self._slots[1:]:
+            self.launcher.kill(slot.handle)
+        del self._slots[1:]
 
     def _wind_down(self, on_event: Callable[[Event], None]) -> None:
         """Lets units in flight end and last units run, has the others' writes finished; raises."""
@@ -151,6 +163,8 @@ class WorkerPool:
                 continue
             if slot.running is None:
                 if self.launcher.draining(slot.handle):
+                    if slot.reserved is not None:
+                        waiting.appendleft(slot.reserved)
                     self._replace(slot, slot.deaths)
                     continue
                 slot.running = self._next_group(slot, waiting)
@@ -273,15 +287,17 @@ class WorkerPool:
     ) -> int:
         """Replaces a lost worker; its group is tried again, or given up after several deaths."""
         reason = str(loss)
-        deaths = slot.deaths + (not loss.is_node_loss)
         running, reserved = slot.running, slot.reserved
         if reserved is not None:
             waiting.appendleft(reserved)
+        # Not alone: whose memory it was is not known yet.
+        is_victim = loss.is_memory_loss and running is not None and not running.is_suspect
+        deaths = slot.deaths + (not loss.is_node_loss and not is_victim)
         ended = 0
         self.counts["workers_lost"] += 1
+        on_event(Event("lost", running.group.name if running else "", reason))
         if running is not None:
-            on_event(Event("lost", running.group.name, reason))
-            running.result.deaths += not loss.is_node_loss
+            running.result.deaths += not loss.is_node_loss and not is_victim
             running.node_losses += loss.is_node_loss
             if (
                 running.result.deaths >= MAX_DEATHS_PER_GROUP
@@ -292,9 +308,8 @@ class WorkerPool:
                 ended = 1
             else:
                 running.restart()
-                waiting.appendleft(running)
-        else:
-            on_event(Event("lost", detail=reason))
+                running.is_suspect |= loss.is_memory_loss
+                (self._suspects if running.is_suspect else waiting).appendleft(running)
         if deaths > MAX_DEATHS_PER_SLOT:
             raise ClusterError(
                 f"workers keep dying ({deaths} in one place), last: {reason}; "

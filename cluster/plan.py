@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from cluster.work import CommitUnit, ExtractUnit, Group, ModelJob
 from depara.config import ModelConfig, ScanConfig
-from depara.store.keys import graph_key, method_settings, short_hash
+from depara.store.keys import graph_key, method_settings
 from depara.types import LayerInfo, ModelCard, ProbeRange
 
 _BACKWARD_COST = 1.3  # of an input-only backward pass, in forward passes of the same depth
@@ -86,14 +86,15 @@ class ScanPlan:
         )
         return replace(self, models=models, fresh=False)
 
-    def groups(self, shuffle: str | None = None) -> list[Group]:
+    def groups(self, rank: int = 0) -> list[Group]:
         """Returns the work: one group per model with missing graphs, each graph computed once.
 
         Two models with the same weights share their graphs: the first one listed computes them.
 
         Args:
-            shuffle: a text to order the groups by instead of their length, so that two scans of the
-                same models which run at once begin at different ends.
+            rank: how many scans that started earlier are at the same work now. The first one takes
+                the longest groups first; the next ones begin elsewhere, so that they meet as late
+                as possible and find done what the others have done.
         """
         claimed: set[str] = set()
         groups = []
@@ -103,12 +104,8 @@ class ScanPlan:
             }
             claimed.update(keys.values())
             if keys:
-                group = self._group(model, keys)
-                if shuffle is not None:
-                    place = int(short_hash([shuffle, group.name]), 16) / 16**32
-                    group = replace(group, seconds=place)
-                groups.append(group)
-        return groups
+                groups.append(self._group(model, keys))
+        return _begin_elsewhere(groups, rank) if rank else groups
 
     def ranges_for(self, num_layers: int) -> tuple[ProbeRange, ...]:
         """Returns a model's probe ranges: the scan's, halved until all its layers' maps fit.
@@ -171,6 +168,17 @@ def make_plan(
             models.append(ModelPlan(model, card, graphs))
     ranges = split_probes(num_probes, config.compute.unit_probes)
     return ScanPlan(config, tuple(models), probe_set_key, ranges, fresh)
+
+
+def _begin_elsewhere(groups: list[Group], rank: int) -> list[Group]:
+    """Groups in another order: backwards for rank 1, from other places onwards after that."""
+    order = sorted(groups, key=lambda group: (-group.seconds, group.name))
+    if rank == 1:
+        order.reverse()
+    else:
+        start = len(order) * (rank - 1) // rank
+        order = order[start:] + order[:start]
+    return [replace(group, seconds=float(-place)) for place, group in enumerate(order)]
 
 
 def _halves(probes: ProbeRange) -> tuple[ProbeRange, ...]:

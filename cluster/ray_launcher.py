@@ -157,7 +157,11 @@ class RayLauncher:
         try:
             value = self._ray.get(ref, timeout=_FETCH_TIMEOUT_S)
         except self._lost as error:
-            raise WorkerLostError(_first_line(error), is_node_loss=_is_node_loss(error)) from error
+            raise WorkerLostError(
+                _first_line(error),
+                is_node_loss=_is_node_loss(error),
+                is_memory_loss=_is_memory_loss(error),
+            ) from error
         except self._ray.exceptions.RayTaskError as error:
             raise WorkerLostError(_first_line(error.cause or error)) from error
         if isinstance(value, Outcome):
@@ -208,6 +212,11 @@ def _is_node_loss(error: BaseException) -> bool:
         or "node has died" in str(error)
         or "node was terminated" in str(error)
     )
+
+
+def _is_memory_loss(error: BaseException) -> bool:
+    """Whether Ray ended the worker, and perhaps others, because the node ran out of memory."""
+    return type(error).__name__ == "OutOfMemoryError" or "running low on memory" in str(error)
 
 
 def _first_line(error: BaseException) -> str:

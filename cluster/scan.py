@@ -22,7 +22,7 @@ from cluster.probing import prepare_probes
 from cluster.progress import Reporter
 from cluster.record import PreparedScan, ScanRecord, ScanSummary, finish
 from cluster.reduce import reduce_graphs
-from cluster.scan_id import lease_scan, other_live_scans
+from cluster.scan_id import count_earlier, lease_scan
 from cluster.stopping import StopSignal
 from cluster.tasks import DamagedGraphsError, UnreadableScanError
 from cluster.work import GroupResult
@@ -67,14 +67,22 @@ def prepare_scan(
     """
     inputs = prepare_inputs(file, pool, context, fresh=fresh, keep=keep)
     probes = inputs.probes
+    incomplete: dict[str, str] = {}
+
+    def committed(keys: Sequence[str]) -> set[str]:
+        return committed_keys(context.storage, keys, incomplete)
+
     plan = make_plan(
-        file.config,
-        inputs.cards,
-        probes.key,
-        len(probes.probes),
-        lambda keys: committed_keys(context.storage, keys),
-        fresh=fresh,
+        file.config, inputs.cards, probes.key, len(probes.probes), committed, fresh=fresh
     )
+    for model in plan.models:
+        for graph in model.graphs:
+            if graph.key in incomplete:
+                name, layer = model.card.model_id, graph.layer.name
+                context.reporter.note(
+                    f"damaged: {incomplete[graph.key]} is missing or empty (model {name!r}, layer "
+                    f"{layer!r}): the graph is computed anew"
+                )
     settings = comparison_settings(file.config, probes.key, plan.num_probes)
     ids = [model.id for model in file.config.models]
     history = read_history(context.storage, settings, ids)
@@ -146,14 +154,13 @@ class _Run:
 
     def compute(self) -> None:
         """Computes everything and writes the tables of the scores."""
-        context, scan_id = self._context, self._lease.scan_id
+        context = self._context
         try:
             self._prepared = prepare_scan(self._file, self._pool, context, fresh=self._fresh)
             self._todo = self._prepared.plan
             self._history = self._prepared.history
             self._lease.publish_plan(self._todo.graph_keys, self._todo.probe_set_key)
-            others = other_live_scans(context.storage, scan_id)
-            self._extract(scan_id if others else None)
+            self._extract(count_earlier(context.storage, self._lease))
         finally:
             self._pool.close()  # frees the CPUs for the tile tasks
         while not self._compare():
@@ -200,15 +207,15 @@ class _Run:
         remove_unfinished(context.storage, self._lease.scan_id)
         self._todo = self._prepared.plan.with_missing(set(error.keys))
         try:
-            self._extract(None)
+            self._extract(0)
         finally:
             self._pool.close()
 
-    def _extract(self, shuffle: str | None) -> None:
+    def _extract(self, rank: int) -> None:
         """Computes the missing graphs; decoded probes that are damaged are decoded anew."""
         while True:
             try:
-                results = extract_graphs(self._todo, self._pool, self._context, shuffle)
+                results = extract_graphs(self._todo, self._pool, self._context, rank)
             except DamagedCanvasesError as error:
                 if self._mends == MAX_MENDS:
                     raise

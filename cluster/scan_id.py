@@ -52,11 +52,13 @@ def lease_scan(
     return lease
 
 
-def other_live_scans(storage: Storage, scan_id: str) -> list[str]:
-    """Returns the ids of the other scans that run on this output now."""
-    others = [scan for scan in running_scans(storage) if scan.scan_id != scan_id]
+def count_earlier(storage: Storage, lease: ScanLease) -> int:
+    """Returns how many other scans run on this output now that started before this one."""
+    others = [scan for scan in running_scans(storage) if scan.scan_id != lease.scan_id]
     now_s = storage.now_s() if others else 0.0
-    return [scan.scan_id for scan in others if not scan.is_dead(now_s)]
+    mine = (str(lease.owner["started_at"]), lease.scan_id)
+    earlier = [scan for scan in others if (_started(scan), scan.scan_id) < mine]
+    return sum(not scan.is_dead(now_s) for scan in earlier)
 
 
 def _interrupted(config: ScanConfig, storage: Storage, now: datetime) -> ScanLease | None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from depara.maintenance import Candidate, CollectionPlan, CollectionResult, VerifyReport
 
-_PROBLEM_COLUMNS = ("location", "what", "expected", "got", "remedy", "graph_key")
+_PROBLEM_COLUMNS = ("location", "subject", "what", "expected", "got", "remedy", "graph_key")
 
 
 def verify(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -66,7 +66,8 @@ class GraphCheck:
         except (StoreError, ValueError, TypeError, AttributeError) as error:
             # The marker is JSON that anything may have been written into.
             return [self._problem(MARKER_FILE, f"cannot be used: {error}")]
-        return found
+        subject = f"model {marker.model_id!r}, layer {marker.layer!r}"
+        return [replace(problem, subject=subject) for problem in found]
 
     def _marker_problems(self, marker: GraphMarker) -> Iterator[Problem]:
         if marker.graph_key != self.key:

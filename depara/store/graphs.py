@@ -152,31 +152,54 @@ def discard_graph(storage: Storage, key: str) -> None:
 
 def is_complete(files: Mapping[str, int]) -> bool:
     """Whether a graph's folder, as names and bytes, holds its marker and the files of any graph."""
-    fixed = (MARKER_FILE, EDGES_FILE, GRAMS_FILE, FEATURES_FILE)
-    return all(files.get(name) for name in fixed) and any(
-        size and name.startswith(NODES_PREFIX) for name, size in files.items()
-    )
+    return bool(files.get(MARKER_FILE)) and _lacking(files) is None
+
+
+def _lacking(files: Mapping[str, int]) -> str | None:
+    """The name of a file that every graph has and this folder has not, or that is empty."""
+    for name in (MARKER_FILE, EDGES_FILE, GRAMS_FILE, FEATURES_FILE):
+        if not files.get(name):
+            return name
+    sizes = {name: size for name, size in files.items() if name.startswith(NODES_PREFIX)}
+    if not sizes:
+        return f"{NODES_PREFIX}*"
+    return next((name for name, size in sorted(sizes.items()) if not size), None)
 
 
 def _triangle(num_probes: int) -> int:
     return num_probes * (num_probes + 1) // 2
 
 
-def committed_keys(storage: Storage, keys: Collection[str]) -> set[str]:
+def committed_keys(
+    storage: Storage, keys: Collection[str], incomplete: dict[str, str] | None = None
+) -> set[str]:
     """Returns those of the keys whose graphs are committed: one listing, however many they are.
 
-    A graph whose marker is there but whose files are not is none.
+    Args:
+        storage: the output.
+        keys: of graphs.
+        incomplete: is given the graphs that have a marker but lack a file or have an empty one,
+            with the location of that file. They are not committed.
     """
     wanted = set(keys)
     if len(wanted) <= _LISTED_ONE_BY_ONE:
         with ThreadPoolExecutor(_LOOKUPS_AT_ONCE) as pool:
             listings = pool.map(lambda key: storage.files(graph_folder(key)), wanted)
-            return {key for key, files in zip(wanted, listings, strict=True) if is_complete(files)}
-    folders: dict[str, dict[str, int]] = {}
-    for path, stat in storage.walk(GRAPHS).items():
-        folder, _, name = path.rpartition("/")
-        folders.setdefault(folder, {})[name] = stat.bytes
-    return {key for key in wanted if is_complete(folders.get(graph_folder(key), {}))}
+            folders = dict(zip(map(graph_folder, wanted), listings, strict=True))
+    else:
+        folders = {}
+        for path, stat in storage.walk(GRAPHS).items():
+            folder, _, name = path.rpartition("/")
+            folders.setdefault(folder, {})[name] = stat.bytes
+    committed = set()
+    for key in wanted:
+        files = folders.get(graph_folder(key), {})
+        lacking = _lacking(files)
+        if lacking is None:
+            committed.add(key)
+        elif MARKER_FILE in files and incomplete is not None:
+            incomplete[key] = storage.location(f"{graph_folder(key)}/{lacking}")
+    return committed
 
 
 def read_marker(storage: Storage, key: str) -> GraphMarker | None:

@@ -26,10 +26,11 @@ class FakeRef:
     dies: bool = False
     hangs: bool = False
     with_node: bool = False
+    for_memory: bool = False
 
 
 class FakeLauncher:
-    """`behave(worker, unit, attempt)` gives an Outcome, "die", "lose node" or "hang".
+    """`behave(worker, unit, attempt)` gives an Outcome, or "die", "lose node", "lose memory", "hang".
 
     `seconds(unit)` is a unit's time. Time stands still except while waiting.
     """
@@ -69,8 +70,16 @@ class FakeLauncher:
         answer = self.behave(worker, unit, attempt)
         outcome = answer if isinstance(answer, Outcome) else Outcome()
         due_s = self.now_s + self.seconds(unit)
-        dies = answer in ("die", "lose node")
-        return FakeRef(worker, outcome, due_s, dies, answer == "hang", answer == "lose node")
+        dies = answer in ("die", "lose node", "lose memory")
+        return FakeRef(
+            worker,
+            outcome,
+            due_s,
+            dies,
+            answer == "hang",
+            answer == "lose node",
+            answer == "lose memory",
+        )
 
     def wait(self, refs: Sequence[FakeRef], timeout_s: float) -> list[FakeRef]:
         assert len({id(ref) for ref in refs}) == len(refs)
@@ -81,7 +90,9 @@ class FakeLauncher:
     def fetch(self, ref: FakeRef) -> Outcome:
         if ref.dies:
             ref.worker.alive = False
-            raise WorkerLostError("killed by a test", is_node_loss=ref.with_node)
+            raise WorkerLostError(
+                "killed by a test", is_node_loss=ref.with_node, is_memory_loss=ref.for_memory
+            )
         return ref.outcome
 
     def draining(self, worker: FakeWorker) -> bool:

@@ -179,6 +179,38 @@ def test_a_draining_node_gets_no_new_group() -> None:
     assert [len(result.values) for result in results] == [2, 1]
 
 
+def test_what_was_reserved_for_a_draining_worker_still_runs() -> None:
+    launcher = FakeLauncher()
+
+    def drains_when_busy(event: Event) -> None:
+        if event.kind == "started" and event.group == "a":
+            launcher.drained = {0}  # while it runs a, with the next group reserved for it
+
+    results = pool(launcher, size=1).run(groups(a=2, b=1, c=1), drains_when_busy)
+    assert [len(result.values) for result in results] == [2, 1, 1]
+    assert launcher.workers[0].units == ["a0", "a1"], "it ends its model and gets no other"
+
+
+def test_a_model_that_eats_memory_costs_its_neighbours_nothing() -> None:
+    alive: list[int] = []
+
+    def behave(worker: FakeWorker, unit: str, attempt: int) -> Any:
+        if unit == "a1":
+            alive.append(sum(w.alive for w in launcher.workers))
+            return "lose memory"
+        # The monitor ends whoever runs beside the eater.
+        eats_beside = any(w.alive and w.units and w.units[-1][0] == "a" for w in launcher.workers)
+        return "lose memory" if unit == "b0" and eats_beside else Outcome(unit)
+
+    launcher = FakeLauncher(behave)
+    eater, *others = pool(launcher).run(groups(a=2, b=2, c=1, d=1))
+    assert eater.failure is not None
+    assert f"died {MAX_DEATHS_PER_GROUP} times" in eater.failure.message
+    assert [result.failure for result in others] == [None] * 3
+    assert [result.values for result in others] == [["b0", "b1"], ["c0"], ["d0"]]
+    assert alive == [2] + [1] * MAX_DEATHS_PER_GROUP, "once beside others, then alone"
+
+
 def test_the_pool_keeps_its_workers_between_runs_and_closes_them() -> None:
     launcher = FakeLauncher()
     workers = pool(launcher)

@@ -99,12 +99,14 @@ def test_two_scans_at_once_begin_at_different_ends() -> None:
         100,
         lambda keys: set(),
     )
-    one, two = (
-        sorted(many.groups(name), key=lambda group: -group.seconds) for name in ("night", "day")
-    )
-    assert {group.name for group in one} == {group.name for group in two}
-    shared = {g.name for g in one[:10]} & {g.name for g in two[:10]}
-    assert 2 <= len(shared) <= 8
+
+    def order(rank: int) -> list[str]:
+        return [g.name for g in sorted(many.groups(rank), key=lambda g: (-g.seconds, g.name))]
+
+    first, second, third = order(0), order(1), order(2)
+    assert second == first[::-1], "they meet in the middle"
+    assert third == first[10:] + first[:10]
+    assert sorted(order(3)) == sorted(first)
 
 
 def test_damaged_graphs_alone_are_missing_afterwards() -> None:

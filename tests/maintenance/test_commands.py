@@ -41,7 +41,8 @@ def test_verify_lists_what_is_wrong_and_ends_with_code_1(root: Path) -> None:
     result = RUNNER.invoke(app, ["verify", str(root)])
     assert result.exit_code == 1
     lines = result.output.splitlines()
-    assert any(f"wrong: {path}: does not match its checksum" in line for line in lines)
+    named = f"wrong: {path} (model 'a', layer "
+    assert any(line.startswith(named) and "not match its checksum" in line for line in lines)
     assert all("; " in line for line in lines if line.startswith("wrong:")), "what to do"
     assert lines[-1].startswith("2 problems in 12 graphs")
     fast = RUNNER.invoke(app, ["verify", str(root), "--fast"])
