@@ -30,7 +30,8 @@ class FakeRef:
 
 
 class FakeLauncher:
-    """`behave(worker, unit, attempt)` gives an Outcome, or "die", "lose node", "lose memory", "hang".
+    """`behave(worker, unit, attempt)` gives an Outcome or what befalls: "die", "lose node",
+    "lose memory", "hang".
 
     `seconds(unit)` is a unit's time. Time stands still except while waiting.
     """
