@@ -21,7 +21,16 @@ T = TypeVar("T")
 _log = logging.getLogger("depara.storage")
 
 _LINK_UNSUPPORTED = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+# EPERM: the folder was just removed (ext4); the other way then says whether that is all.
+_NAMELESS_UNSUPPORTED = {
+    errno.EOPNOTSUPP,
+    errno.EISDIR,
+    errno.ENOSYS,
+    errno.EINVAL,
+    errno.EPERM,
+}
 _LOCK_UNSUPPORTED = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
+_HAS_NAMELESS = hasattr(os, "O_TMPFILE") and os.path.isdir("/proc/self/fd")
 _told: set[Path] = set()
 
 
@@ -83,59 +92,115 @@ class LocalBackend:
         return persist(operation, str(target), lambda: action(target))
 
 
-def _stage(target: Path, data: bytes | memoryview) -> str:
-    """Writes a hidden file beside the target and returns its path."""
-    for _ in range(100):
-        # Somebody may remove the last file of the folder at any moment, and with it the folder.
-        with contextlib.suppress(FileNotFoundError, FileExistsError):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            handle, staged = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-            break
-        if target.parent.exists() and not target.parent.is_dir():
-            raise NotADirectoryError(errno.ENOTDIR, "Not a directory", str(target.parent))
-    else:
-        raise FileNotFoundError(errno.ENOENT, "its folder keeps vanishing", str(target))
+@contextlib.contextmanager
+def _staged(target: Path, data: bytes | memoryview) -> Iterator[Callable[[Path], None]]:
+    """Writes the bytes beside the target; gives a function that links them under a name.
+
+    The file has no name until then, so that a killed process leaves nothing behind; where the file
+    system has no nameless files, it is hidden.
+    """
+    handle, hidden = _open_staged(target)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(staged, 0o644)
-    except BaseException:
-        os.unlink(staged)
-        raise
-    return staged
+            os.fchmod(file.fileno(), 0o644)
+            if hidden is None:
+                # An absolute path: the folder's handle is there to make it one that is followed.
+                source = f"/proc/self/fd/{file.fileno()}"
+                yield lambda name: os.link(source, name, src_dir_fd=file.fileno())
+            else:
+                yield lambda name: _link(hidden, name)
+    finally:
+        if hidden is not None:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(hidden)
+
+
+def _open_staged(target: Path) -> tuple[int, str | None]:
+    """Returns the handle of a new file in the target's folder, and its name if it has one."""
+    folder = target.parent
+    for _ in range(100):
+        # Somebody may remove the last file of the folder at any moment, and with it the folder.
+        with contextlib.suppress(FileNotFoundError, FileExistsError):
+            folder.mkdir(parents=True, exist_ok=True)
+            if _HAS_NAMELESS:
+                try:
+                    return os.open(folder, os.O_TMPFILE | os.O_WRONLY, 0o600), None
+                except OSError as error:
+                    if error.errno not in _NAMELESS_UNSUPPORTED:
+                        raise
+            return tempfile.mkstemp(prefix=f".{target.name}.", dir=folder)
+        if folder.is_file():
+            raise NotADirectoryError(errno.ENOTDIR, "Not a directory", str(folder))
+    raise FileNotFoundError(errno.ENOENT, "its folder keeps vanishing", str(target))
+
+
+def _link(hidden: str, name: Path) -> None:
+    try:
+        os.link(hidden, name)
+    except FileExistsError:
+        # Over a network file system the answer to a link that succeeded may have got lost.
+        if not os.path.samefile(hidden, name):
+            raise
 
 
 def _replace(target: Path, data: bytes | memoryview) -> None:
-    staged = _stage(target, data)
-    try:
-        os.replace(staged, target)
-    except BaseException:
-        os.unlink(staged)
-        raise
+    """Of writers at the same moment one is last; what one that is killed leaves, the next takes."""
+    between = target.parent / f".{target.name}.new"
+    for _ in range(1000):
+        with _staged(target, data) as link:
+            try:
+                link(between)
+                os.replace(between, target)
+            except (FileExistsError, FileNotFoundError):
+                pass
+            except OSError as error:
+                if error.errno not in _LINK_UNSUPPORTED:
+                    raise
+                return _move(target, data)
+            else:
+                return None
+        with contextlib.suppress(FileNotFoundError):
+            between.unlink()
+    raise FileExistsError(errno.EEXIST, "other programs keep writing it", str(target))
 
 
 def _create(target: Path, data: bytes | memoryview) -> bool:
     if target.exists():
         return False
-    staged = _stage(target, data)
-    try:
-        os.link(staged, target)
-    except FileExistsError:
-        # Over a network file system the answer to a link that succeeded may have got lost.
-        return os.path.samefile(staged, target)
-    except OSError as error:
-        if error.errno not in _LINK_UNSUPPORTED:
-            raise
-        if target.exists():  # a file system without hard links: the last writer of equal bytes wins
-            return False
-        os.replace(staged, target)
+    for _ in range(100):
+        with _staged(target, data) as link:
+            try:
+                link(target)
+            except FileExistsError:
+                return False
+            except FileNotFoundError:  # its folder was removed, see above
+                continue
+            except OSError as error:
+                if error.errno not in _LINK_UNSUPPORTED:
+                    raise
+                if target.exists():  # no hard links: the last writer of equal bytes wins
+                    return False
+                _move(target, data)
         return True
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(staged)
-    return True
+    raise FileNotFoundError(errno.ENOENT, "its folder keeps vanishing", str(target))
+
+
+def _move(target: Path, data: bytes | memoryview) -> None:
+    """Writes a file where there are no hard links."""
+    handle, hidden = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(hidden, 0o644)
+        os.replace(hidden, target)
+    except BaseException:
+        os.unlink(hidden)
+        raise
 
 
 def _swap(target: Path, data: bytes | memoryview, version: str) -> bool:

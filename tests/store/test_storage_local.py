@@ -6,6 +6,8 @@ import errno
 import fcntl
 import logging
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import pytest
 from depara import retries
 from depara.errors import StorageUnavailableError, StoreError
 from depara.store.storage import Storage
+from tests.conftest import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -83,6 +86,7 @@ def test_a_link_whose_answer_got_lost_is_ours(
         raise FileExistsError(errno.EEXIST, "File exists")
 
     monkeypatch.setattr(os, "link", lost)
+    monkeypatch.setattr("depara.store.local._HAS_NAMELESS", False)  # as on network file systems
     storage = Storage(str(tmp_path))
     assert storage.create("x", b"1")
     assert not storage.create("x", b"2")
@@ -95,6 +99,41 @@ def test_a_file_system_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert storage.create("x", b"1")
     assert not storage.create("x", b"2")
     assert storage.read("x") == b"1"
+    assert os.listdir(tmp_path) == ["x"]
+
+
+@pytest.mark.parametrize("name", ["fsync", "link", "replace"])
+def test_a_killed_writer_leaves_nothing_that_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """The process dies at each step of a write: then no cleaning up runs either."""
+    code = (
+        "import os, sys; from depara.store.storage import Storage; "
+        "storage = Storage(sys.argv[1]); storage.create('old', b'1'); "
+        f"os.{name} = lambda *a, **k: os._exit(9); "
+        "storage.create('new', b'2') if sys.argv[2] == 'create' else storage.replace('old', b'2')"
+    )
+    for operation in ("create", "replace"):
+        command = [sys.executable, "-c", code, str(tmp_path / operation), operation]
+        killed = subprocess.run(command, cwd=ROOT, check=False).returncode == 9
+        assert killed == (operation == "replace" or name != "replace")
+        storage = Storage(str(tmp_path / operation))
+        assert storage.read("old") == b"1"
+        assert set(storage.files("")) <= {"old", "new"}
+        storage.replace("old", b"3")
+        visible = {"old"} if killed else {"old", "new"}
+        assert set(os.listdir(tmp_path / operation)) == visible
+
+
+def test_a_file_system_without_nameless_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("depara.store.local._HAS_NAMELESS", False)
+    storage = Storage(str(tmp_path))
+    assert storage.create("x", b"1")
+    assert not storage.create("x", b"2")
+    storage.replace("x", b"3")
+    assert storage.read("x") == b"3"
     assert os.listdir(tmp_path) == ["x"]
 
 
