@@ -15,11 +15,11 @@ import pandas as pd
 import pytest
 import yaml
 
-from depara import open_scan
 from depara.maintenance import verify_output
 from depara.store.storage import Storage
 from tests.conftest import ROOT
 from tests.jobs.inline import scan_inline, tiny
+from tests.jobs.tables import assert_equal, tables
 from tests.store.faults import KINDS, FaultProxy
 from tests.store.weed import Weed, weed  # noqa: F401, a fixture
 
@@ -33,18 +33,6 @@ def calm(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, pd
     folder = tmp_path_factory.mktemp("calm")
     scan_inline(str(folder), photos, MODELS, **STEADY)
     return tables(str(folder))
-
-
-def tables(output: str) -> dict[str, pd.DataFrame]:
-    scan = open_scan(output)
-    names = set(scan.manifest["tables"]) - {"models", "failures"}
-    return {name: scan.table(name) for name in names}
-
-
-def assert_equal(one: dict[str, pd.DataFrame], other: dict[str, pd.DataFrame]) -> None:
-    assert one.keys() == other.keys()
-    for name, frame in one.items():
-        pd.testing.assert_frame_equal(frame, other[name], rtol=0, atol=1e-6)
 
 
 def test_nights_on_an_s3_server_are_those_on_a_local_folder(

@@ -20,6 +20,7 @@ from depara.store.running import claim_scan, running_scans
 from depara.store.scans import finished_scans
 from depara.store.storage import Storage
 from tests.jobs.inline import scan_inline, tiny
+from tests.jobs.tables import assert_equal, tables
 
 MODELS = [tiny("a", 0), tiny("b", 1), tiny("c", 2)]
 STEADY: dict[str, Any] = {"uncertainty": {"resamples": 100}}
@@ -42,27 +43,12 @@ def die_at(count: int) -> Callable[..., Any]:
     return dying
 
 
-def tables(folder: Path, scan_id: str | None = None) -> dict[str, pd.DataFrame]:
-    scan = open_scan(str(folder), scan_id)
-    return {
-        name: scan.table(name)
-        for name in scan.manifest["tables"]
-        if name not in ("models", "failures")
-    }
-
-
-def assert_equal(one: dict[str, pd.DataFrame], other: dict[str, pd.DataFrame]) -> None:
-    assert one.keys() == other.keys()
-    for name, frame in one.items():
-        pd.testing.assert_frame_equal(frame, other[name], rtol=0, atol=1e-6)
-
-
 @pytest.fixture(scope="module")
 def calm(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, pd.DataFrame]:
     """The tables of an undisturbed scan."""
     folder = tmp_path_factory.mktemp("calm")
     scan_inline(str(folder), photos, MODELS, **STEADY)
-    return tables(folder)
+    return tables(str(folder))
 
 
 # Unit 1 decodes, 2-4 open the models, 5-7, 8-10, 11-13 are two ranges and a commit each.
@@ -88,7 +74,7 @@ def test_a_killed_scan_goes_on_under_its_own_id(
     assert f"going on with scan {killed.scan_id}, which was interrupted" in notes
     assert summary.num_reused_graphs == committed
     assert {p: p.stat().st_mtime_ns for p in before} == before, "nothing written is written again"
-    assert_equal(tables(tmp_path), calm)
+    assert_equal(tables(str(tmp_path)), calm)
     assert running_scans(Storage(str(tmp_path))) == []
 
 
@@ -108,7 +94,7 @@ def test_a_scan_killed_between_its_tables_is_finished_under_its_explicit_id(
         open_scan(str(tmp_path))
     summary = scan_inline(str(tmp_path), photos, MODELS, scan_id="night", **STEADY)
     assert (summary.scan_id, summary.num_reused_graphs) == ("night", 9)
-    assert_equal(tables(tmp_path), calm)
+    assert_equal(tables(str(tmp_path)), calm)
 
 
 def test_a_scan_killed_after_its_manifest_is_not_written_again(
@@ -167,7 +153,7 @@ def test_a_stop_ends_in_good_order_and_the_next_run_goes_on(
     manifest = json.loads((tmp_path / "scans" / summary.scan_id / "manifest.json").read_text())
     reused = manifest["work"]["node_files_reused"] + 2 * summary.num_reused_graphs
     assert reused == len(nodes)
-    assert_equal(tables(tmp_path), calm)
+    assert_equal(tables(str(tmp_path)), calm)
 
 
 def damage(path: Path, kind: str, other: Path) -> None:
@@ -202,7 +188,7 @@ def test_a_damaged_graph_is_named_and_recomputed_by_the_scan_that_meets_it(
         (tmp_path / "scans" / scan_id / "manifest.json").unlink()
     notes: list[str] = []
     summary = scan_inline(str(tmp_path), photos, MODELS, notes=notes, **STEADY)
-    assert_equal(tables(tmp_path), calm)
+    assert_equal(tables(str(tmp_path)), calm)
     if (kind, name) == ("missing", "graph.json"):
         assert summary.num_reused_graphs == 8, "a graph that is not committed is no damage"
         return
@@ -227,7 +213,7 @@ def test_damaged_canvases_are_decoded_anew(
     scan_inline(str(tmp_path), photos, MODELS, notes=notes, **STEADY)
     assert any(path.name in note and "removed" in note for note in notes)
     assert path.read_bytes() == sound
-    assert_equal(tables(tmp_path), calm)
+    assert_equal(tables(str(tmp_path)), calm)
 
 
 def test_canvases_that_stay_damaged_end_the_scan(
@@ -266,7 +252,7 @@ def test_what_another_scan_commits_meanwhile_is_not_computed(
     assert sorted(computed) == ["a", "b", "c"], "each once, by one of the two scans"
     assert summary.num_reused_graphs == 6
     assert set(finished_scans(Storage(str(tmp_path)))) == {"mine", "other"}
-    assert_equal(tables(tmp_path, "mine"), calm)
+    assert_equal(tables(str(tmp_path), "mine"), calm)
 
 
 def test_a_clock_that_jumps_back_changes_nothing_but_dates(

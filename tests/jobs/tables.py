@@ -1,0 +1,23 @@
+"""The tables of a scan, and their equality up to rounding."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from depara import open_scan
+
+NOT_COMPARED = {"models", "failures"}
+"""They tell what was done in a scan, and how long it took."""
+
+
+def tables(output: str, scan_id: str | None = None) -> dict[str, pd.DataFrame]:
+    """All tables of a scan that two scans of the same zoo must agree in."""
+    scan = open_scan(output, scan_id)
+    return {name: scan.table(name) for name in scan.manifest["tables"] if name not in NOT_COMPARED}
+
+
+def assert_equal(one: dict[str, pd.DataFrame], other: dict[str, pd.DataFrame]) -> None:
+    """Same tables, rows and order; numbers to 1e-6."""
+    assert one.keys() == other.keys()
+    for name, frame in one.items():
+        pd.testing.assert_frame_equal(frame, other[name], rtol=0, atol=1e-6)
