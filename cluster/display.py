@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cluster.increments import History
+from cluster.increments import Changes, History
 from cluster.plan import ModelPlan
 from cluster.record import PreparedScan, ScanSummary
 from depara.report import ScanResults
@@ -20,13 +20,16 @@ SAFE = 0.9
 _MAX_FAILURES_SHOWN = 20
 
 
-def print_plan(console: Console, prepared: PreparedScan, pairs: tuple[int, int]) -> None:
+def print_plan(
+    console: Console, prepared: PreparedScan, pairs: tuple[int, int], changes: Changes
+) -> None:
     """Prints the models, layers, units, bytes to write and work to do of a scan.
 
     Args:
         console: where to.
         prepared: the scan.
         pairs: how many pairs of graphs there are, and how many an earlier scan has compared.
+        changes: what became of the models since then.
     """
     plan = prepared.plan
     table = Table(title="models", title_justify="left", header_style="bold")
@@ -47,7 +50,8 @@ def print_plan(console: Console, prepared: PreparedScan, pairs: tuple[int, int])
         f"to write:    up to {_bytes(plan.bytes_to_write)} of graph files",
         f"comparisons: {pairs[0]} (similarity.pairs: {plan.config.similarity.pairs}), of which "
         f"{pairs[0] - pairs[1]} are to be computed",
-        f"since then:  {_since(prepared.history)}",
+        f"models:      {_counted(changes)}",
+        f"earlier:     {_since(prepared.history)}",
         f"output:      {plan.config.output}",
     ]
     console.print("\n".join(lines), markup=False, highlight=False)
@@ -67,11 +71,10 @@ def print_summary(console: Console, summary: ScanSummary, results: ScanResults) 
             console.print(f"and {rest} more targets: see model_ranking.parquet", markup=False)
     print_certainty(console, results)
     print_failures(console, summary.failures)
-    changes = ", ".join(f"{len(ids)} {name}" for name, ids in vars(summary.changes).items())
     new_graphs = summary.num_graphs - summary.num_reused_graphs
     new_pairs = summary.num_pairs - summary.num_reused_pairs
     console.print(
-        f"models: {changes}\n"
+        f"models: {_counted(summary.changes)}\n"
         f"graphs: {new_graphs} computed, {summary.num_reused_graphs} reused; "
         f"pairs: {new_pairs} computed, {summary.num_reused_pairs} reused\n"
         f"{summary.num_probes} probes, {summary.seconds:.1f} s\n"
@@ -115,6 +118,10 @@ def print_failures(console: Console, failures: Sequence[Failure]) -> None:
     if len(failures) > _MAX_FAILURES_SHOWN:
         rest = len(failures) - _MAX_FAILURES_SHOWN
         console.print(f"  and {rest} more: see failures.parquet", markup=False)
+
+
+def _counted(changes: Changes) -> str:
+    return ", ".join(f"{len(ids)} {name}" for name, ids in vars(changes).items())
 
 
 def _since(history: History) -> str:

@@ -121,6 +121,8 @@ def explain(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> tuple[s
     for name in sorted(old.keys() | new.keys()):
         if old.get(name) == new.get(name) or name == "probe_set":
             continue
+        if name == "attribution.map_side" and _map_is_canvas(old) and _map_is_canvas(new):
+            continue  # it follows from the canvas
         lines.append(f"{name}: {old.get(name)} -> {new.get(name)}")
     if old.get("probe_set") != new.get("probe_set") and not lines:
         lines.append("the probe images are others")
@@ -259,6 +261,10 @@ def _open_previous(storage: Storage, manifest: dict[str, Any]) -> PreviousScan |
     )
     nights = {row["model_id"]: row["nights"] or 1 for row in tables["failures"] if row["model_id"]}
     return PreviousScan(manifest, graphs, nights)
+
+
+def _map_is_canvas(settings: Mapping[str, Any]) -> bool:
+    return settings.get("attribution.map_side") == settings.get("canvas_side")
 
 
 def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -84,7 +84,7 @@ def _dry_run(file: ScanFile, fresh: bool) -> int:
     """Opens everything in this process, without Ray and without writing; prints the plan."""
     from cluster.context import ScanContext
     from cluster.display import print_plan
-    from cluster.increments import known_pairs
+    from cluster.increments import classify, known_pairs
     from cluster.launcher import InlineLauncher
     from cluster.scan import make_pool, make_reduction, prepare_scan
     from cluster.worker import Worker
@@ -103,7 +103,9 @@ def _dry_run(file: ScanFile, fresh: bool) -> int:
     reduction = make_reduction(prepared.plan, prepared.failures)
     known = known_pairs(reduction, prepared.history.previous)
     pairs = (reduction.num_pairs, known.count if known else 0)
-    print_plan(make_console(), prepared, pairs)
+    failed = tuple(dict.fromkeys(f.model_id for f in prepared.failures if f.model_id))
+    changes = classify(reduction.sources, failed, prepared.history)
+    print_plan(make_console(), prepared, pairs, changes)
     return EXIT_WITH_FAILED_MODELS if _names_a_model(prepared.failures) else EXIT_COMPLETE
 
 
