@@ -17,7 +17,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install lint test demo demo-imagenet bench clean
+.PHONY: help install lint test chaos demo demo-imagenet bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -32,6 +32,9 @@ lint: $(VENV)/.dev ## ruff (lint and format) and mypy
 
 test: $(VENV)/.dev ## all tests; PYTEST_ARGS="-k name" for some of them
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+chaos: $(VENV)/.dev ## every fault on a real Ray, then the table of what was survived; 20 minutes
+	@$(BIN)/python -m tests.chaos
 
 demo: $(VENV)/.demo ## train the digit zoo, scan it, evaluate against measured transfers
 	@$(BIN)/python -m examples.digits.train
