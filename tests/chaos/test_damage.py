@@ -8,6 +8,7 @@ import pytest
 
 from depara import open_scan
 from depara.store.artifacts import MARKER_FILE
+from tests.chaos.attempt import Attempt
 from tests.chaos.damage import DAMAGES, damage, file_of, find_graph
 from tests.chaos.lab import Lab
 
@@ -66,7 +67,7 @@ def damage_committed(lab: Lab, cases: Sequence[Case], fault: str) -> None:
         # An empty file is seen in the listing: its graph counts as missing, not as healed.
         seen_late = sum(how != "empty" for _, how in cases)
         assert open_scan(output).manifest["work"]["graphs_healed"] == seen_late
-        lab.judge(trial, output, [attempt])
+        lab.judge(trial, output, [attempt], lost_units=_computed(attempt))
 
 
 def damage_leftovers(lab: Lab, cases: Sequence[Case], fault: str) -> None:
@@ -85,4 +86,9 @@ def damage_leftovers(lab: Lab, cases: Sequence[Case], fault: str) -> None:
         for path, data in damaged:
             assert path.read_bytes() != data, f"{path} was not computed anew"
         assert open_scan(output).manifest["work"]["node_files_reused"] > 0
-        lab.judge(trial, output, [attempt])
+        lab.judge(trial, output, [attempt], lost_units=_computed(attempt))
+
+
+def _computed(attempt: Attempt) -> int:
+    """Units of the graphs: the undisturbed run had done all of them."""
+    return sum(n for unit, n in attempt.units().items() if unit.split()[1] in ("extract", "commit"))
