@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks._durability_lab import (
@@ -47,6 +48,7 @@ COMMAND = "python -m benchmarks.durability"
 
 
 FULL = Size(models=21, probes=48, kills=(0.25, 0.5, 0.75), models_with_faults=6)
+ONE_ROUND = replace(FULL, kills=(0.5,))
 QUICK = Size(models=4, probes=24, kills=(0.5,), models_with_faults=2)
 
 
@@ -121,15 +123,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measures, prints and writes the report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a zoo of four, one round")
-    quick = parser.parse_args(arguments).quick
+    parser.add_argument("--rounds", type=int, choices=(1, 3), default=3, help="1: in half the time")
+    options = parser.parse_args(arguments)
+    quick = options.quick
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # cleans up
     started_s = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="durable-", ignore_cleanup_errors=True) as name:
-        size = QUICK if quick else FULL
+        size = QUICK if quick else FULL if options.rounds == 3 else ONE_ROUND
         with durability_lab(Path(name), size.probes) as lab:
             figures = measure(lab, size)
     lines = tables(figures, time.monotonic() - started_s)
-    write_report("durability", COMMAND, lines, quick=quick)
+    command = COMMAND if options.rounds == 3 else f"{COMMAND} --rounds 1"
+    write_report("durability", command, lines, quick=quick)
     if not quick:
         fill_document(lines)
 
