@@ -56,7 +56,7 @@ class RunningScan:
         if self.owner.get("ended"):
             return True
         place = {name: self.owner.get(name) for name in ("host", "boot", "pid_namespace")}
-        if place == _this_place():
+        if place["boot"] and place == _this_place():  # else a process id tells nothing
             alive = _process_start(int(self.owner.get("pid", 0)))
             return alive is None or alive != self.owner.get("process_start")
         return now_s - self.modified_s > DEAD_AFTER_S
@@ -196,9 +196,10 @@ def claim_scan(storage: Storage, scan_id: str, config_hash: str, started_at: str
     }
     found = storage.read_versioned(path)
     if found is not None:
-        holder = next(scan for scan in running_scans(storage) if scan.scan_id == scan_id)
         now_s = storage.now_s()
-        if not holder.is_dead(now_s):
+        for holder in running_scans(storage):
+            if holder.scan_id != scan_id or holder.is_dead(now_s):
+                continue
             raise StoreError(
                 f"scan {scan_id!r} is running already, on {holder.owner.get('host')} (process "
                 f"{holder.owner.get('pid')}, last sign of life {now_s - holder.modified_s:.0f} s "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -100,6 +101,18 @@ def test_a_scan_of_another_machine_is_dead_after_a_long_silence() -> None:
     scan = RunningScan("night", owner, frozenset(), None, modified_s=1000.0)
     assert not scan.is_dead(1000.0 + DEAD_AFTER_S - 1)
     assert scan.is_dead(1000.0 + DEAD_AFTER_S + 1)
+
+
+def test_where_processes_cannot_be_told_apart_only_silence_counts() -> None:
+    owner = {"host": socket.gethostname(), "boot": None, "pid_namespace": None, "pid": 2**22 + 1}
+    scan = RunningScan("night", owner, frozenset(), None, modified_s=1000.0)
+    with pytest.MonkeyPatch.context() as elsewhere:
+        elsewhere.setattr(
+            "depara.store.running._this_place",
+            lambda: {"host": socket.gethostname(), "boot": None, "pid_namespace": None},
+        )
+        assert not scan.is_dead(1001.0)
+        assert scan.is_dead(1000.0 + DEAD_AFTER_S + 1)
 
 
 def test_a_beat_is_a_sign_of_life_by_the_storages_clock(storage: Storage) -> None:
