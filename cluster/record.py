@@ -70,7 +70,8 @@ class ScanRecord:
     """All that is written of a scan beside its scores.
 
     ``results`` say how the extraction of each model ended; models not in it were reused.
-    ``facts`` are those of the tables written so far, ``work`` the pool's counts.
+    ``healed`` are the graphs that were found damaged and computed anew, ``facts`` those of the
+    tables written so far, ``work`` the pool's counts.
     """
 
     scan_id: str
@@ -80,6 +81,7 @@ class ScanRecord:
     failures: tuple[Failure, ...]
     changes: Changes
     num_reused_pairs: int
+    healed: frozenset[str]
     facts: dict[str, Any]
     work: dict[str, int]
     started_at: datetime
@@ -98,12 +100,13 @@ class ScanRecord:
     @property
     def num_reused_graphs(self) -> int:
         """Graphs of the reduction that were committed before, or by another scan meanwhile."""
-        graphs = {graph.key for graph in self.reduction.sources}
         plan = self.prepared.plan
         committed = {
             graph.key for model in plan.models for graph in model.graphs if graph.committed
         }
-        return len(graphs & committed) + sum(commit.found_graphs for commit in self.commits)
+        committed -= self.healed
+        before = sum(graph.key in committed for graph in self.reduction.sources)
+        return before + sum(commit.found_graphs for commit in self.commits)
 
 
 def finish(record: ScanRecord, storage: Storage) -> ScanSummary:

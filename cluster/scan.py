@@ -150,7 +150,7 @@ class _Run:
         self._pool = make_pool(file.config, context)
         self._results: dict[str, GroupResult] = {}
         self._mends = 0
-        self._healed = 0
+        self._healed: frozenset[str] = frozenset()
 
     def compute(self) -> None:
         """Computes everything and writes the tables of the scores."""
@@ -203,7 +203,7 @@ class _Run:
         context.reporter.note(f"{len(error.keys)} damaged graphs are computed anew")
         for key in error.keys:
             discard_graph(context.storage, key)
-        self._healed += len(error.keys)
+        self._healed |= set(error.keys)
         remove_unfinished(context.storage, self._lease.scan_id)
         self._todo = self._prepared.plan.with_missing(set(error.keys))
         try:
@@ -236,10 +236,11 @@ class _Run:
             reduction=reduction,
             results=self._results,
             failures=self._failures,
-            changes=classify(reduction.sources, failed, self._history),
+            changes=classify(reduction.sources, failed, self._prepared.history),
             num_reused_pairs=self._known.count if self._known else 0,
+            healed=self._healed,
             facts=self._facts,
-            work={**self._pool.counts, "graphs_healed": self._healed},
+            work={**self._pool.counts, "graphs_healed": len(self._healed)},
             started_at=started_at,
             finished_at=utc_now(),
             seconds=time.monotonic() - self._started_s,

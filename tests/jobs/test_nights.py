@@ -248,6 +248,7 @@ def test_a_damaged_table_of_the_last_night_is_not_reused(
     second = scan_inline(str(tmp_path), photos, MODELS, notes=printed, **STEADY)
     assert watch.pairs == 27
     assert second.num_reused_pairs == 0
+    assert second.changes.reused == ("a", "b", "c"), "the models themselves are as they were"
     assert any("similarity.parquet does not match its checksum" in line for line in printed)
     assert night(tmp_path, photos).num_reused_pairs == 27
 

@@ -200,6 +200,7 @@ def test_a_damaged_graph_is_named_and_recomputed_by_the_scan_that_meets_it(
     else:
         manifest = json.loads((tmp_path / "scans" / summary.scan_id / "manifest.json").read_text())
         assert manifest["work"]["graphs_healed"] == 1
+        assert summary.num_reused_graphs == 8, "a graph computed anew is not reused"
 
 
 def test_damaged_canvases_are_decoded_anew(

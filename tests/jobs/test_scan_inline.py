@@ -47,6 +47,8 @@ def test_models_with_equal_weights_share_their_graphs(photos: Path, tmp_path: Pa
     ranking = open_scan(str(tmp_path)).rank_models("a")
     assert ranking["source_model"].tolist() == ["b", "c"]
     assert ranking["similarity"].iloc[0] == pytest.approx(3, abs=2e-3)
+    night = scan_inline(str(tmp_path), photos, models)
+    assert night.num_reused_graphs == night.num_graphs == 9, "shared graphs count for each model"
 
 
 def test_after_a_crash_node_files_are_reused_and_the_answer_is_the_same(
