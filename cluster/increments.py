@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from cluster.analysis import KnownAnalysis, wants_label_scores
@@ -52,17 +52,14 @@ class History:
     """The earlier scans, as far as this one needs them.
 
     ``previous`` is the scan to continue from, None when there is none of the same method and
-    probes; ``reasons`` then says what differs from the latest one.
+    probes; ``reasons`` then says what differs from the latest one. ``nights`` says how many
+    scans in a row models have failed in, whether their graphs are taken from that scan or not.
     """
 
     previous: PreviousScan | None
     known_ids: frozenset[str]
     reasons: tuple[str, ...]
-
-    @property
-    def nights(self) -> dict[str, int]:
-        """Scans in a row that models have failed in."""
-        return self.previous.nights if self.previous else {}
+    nights: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -106,7 +103,8 @@ def read_history(
     for index in order[:_CANDIDATES]:
         previous = _open_previous(storage, fitting[index])
         if previous is not None:
-            return History(previous, frozenset(_model_ids(previous.manifest)), ())
+            ids = frozenset(_model_ids(previous.manifest))
+            return History(previous, ids, (), previous.nights)
     newest = manifests[-1]
     reasons = explain(newest.get("comparison"), settings) if not fitting else ()
     return History(None, frozenset(_model_ids(newest)), reasons)

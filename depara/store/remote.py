@@ -112,6 +112,7 @@ class RemoteBackend:
         return True
 
     def _put_if_version(self, path: str, data: bytes, version: str) -> bool:
+        """Never called here: only where a trial (`_try_swap`) has shown that it works."""
         raise NotImplementedError
 
     def _kept_promises(self) -> frozenset[str]:

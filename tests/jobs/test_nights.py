@@ -229,6 +229,8 @@ def test_failed_models_are_tried_again_and_their_nights_are_counted(
         assert set(summary.changes.failed) == {"raises", "lacks"}
         failures = table(tmp_path, summary.scan_id, "failures")
         assert failures["nights"].tolist() == [count, count]
+    fresh = scan_inline(str(tmp_path), photos, [*MODELS, *bad], fresh=True, **STEADY)
+    assert table(tmp_path, fresh.scan_id, "failures")["nights"].tolist() == [4, 4]
     cured = night(tmp_path, photos, [*MODELS, tiny("raises", 0)])
     assert cured.changes.failed == ()
     again = night(tmp_path, photos, [*MODELS, bad[0]])
