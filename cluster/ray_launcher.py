@@ -7,10 +7,11 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from cluster.launcher import Handle, Ref, WorkerLostError, describe_resources
+from cluster.ray_environment import check_address, cluster_address, ray_folder
 from cluster.work import Outcome, Unit
 from cluster.worker import Worker
 from depara.config import ComputeConfig
@@ -40,27 +41,44 @@ def connect(num_cpus: int | None = None, num_gpus: int | None = None) -> Iterato
         yield
         return
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    address = os.environ.get("RAY_ADDRESS")
+    address = cluster_address()
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING}
-    if not address:
-        options |= {
-            "address": "local",
-            "num_cpus": num_cpus,
-            "num_gpus": num_gpus,
-            "include_dashboard": False,
-            "object_store_memory": _OBJECT_STORE_BYTES,
-        }
-    try:
-        ray.init(**options)
-    except (ConnectionError, RuntimeError, OSError, ValueError) as error:
-        where = f"the Ray cluster at {address}" if address else "a local Ray"
-        raise ClusterError(f"cannot connect to {where}: {error}") from error
-    for number, handler in handlers.items():
-        signal.signal(number, handler)  # ray.init replaces them
-    try:
+    with ExitStack() as stack:
+        if address is not None:
+            check_address(address)
+        else:
+            options |= {
+                "address": "local",
+                "num_cpus": num_cpus,
+                "num_gpus": num_gpus,
+                "include_dashboard": False,
+                "object_store_memory": _OBJECT_STORE_BYTES,
+                "_temp_dir": stack.enter_context(ray_folder()),
+            }
+        try:
+            ray.init(**options)
+        except (ConnectionError, RuntimeError, OSError, ValueError) as error:
+            raise ClusterError(_unconnected(address, " ".join(str(error).split()))) from error
+        stack.callback(ray.shutdown)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)  # ray.init replaces them
         yield
-    finally:
-        ray.shutdown()
+
+
+def _unconnected(address: str | None, reason: str) -> str:
+    """The message when Ray does not start, with what to do."""
+    if address is None:
+        return (
+            f"cannot start a local Ray: {reason}. Its logs are below TMPDIR (RAY_TMPDIR names "
+            "another folder), in ray/session_latest/logs"
+        )
+    message = f"cannot connect to the Ray cluster at {address}: {reason}"
+    if "Version mismatch" in reason:
+        message += (
+            ". Install the cluster's versions here, or use `ray job submit`, which runs the scan "
+            "with the cluster's own"
+        )
+    return message
 
 
 class _RayWorker(Worker):
@@ -120,7 +138,7 @@ class RayLauncher:
         fits = int(have.get("CPU", 0) / self._compute.num_cpus + 1e-9)
         if self._compute.num_gpus:
             fits = min(fits, int(have.get("GPU", 0) / self._compute.num_gpus + 1e-9))
-        if fits == 0 and not os.environ.get("RAY_ADDRESS"):
+        if fits == 0 and cluster_address() is None:
             raise ClusterError(
                 f"no worker fits this machine: each asks for {self.request()}; "
                 "lower compute.num_cpus or compute.num_gpus"
