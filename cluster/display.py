@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cluster.increments import Changes, History
+from cluster.notes import ModelNote, matters_of, model_notes
 from cluster.plan import ModelPlan
 from cluster.record import PreparedScan, ScanSummary
 from depara.report import ScanResults
@@ -18,6 +19,7 @@ from depara.types import Failure
 MAX_TARGETS_SHOWN = 10
 SAFE = 0.9
 _MAX_FAILURES_SHOWN = 20
+_MAX_NOTES_SHOWN = 20
 
 
 def print_plan(
@@ -56,6 +58,7 @@ def print_plan(
     ]
     console.print("\n".join(lines), markup=False, highlight=False)
     print_failures(console, prepared.failures)
+    print_notes(console, model_notes(plan.models, {}))
     console.print("dry run: nothing was computed or written", markup=False)
 
 
@@ -71,6 +74,7 @@ def print_summary(console: Console, summary: ScanSummary, results: ScanResults) 
             console.print(f"and {rest} more targets: see model_ranking.parquet", markup=False)
     print_certainty(console, results)
     print_failures(console, summary.failures)
+    print_notes(console, summary.notes)
     new_graphs = summary.num_graphs - summary.num_reused_graphs
     new_pairs = summary.num_pairs - summary.num_reused_pairs
     console.print(
@@ -118,6 +122,20 @@ def print_failures(console: Console, failures: Sequence[Failure]) -> None:
     if len(failures) > _MAX_FAILURES_SHOWN:
         rest = len(failures) - _MAX_FAILURES_SHOWN
         console.print(f"  and {rest} more: see failures.parquet", markup=False)
+
+
+def print_notes(console: Console, notes: Sequence[ModelNote]) -> None:
+    """Prints what a user must know of numbers that are given all the same, one line a matter."""
+    if not notes:
+        return
+    console.print(Text("to know of these numbers:", style="bold"))
+    matters = matters_of(notes)
+    for matter in matters[:_MAX_NOTES_SHOWN]:
+        line = f"  {matter.kind}: {matter.places}: {matter.message}"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if len(matters) > _MAX_NOTES_SHOWN:
+        rest = len(matters) - _MAX_NOTES_SHOWN
+        console.print(f"  and {rest} more: see notes.parquet", markup=False)
 
 
 def _counted(changes: Changes) -> str:

@@ -8,9 +8,10 @@ from typing import Any
 
 from cluster.analysis import KnownAnalysis, wants_label_scores
 from cluster.blocks import GraphRef
+from cluster.graph_facts import GraphFacts, facts_of_scan
 from cluster.pairs import KnownPairs, Reduction
 from depara.errors import StoreError
-from depara.store.keys import short_hash
+from depara.identity import short_hash
 from depara.store.scans import finished_manifests, read_table
 from depara.store.storage import Storage
 from depara.types import Failure
@@ -23,12 +24,13 @@ class PreviousScan:
     """A finished scan of the same method and probes.
 
     ``graphs`` are those of its `layers` table in order; ``nights`` says how many scans in a row
-    a model has failed, by model.
+    a model has failed, by model; ``facts`` are those of its graphs by key.
     """
 
     manifest: dict[str, Any]
     graphs: tuple[GraphRef, ...]
     nights: dict[str, int]
+    facts: Mapping[str, GraphFacts]
 
     @property
     def scan_id(self) -> str:
@@ -258,7 +260,8 @@ def _open_previous(storage: Storage, manifest: dict[str, Any]) -> PreviousScan |
         for row in tables["layers"]
     )
     nights = {row["model_id"]: row["nights"] or 1 for row in tables["failures"] if row["model_id"]}
-    return PreviousScan(manifest, graphs, nights)
+    facts_by_key = facts_of_scan(storage, manifest, tables["layers"])
+    return PreviousScan(manifest, graphs, nights, facts_by_key)
 
 
 def _map_is_canvas(settings: Mapping[str, Any]) -> bool:

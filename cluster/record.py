@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -12,7 +13,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from cluster.graph_facts import GraphFacts
 from cluster.increments import Changes, History, count_nights, labels_key, rankings_key
+from cluster.notes import ModelNote, model_notes
 from cluster.pairs import Reduction
 from cluster.plan import ModelPlan, ScanPlan
 from cluster.work import CommitResult, GroupResult
@@ -58,6 +61,7 @@ class ScanSummary:
     num_probes: int
     changes: Changes
     failures: tuple[Failure, ...]
+    notes: tuple[ModelNote, ...]
 
     @property
     def failed_models(self) -> tuple[str, ...]:
@@ -71,7 +75,8 @@ class ScanRecord:
 
     ``results`` say how the extraction of each model ended; models not in it were reused.
     ``healed`` are the graphs that were found damaged and computed anew, ``facts`` those of the
-    tables written so far, ``work`` the pool's counts.
+    tables written so far, ``graph_facts`` what is known of each graph by key, ``work`` the pool's
+    counts.
     """
 
     scan_id: str
@@ -83,6 +88,7 @@ class ScanRecord:
     num_reused_pairs: int
     healed: frozenset[str]
     facts: dict[str, Any]
+    graph_facts: Mapping[str, GraphFacts]
     work: dict[str, int]
     started_at: datetime
     finished_at: datetime
@@ -140,6 +146,7 @@ def _summarize(record: ScanRecord, storage: Storage) -> ScanSummary:
         num_probes=record.reduction.num_probes,
         changes=record.changes,
         failures=record.failures,
+        notes=model_notes(_good_plans(record), record.graph_facts),
     )
 
 
@@ -161,6 +168,7 @@ def _manifest(
         "num_pairs": summary.num_pairs,
         "num_reused_pairs": summary.num_reused_pairs,
         "num_probes": summary.num_probes,
+        "num_notes": len(summary.notes),
         "changes": {name: list(ids) for name, ids in vars(record.changes).items()},
         "work": {**record.work, "node_files_reused": files_reused},
         "probe_set": record.prepared.plan.probe_set_key,
@@ -177,23 +185,34 @@ def _manifest(
 
 
 def describing_tables(record: ScanRecord) -> dict[str, pa.Table]:
-    """Returns the models, layers, probes and failures tables of a scan."""
+    """Returns the models, layers, probes, failures and notes tables of a scan."""
     prepared = record.prepared
-    failed = set(record.changes.failed)
     plans = {model.card.model_id: model for model in prepared.plan.models}
     models = prepared.plan.config.models
-    good = [plans[model.id] for model in models if model.id not in failed]
+    good = _good_plans(record)
     nights = count_nights(record.failures, prepared.history)
     rows = {
         "models": [_model_row(model, plans.get(model.id), record) for model in models],
-        "layers": [row for plan in good for row in _layer_rows(plan)],
+        "layers": [row for plan in good for row in _layer_rows(plan, record.graph_facts)],
         "probes": [{**vars(probe), "uri": redact(probe.uri)} for probe in prepared.probes],
         "failures": [
             {**vars(failure), "message": redact(failure.message), "nights": count}
             for failure, count in zip(record.failures, nights, strict=True)
         ],
+        "notes": [
+            {**vars(one.note), "model_id": one.model_id, "stage": one.stage}
+            for one in model_notes(good, record.graph_facts)
+        ],
     }
     return {name: pa.Table.from_pylist(part, TABLES[name]) for name, part in rows.items()}
+
+
+def _good_plans(record: ScanRecord) -> list[ModelPlan]:
+    """The plans of the models that did not fail, in the order of the scan file."""
+    failed = set(record.changes.failed)
+    plans = {model.card.model_id: model for model in record.prepared.plan.models}
+    models = record.prepared.plan.config.models
+    return [plans[model.id] for model in models if model.id not in failed]
 
 
 def _model_row(model: ModelConfig, plan: ModelPlan | None, record: ScanRecord) -> dict[str, Any]:
@@ -219,7 +238,7 @@ def _model_row(model: ModelConfig, plan: ModelPlan | None, record: ScanRecord) -
     return row
 
 
-def _layer_rows(plan: ModelPlan) -> list[dict[str, Any]]:
+def _layer_rows(plan: ModelPlan, facts: Mapping[str, GraphFacts]) -> list[dict[str, Any]]:
     return [
         {
             "model_id": plan.card.model_id,
@@ -229,6 +248,7 @@ def _layer_rows(plan: ModelPlan) -> list[dict[str, Any]]:
             "num_features": graph.layer.num_features,
             "is_output": graph.layer.name == plan.card.output_layer,
             "graph_key": graph.key,
+            "conditioning": facts[graph.key].conditioning,
         }
         for graph in plan.graphs
     ]

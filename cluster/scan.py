@@ -12,6 +12,7 @@ from cluster.analysis import analyse
 from cluster.blocks import GraphRef
 from cluster.context import ScanContext
 from cluster.extract import extract_graphs, extraction_failures
+from cluster.graph_facts import GraphFacts, read_graph_facts
 from cluster.increments import classify, known_analysis, known_pairs, read_history
 from cluster.inputs import prepare_inputs
 from cluster.launcher import Launcher
@@ -226,6 +227,14 @@ class _Run:
                 self._results |= results
                 return
 
+    def _graph_facts(self) -> dict[str, GraphFacts]:
+        """What is known of the graphs that were compared: read anew where they were healed."""
+        previous = self._history.previous
+        known = previous.facts if previous is not None else {}
+        keys = [graph.key for graph in self._reduction.sources]
+        known = {key: facts for key, facts in known.items() if key not in self._healed}
+        return read_graph_facts(self._context.storage, keys, known)
+
     def record(self, started_at: datetime) -> ScanRecord:
         """Returns all that is to be written of the scan beside the scores."""
         failed = tuple(dict.fromkeys(f.model_id for f in self._failures if f.model_id))
@@ -240,6 +249,7 @@ class _Run:
             num_reused_pairs=self._known.count if self._known else 0,
             healed=self._healed,
             facts=self._facts,
+            graph_facts=self._graph_facts(),
             work={**self._pool.counts, "graphs_healed": len(self._healed)},
             started_at=started_at,
             finished_at=utc_now(),

@@ -205,6 +205,7 @@ class ModelSession:
             settings=settings,
             seconds=seconds,
             peak_memory_bytes=peak_bytes,
+            notes=tuple(note for note in self._extractor.notes if note.layer in (None, name)),
         )
 
 

@@ -95,13 +95,26 @@ class LayerInfo:
 
 
 @dataclass(frozen=True)
+class Note:
+    """What a user must know of numbers that are given all the same: a row of the ``notes`` table.
+
+    ``kind`` is one word for what the note is about; ``message`` says what is the case, why, and
+    what to do. ``layer`` is None where the whole model is meant.
+    """
+
+    kind: str
+    message: str
+    layer: str | None = None
+
+
+@dataclass(frozen=True)
 class ModelCard:
     """All that is known of one model without its weights in memory: what plan and keys need.
 
     ``layers`` are in firing order; ``output_layer`` is the name of the one that stands for the
     model as a target. ``seconds_per_probe`` is a measured forward pass on this machine, for
     ordering work only; ``activation_bytes`` is what one probe's forward pass keeps for the
-    backwards.
+    backwards. ``notes`` are what was noticed while the model was opened.
     """
 
     model_id: str
@@ -114,6 +127,7 @@ class ModelCard:
     output_layer: str
     seconds_per_probe: float = 0.0
     activation_bytes: int = 0
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True)

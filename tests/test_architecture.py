@@ -22,6 +22,7 @@ BASE = {
     "retries",
     "redaction",
     "fingerprints",
+    "identity",
     "_version",
 }
 
@@ -46,6 +47,7 @@ ALLOWED = {
     "retries": set(),
     "redaction": set(),
     "fingerprints": set(),
+    "identity": set(),
     "_version": set(),
     "": {"report"},
 }

@@ -28,7 +28,7 @@ from depara.config.schema import AttributionConfig, FeatureReduction, Precision
 from depara.errors import ModelError, NonFiniteError, OutOfMemoryError
 from depara.models.dry_pass import layer_module
 from depara.models.foreign import is_out_of_memory, one_line
-from depara.types import LayerInfo, NodeMaps, UInt8
+from depara.types import LayerInfo, NodeMaps, Note, UInt8
 
 FeatureSink = Callable[[str, int, Tensor], None]
 """Takes a layer's name, the row of the first probe, and features ``B D``, valid during the call."""
@@ -51,7 +51,7 @@ class Extractor:
     format beyond float32 rounding.
 
     The model is left exactly as it was whenever no `extract` runs. Two threads must not use the
-    same module at once.
+    same module at once. ``notes`` are what was noticed so far, of the model or of a layer.
 
     Args:
         module: the model; layer names refer to its submodules, ``output`` to itself.
@@ -86,6 +86,7 @@ class Extractor:
     ) -> None:
         assert layers
         self.model_id = model_id
+        self.notes: list[Note] = []
         self._config = attribution
         self._map_side = map_side
         self._device = torch.device(device)

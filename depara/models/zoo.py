@@ -34,7 +34,7 @@ from depara.models.state_dict import (
     find_state_dict,
     strip_prefix,
 )
-from depara.types import IMAGENET_MEAN, IMAGENET_STD, InputSpec, LayerInfo, ModelCard
+from depara.types import IMAGENET_MEAN, IMAGENET_STD, InputSpec, LayerInfo, ModelCard, Note
 
 _RANDOM = "random:"
 _DEFAULT_SEED = 0
@@ -46,7 +46,7 @@ class LoadedModel:
 
     ``preprocess`` turns a canvas into its input (see `Preprocess`); ``weights_sha256`` is that of
     the weights file, or of the state dict when there is no file; ``architecture`` is the line of
-    `architecture_line`.
+    `architecture_line`; ``notes`` are what a user must know of how it was opened.
     """
 
     module: nn.Module
@@ -56,6 +56,7 @@ class LoadedModel:
     architecture: str
     num_parameters: int
     source: str
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,7 @@ def describe_model(
         output_layer=config.output_layer or layers[-1].name,
         seconds_per_probe=seconds_per_probe,
         activation_bytes=dry.activation_bytes(layers[-1].name),
+        notes=model.notes,
     )
     return model, card
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from depara.errors import SchemaError
 from depara.store.schemas import EDGES, FEATURES, GRAMS, SCHEMA_VERSION, nodes_schema
-from depara.types import Float16, Float32, Float64, NodeMaps, ProbeRange
+from depara.types import Float16, Float32, Float64, NodeMaps, Note, ProbeRange
 
 EDGES_FILE = "edges.parquet"
 GRAMS_FILE = "grams.parquet"
@@ -50,6 +50,8 @@ def encode_table(table: pa.Table, metadata: Mapping[str, str]) -> bytes:
 def decode_table(data: bytes, schema: pa.Schema, name: str) -> pa.Table:
     """Returns the table of Parquet bytes, its columns and types checked against `schema`.
 
+    Nullable columns that the file, of an older version, lacks are null throughout.
+
     Raises:
         SchemaError: not Parquet, or other columns or types.
     """
@@ -59,10 +61,28 @@ def decode_table(data: bytes, schema: pa.Schema, name: str) -> pa.Table:
         reason = " ".join(str(error).split())
         raise SchemaError(f"{name} is no readable Parquet file: {reason}") from error
     if not table.schema.equals(schema):
+        table = with_null_columns(table, schema)
+    if not table.schema.equals(schema):
         expected = ", ".join(f"{f.name}: {f.type}" for f in schema)
         got = ", ".join(f"{f.name}: {f.type}" for f in table.schema)
         raise SchemaError(f"{name} has other columns than expected ({expected}): got {got}")
     return table
+
+
+def with_null_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Returns the table with the columns of `schema` in its order, where all it lacks may be null.
+
+    A table that lacks another column, or has one too many, comes back as it is.
+    """
+    names = set(table.schema.names)
+    if not names <= set(schema.names):
+        return table
+    for field in schema:
+        if field.name not in names:
+            if not field.nullable:
+                return table
+            table = table.append_column(field, pa.nulls(table.num_rows, field.type))
+    return table.select(schema.names)
 
 
 def encode_nodes(key: str, probes: ProbeRange, probe_ids: Sequence[str], nodes: NodeMaps) -> bytes:
@@ -196,6 +216,8 @@ class GraphMarker:
 
     ``ranges`` are the probe ranges of the node files in order; ``seconds`` and
     ``peak_memory_bytes`` are what the whole model cost when this graph was computed.
+    ``conditioning`` says how well float32 resolves the maps (None: not measured), ``notes`` what
+    was noticed while the graph was computed.
     """
 
     graph_key: str
@@ -210,6 +232,8 @@ class GraphMarker:
     settings: dict[str, Any]
     seconds: float
     peak_memory_bytes: int
+    conditioning: float | None = None
+    notes: tuple[Note, ...] = ()
 
     def encode(self) -> bytes:
         """Returns the marker as JSON bytes."""
@@ -235,6 +259,7 @@ class GraphMarker:
             del tree["schema_version"]
             tree["ranges"] = tuple(ProbeRange(*pair) for pair in tree["ranges"])
             tree["files"] = {file: FileFact(**fact) for file, fact in tree["files"].items()}
+            tree["notes"] = tuple(Note(**note) for note in tree.get("notes", ()))
             return cls(**tree)
         except (ValueError, KeyError, TypeError, AssertionError) as error:
             raise SchemaError(f"{name} is no readable graph marker: {error}") from error

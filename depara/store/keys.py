@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import Any
 
 from depara.config import ScanConfig
+from depara.identity import short_hash
 from depara.types import LayerInfo, ModelCard
 
 GRAPHS = "graphs"
@@ -69,9 +68,3 @@ def model_settings(card: ModelCard) -> dict[str, Any]:
 def graph_folder(key: str) -> str:
     """Returns the folder of a graph, relative to the output."""
     return f"{GRAPHS}/{key[:2]}/{key}"
-
-
-def short_hash(value: Any) -> str:
-    """Returns 32 hexadecimal digits of the sha256 of a JSON value, keys sorted."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -20,7 +20,7 @@ from depara.errors import StorageUnavailableError, StoreError
 from depara.store.canvases import read_probe_set
 from depara.store.scans import scan_folder
 from depara.store.storage import Storage, sha256_hex
-from depara.types import Failure, InputSpec, LayerInfo, ModelCard, Probe
+from depara.types import Failure, InputSpec, LayerInfo, ModelCard, Note, Probe
 
 KNOWN_VERSION = 1
 """Raised when the form of the records changes: older ones are then not read."""
@@ -183,6 +183,7 @@ def _card(tree: Mapping[str, Any]) -> ModelCard:
         **tree,
         "input": InputSpec(**{**spec, "mean": tuple(spec["mean"]), "std": tuple(spec["std"])}),
         "layers": tuple(layers),
+        "notes": tuple(Note(**note) for note in tree["notes"]),
     }
     return _exact(ModelCard(**plain), tree)
 

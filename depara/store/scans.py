@@ -11,7 +11,12 @@ from typing import Any
 import pyarrow as pa
 
 from depara.errors import StorageUnavailableError, StoreError, near_names
-from depara.store.artifacts import decode_table, encode_table, json_checksum
+from depara.store.artifacts import (
+    decode_table,
+    encode_table,
+    json_checksum,
+    with_null_columns,
+)
 from depara.store.schemas import SCHEMA_VERSION, TABLES
 from depara.store.storage import Storage, sha256_hex
 
@@ -44,10 +49,8 @@ def write_table(storage: Storage, scan_id: str, name: str, table: pa.Table) -> d
         StoreError: the table of this scan exists already, with other content.
     """
     schema = TABLES[name]
-    for field in schema:
-        if field.nullable and field.name not in table.schema.names:
-            table = table.append_column(field, pa.nulls(table.num_rows, field.type))
-    data = encode_table(table.select(schema.names).cast(schema), {"scan_id": scan_id})
+    complete = with_null_columns(table, schema).select(schema.names).cast(schema)
+    data = encode_table(complete, {"scan_id": scan_id})
     storage.ensure(table_path(scan_id, name), data)
     return {"rows": table.num_rows, "bytes": len(data), "sha256": sha256_hex(data)}
 

@@ -57,6 +57,12 @@ TABLES: dict[str, pa.Schema] = {
             _field("num_features", pa.int64(), "values per probe at the layer, count"),
             _field("is_output", pa.bool_(), "whether it stands for the model as a target"),
             _field("graph_key", pa.string(), "content key: folder graphs/<2 digits>/<key>"),
+            _field(
+                "conditioning",
+                pa.float64(),
+                "how well float32 resolves the maps, unitless; null where it was not measured",
+                null=True,
+            ),
         ]
     ),
     "probes": pa.schema(
@@ -117,6 +123,15 @@ TABLES: dict[str, pa.Schema] = {
             _field("error_type", pa.string(), "class of the error"),
             _field("message", pa.string(), "what happened and how to mend it"),
             _field("nights", pa.int32(), "scans in a row that the model failed in", null=True),
+        ]
+    ),
+    "notes": pa.schema(
+        [
+            _field("model_id", pa.string(), "model (key)"),
+            _field("stage", pa.string(), "resolve or extract: what noticed it (key)"),
+            _field("layer", pa.string(), "layer; null: the whole model (key)", null=True),
+            _field("kind", pa.string(), "what the note is about, one word (key)"),
+            _field("message", pa.string(), "what is the case, why, and what to do"),
         ]
     ),
     "label_scores": pa.schema(

@@ -13,6 +13,7 @@ import pytest
 
 from depara.config import parse_scan
 from depara.errors import StoreError
+from depara.store.artifacts import encode_table
 from depara.store.keys import graph_key, method_settings
 from depara.store.scans import (
     finish_scan,
@@ -197,3 +198,17 @@ def test_a_manifest_of_another_scan_is_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(StoreError, match=r"two/manifest\.json is of another scan, 'one'"):
         read_manifest(storage, "two")
+
+
+def test_a_table_of_an_older_version_is_read_with_its_new_columns_null(tmp_path: Path) -> None:
+    storage = Storage(str(tmp_path))
+    schema = TABLES["layers"]
+    values = {"string": "x", "int32": 1, "int64": 1, "double": 0.5, "bool": True}
+    row = {field.name: values[str(field.type)] for field in schema}
+    old = pa.Table.from_pylist([row], schema).drop_columns(["conditioning"])
+    storage.create(table_path("one", "layers"), encode_table(old, {}))
+    assert read_table(storage, "one", "layers")["conditioning"].to_pylist() == [None]
+    lacking = pa.Table.from_pylist([row], schema).drop_columns(["graph_key"])
+    storage.create(table_path("two", "layers"), encode_table(lacking, {}))
+    with pytest.raises(StoreError, match="other columns than expected"):
+        read_table(storage, "two", "layers")
