@@ -7,15 +7,16 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 from cluster.launcher import Handle, Ref, WorkerLostError, describe_resources
 from cluster.ray_environment import check_address, cluster_address, ray_folder
+from cluster.sharing import check_mark, this_machine
 from cluster.work import Outcome, Unit
 from cluster.worker import Worker
 from depara.config import ComputeConfig
-from depara.errors import ClusterError, StorageUnavailableError
+from depara.errors import ClusterError, ConfigError, StorageUnavailableError
 
 _OBJECT_STORE_BYTES = 512 * 1024**2
 _TASK_RETRIES = 3
@@ -82,19 +83,38 @@ def _unconnected(address: str | None, reason: str) -> str:
 
 
 class _RayWorker(Worker):
-    """The worker as an actor; it also says where it runs."""
+    """The worker as an actor; it also says where it runs.
+
+    It runs in the folder of the command, where its node has that folder: code of the user's and
+    keyword arguments may name files relative to it.
+    """
 
     def __init__(
-        self, output: str, num_cpus: float, num_gpus: float, spill_dir: str | None = None
+        self,
+        output: str,
+        num_cpus: float,
+        num_gpus: float,
+        spill_dir: str | None,
+        folder: str,
+        mark: str | None,
     ) -> None:
+        self._mark = mark
+        with suppress(OSError):
+            os.chdir(folder)
         if num_gpus == 0:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""  # else Ray leaves every GPU in sight
         super().__init__(output, num_cpus, num_gpus, spill_dir)
 
     def locate(self) -> tuple[str, str]:
-        """Gets ready; returns the device's name and the node's id."""
+        """Gets ready; returns the device's name and the node's id.
+
+        Raises:
+            ConfigError: the node does not share the output.
+            ClusterError: as `Worker.ready`.
+        """
         import ray
 
+        check_mark(self._mark, f"node {ray.util.get_node_ip_address()}")
         device = self.ready()
         return device, ray.get_runtime_context().get_node_id()
 
@@ -102,12 +122,15 @@ class _RayWorker(Worker):
 class RayLauncher:
     """Actors with the resources of `compute`; never restarted by Ray, the loop does that."""
 
-    def __init__(self, output: str, compute: ComputeConfig) -> None:
+    def __init__(self, output: str, compute: ComputeConfig, mark: str | None = None) -> None:
+        """Sets the launcher up; `mark` is a file that tells who shares the output."""
         import ray
 
         self._ray = ray
         self._compute = compute
         self._output = output
+        self._folder = os.getcwd()
+        self._mark = mark
         options: dict[str, Any] = {
             "num_cpus": compute.num_cpus,
             "num_gpus": compute.num_gpus,
@@ -155,7 +178,12 @@ class RayLauncher:
         """Starts an actor."""
         compute = self._compute
         actor = self._worker.remote(
-            self._output, compute.num_cpus, compute.num_gpus, compute.spill_dir
+            self._output,
+            compute.num_cpus,
+            compute.num_gpus,
+            compute.spill_dir,
+            self._folder,
+            self._mark,
         )
         ref = actor.locate.remote()
         self._starting[ref] = actor
@@ -171,7 +199,12 @@ class RayLauncher:
         return list(done)
 
     def fetch(self, ref: Ref) -> Outcome:
-        """Returns the outcome; a worker that cannot start counts as lost."""
+        """Returns the outcome; a worker that cannot start counts as lost.
+
+        Raises:
+            WorkerLostError: see the base class.
+            ConfigError: its node does not share the output.
+        """
         try:
             value = self._ray.get(ref, timeout=_FETCH_TIMEOUT_S)
         except self._lost as error:
@@ -181,12 +214,40 @@ class RayLauncher:
                 is_memory_loss=_is_memory_loss(error),
             ) from error
         except self._ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, ConfigError):
+                raise error.cause from None
             raise WorkerLostError(_first_line(error.cause or error)) from error
         if isinstance(value, Outcome):
             return value
         device, node = value
         self._nodes[self._starting.pop(ref)] = node
         return Outcome(device)
+
+    def ask_nodes(self, task: Callable[..., Any], *args: Any) -> dict[str, Any]:
+        """Returns what a function says on each node that can work, by the node's name.
+
+        A local Ray is this machine. A node that does not answer, or goes meanwhile, is left out.
+        """
+        if cluster_address() is None:
+            return this_machine(task, *args)
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        names: dict[Ref, str] = {}
+        for node in self._ray.nodes():
+            if node["Alive"] and node["Resources"].get("CPU", 0) >= self._compute.num_cpus:
+                there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+                options = {"num_cpus": 0, "max_retries": 0, "scheduling_strategy": there}
+                ref = self._ray.remote(task).options(**options).remote(*args)
+                names[ref] = f"node {node['NodeManagerAddress']} ({node['NodeID'][:8]})"
+        answers: dict[str, Any] = {}
+        if names:
+            done, _ = self._ray.wait(
+                list(names), num_returns=len(names), timeout=_FETCH_TIMEOUT_S, fetch_local=False
+            )
+            for ref in done:
+                with suppress(self._ray.exceptions.RayError):
+                    answers[names[ref]] = self._ray.get(ref, timeout=_FETCH_TIMEOUT_S)
+        return answers
 
     def draining(self, worker: Handle) -> bool:
         """Whether the node of this worker is draining; asked of the cluster every few seconds."""

@@ -114,18 +114,21 @@ def _run(file: ScanFile, fresh: bool, verbose: bool) -> int:
     from cluster.display import print_summary
     from cluster.ray_launcher import RayLauncher, connect
     from cluster.scan import run_scan
+    from cluster.sharing import check_job_folder, check_places, marked_output
     from depara.report import open_scan
     from depara.report.tables import make_console
 
     config = file.config
+    check_job_folder(config)
     storage = Storage(config.output)
     storage.check_writable()
     stop = StopSignal()
-    with connect():
+    with connect(), marked_output(storage) as mark:
+        launcher = RayLauncher(config.output, config.compute, mark)
+        check_places(config, mark, launcher.ask_nodes)
         reporter = make_reporter(verbose=verbose)
         try:
             with stopping_on_signals(stop):
-                launcher = RayLauncher(config.output, config.compute)
                 summary = run_scan(file, launcher, storage, reporter, stop=stop, fresh=fresh)
         except DeparaError as error:
             if not stop.requested:
