@@ -12,11 +12,10 @@ from depara.similarity.plan import Tile, plan_tiles
 from depara.similarity.products import accumulate_node_products, node_similarity
 from depara.similarity.ranking import layer_ranking, model_ranking
 from depara.similarity.score_tile import score_tile
-from depara.similarity.scores import SCORES
+from depara.similarity.scores import find_vectors
 from depara.similarity.tile import similarity_tile
 
 __all__ = [
-    "SCORES",
     "FeatureGrams",
     "Footprint",
     "GraphBlock",
@@ -25,6 +24,7 @@ __all__ = [
     "accumulate_node_products",
     "combine",
     "edge_similarity",
+    "find_vectors",
     "layer_ranking",
     "model_ranking",
     "node_similarity",
