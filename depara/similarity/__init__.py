@@ -8,6 +8,7 @@ from depara.similarity.combine import combine
 from depara.similarity.edges import edge_similarity
 from depara.similarity.footprint import Footprint
 from depara.similarity.grams import FeatureGrams
+from depara.similarity.lambda_ranges import lambda_tables
 from depara.similarity.plan import Tile, plan_tiles
 from depara.similarity.products import accumulate_node_products, node_similarity
 from depara.similarity.ranking import layer_ranking, model_ranking
@@ -25,6 +26,7 @@ __all__ = [
     "combine",
     "edge_similarity",
     "find_vectors",
+    "lambda_tables",
     "layer_ranking",
     "model_ranking",
     "node_similarity",
