@@ -8,9 +8,11 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 from cluster.launcher import Handle, Ref, WorkerLostError, describe_resources
+from cluster.phases import Meter, TaskCost, measured
 from cluster.ray_environment import check_address, cluster_address, ray_folder
 from cluster.sharing import check_mark, this_machine
 from cluster.work import Outcome, Unit
@@ -99,11 +101,16 @@ class _RayWorker(Worker):
         mark: str | None,
     ) -> None:
         self._mark = mark
+        self._meter = Meter()
         with suppress(OSError):
             os.chdir(folder)
         if num_gpus == 0:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""  # else Ray leaves every GPU in sight
         super().__init__(output, num_cpus, num_gpus, spill_dir)
+
+    def run(self, unit: Unit, attempt: int = 0, upcoming: Unit | None = None) -> Outcome:
+        """Runs one unit, and tells what this process has read and written meanwhile."""
+        return replace(super().run(unit, attempt, upcoming), traffic=self._meter.take())
 
     def locate(self) -> tuple[str, str]:
         """Gets ready; returns the device's name and the node's id.
@@ -140,6 +147,7 @@ class RayLauncher:
         self._worker: Any = ray.remote(_RayWorker).options(**options)
         self._starting: dict[Ref, Handle] = {}
         self._nodes: dict[Handle, str] = {}
+        self._costs: list[Ref] = []
         self._draining: tuple[float, frozenset[str]] = (0.0, frozenset())
         self._lost = (
             ray.exceptions.RayActorError,
@@ -266,12 +274,27 @@ class RayLauncher:
 
     def submit(self, task: Callable[..., Any], *args: Any) -> Ref:
         """Runs a task with the CPUs of one worker; Ray repeats it when its node dies."""
-        remote = self._ray.remote(task).options(
+        remote = self._ray.remote(measured).options(
+            name=task.__name__,
+            num_returns=2,
             num_cpus=self._compute.num_cpus,
             max_retries=_TASK_RETRIES,
             retry_exceptions=[StorageUnavailableError],
         )
-        return remote.remote(*args)
+        value, cost = remote.remote(task, *args)
+        self._costs.append(cost)
+        return value
+
+    def take_costs(self) -> list[TaskCost]:
+        """Returns the costs of tasks that are done; what a lost one has cost is not known."""
+        if not self._costs:
+            return []
+        done, self._costs = self._ray.wait(self._costs, num_returns=len(self._costs), timeout=0)
+        costs = []
+        for ref in done:
+            with suppress(self._ray.exceptions.RayError):
+                costs.append(self._ray.get(ref, timeout=_FETCH_TIMEOUT_S))
+        return costs
 
     def collect(self, ref: Ref) -> Any:
         """Returns a task's value."""

@@ -17,6 +17,7 @@ from cluster.graph_facts import GraphFacts
 from cluster.increments import Changes, History, count_nights, labels_key, rankings_key
 from cluster.notes import ModelNote, model_notes
 from cluster.pairs import Reduction
+from cluster.phases import PhaseClock, Spent
 from cluster.plan import ModelPlan, ScanPlan
 from cluster.work import CommitResult, GroupResult
 from depara.config import ModelConfig, render_scan
@@ -52,7 +53,7 @@ class ScanSummary:
 
     scan_id: str
     location: str
-    seconds: float
+    spent: Spent
     num_models: int
     num_graphs: int
     num_reused_graphs: int
@@ -62,6 +63,11 @@ class ScanSummary:
     changes: Changes
     failures: tuple[Failure, ...]
     notes: tuple[ModelNote, ...]
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return self.spent.seconds
 
     @property
     def failed_models(self) -> tuple[str, ...]:
@@ -76,7 +82,7 @@ class ScanRecord:
     ``results`` say how the extraction of each model ended; models not in it were reused.
     ``healed`` are the graphs that were found damaged and computed anew, ``facts`` those of the
     tables written so far, ``graph_facts`` what is known of each graph by key, ``work`` the pool's
-    counts.
+    counts, ``phases`` the scan's clock, which goes on while this is written.
     """
 
     scan_id: str
@@ -92,7 +98,7 @@ class ScanRecord:
     work: dict[str, int]
     started_at: datetime
     finished_at: datetime
-    seconds: float
+    phases: PhaseClock
 
     @property
     def commits(self) -> list[CommitResult]:
@@ -137,7 +143,7 @@ def _summarize(record: ScanRecord, storage: Storage) -> ScanSummary:
     return ScanSummary(
         scan_id=record.scan_id,
         location=storage.location(scan_folder(record.scan_id)),
-        seconds=record.seconds,
+        spent=record.phases.spent(),
         num_models=len(record.prepared.plan.config.models),
         num_graphs=len(record.reduction.sources),
         num_reused_graphs=record.num_reused_graphs,
@@ -160,6 +166,7 @@ def _manifest(
         "started_at": record.started_at.isoformat(timespec="seconds"),
         "finished_at": record.finished_at.isoformat(timespec="seconds"),
         "seconds": round(summary.seconds, 3),
+        **summary.spent.to_manifest(),
         "num_models": summary.num_models,
         "num_failed_models": len(summary.failed_models),
         "num_reused_models": len(summary.changes.reused),

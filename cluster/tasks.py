@@ -85,6 +85,7 @@ def follow(refs: Sequence[Ref], context: ScanContext) -> None:
         done = context.launcher.wait(list(pending), _POLL_S)
         pending.difference_update(done)
         context.reporter.step(len(done))
+    context.phases.add_tasks(context.launcher.take_costs())
 
 
 def collect_facts(ref: Ref, context: ScanContext, failed: str) -> dict[str, Any]:
@@ -108,6 +109,7 @@ def collect_facts(ref: Ref, context: ScanContext, failed: str) -> dict[str, Any]
         facts = context.launcher.collect(ref)
     except WorkerLostError as error:
         raise ClusterError(f"{failed}: {error}") from error
+    context.phases.add_tasks(context.launcher.take_costs())
     if isinstance(facts, TaskFailure):
         if facts.damaged_keys:
             raise DamagedGraphsError(facts.message, facts.damaged_keys)
