@@ -14,6 +14,7 @@ from depara.errors import (
     DeparaError,
     StorageUnavailableError,
     StoreError,
+    UnreadableScanError,
 )
 
 _POLL_S = 1.0
@@ -31,21 +32,17 @@ class TaskFailure:
     damaged_keys: tuple[str, ...] = ()
     unreadable_scan: str | None = None
 
-
-class DamagedGraphsError(StoreError):
-    """Some committed graphs are not what was committed: ``keys`` must be computed anew."""
-
-    def __init__(self, message: str, keys: Sequence[str]) -> None:
-        super().__init__(message)
-        self.keys = tuple(keys)
-
-
-class UnreadableScanError(StoreError):
-    """The tables of the earlier scan ``scan_id`` cannot be reused."""
-
-    def __init__(self, message: str, scan_id: str) -> None:
-        super().__init__(message)
-        self.scan_id = scan_id
+    def error(self) -> StoreError:
+        """Returns it as the error to raise."""
+        if self.damaged_keys:
+            damaged = DamagedGraphError(self.message)
+            damaged.graph_keys = self.damaged_keys
+            return damaged
+        if self.unreadable_scan:
+            unreadable = UnreadableScanError(self.message)
+            unreadable.scan_id = self.unreadable_scan
+            return unreadable
+        return StoreError(self.message)
 
 
 def failure_of(error: DeparaError) -> TaskFailure:
@@ -56,7 +53,7 @@ def failure_of(error: DeparaError) -> TaskFailure:
     """
     if isinstance(error, StorageUnavailableError):
         raise error
-    keys = (error.graph_key,) if isinstance(error, DamagedGraphError) else ()
+    keys = error.graph_keys if isinstance(error, DamagedGraphError) else ()
     return TaskFailure(str(error), keys)
 
 
@@ -96,7 +93,7 @@ def collect_facts(ref: Ref, context: ScanContext, failed: str) -> dict[str, Any]
         failed: how a message begins when the task is lost.
 
     Raises:
-        DamagedGraphsError: graphs must be computed anew.
+        DamagedGraphError: graphs must be computed anew.
         UnreadableScanError: an earlier scan's tables cannot be reused.
         StoreError: the task returned another failure.
         ClusterError: the task died more often than is retried.
@@ -109,9 +106,5 @@ def collect_facts(ref: Ref, context: ScanContext, failed: str) -> dict[str, Any]
     except WorkerLostError as error:
         raise ClusterError(f"{failed}: {error}") from error
     if isinstance(facts, TaskFailure):
-        if facts.damaged_keys:
-            raise DamagedGraphsError(facts.message, facts.damaged_keys)
-        if facts.unreadable_scan:
-            raise UnreadableScanError(facts.message, facts.unreadable_scan)
-        raise StoreError(facts.message)
+        raise facts.error()
     return dict(facts)

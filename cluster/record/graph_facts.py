@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from depara.errors import SchemaError, StorageUnavailableError, StoreError
+from depara.errors import SchemaError, StoreError
 from depara.store.graphs import read_marker
 from depara.store.scans import read_table
 from depara.store.storage import Storage
@@ -65,8 +65,6 @@ def facts_of_scan(
         return {}
     try:
         rows = read_table(storage, str(manifest["scan_id"]), "notes", fact).to_pylist()
-    except StorageUnavailableError:
-        raise
     except StoreError:
         return {}
     return {

@@ -7,7 +7,7 @@ import hashlib
 import uuid
 from collections.abc import Iterable, Iterator
 
-from depara.errors import DeparaError, StoreError
+from depara.errors import DeparaError, StorageUnavailableError, StoreError
 from depara.locations import is_remote, local_path, redact
 from depara.retries import error_code, is_storage_error, reason
 from depara.store.backends.backend import Backend, FileStat
@@ -167,7 +167,7 @@ class Storage:
         """
         path = f"running/.write-test-{uuid.uuid4().hex}"
         self.create(path, b"depara")
-        with contextlib.suppress(StoreError):  # a scan removes nothing else
+        with contextlib.suppress(StoreError, StorageUnavailableError):  # only scans remove
             self.remove([path])
 
     def _entries(self, path: str) -> list[tuple[str, int | None]]:
