@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from depara.errors import SchemaError, StorageUnavailableError, StoreError
+from depara.errors import SchemaError, StoreError
 from depara.identity import short_hash
 from depara.locations import redact
 from depara.maintenance.inventory import Files, marker_path
@@ -62,8 +62,6 @@ class GraphCheck:
             found = list(self._marker_problems(marker))
             for name, fact in marker.files.items():
                 found += self._file_problems(marker, name, fact, files.get(f"{self.folder}/{name}"))
-        except StorageUnavailableError:
-            raise
         except (StoreError, ValueError, TypeError, AttributeError) as error:
             # The marker is JSON that anything may have been written into.
             return [self._problem(MARKER_FILE, f"cannot be used: {error}")]

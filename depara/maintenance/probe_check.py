@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from depara.errors import SchemaError, StorageUnavailableError, StoreError
+from depara.errors import SchemaError, StoreError
 from depara.identity import pixels_id, probe_set_key
 from depara.locations import redact
 from depara.maintenance.graph_check import open_parquet
@@ -38,8 +38,6 @@ class ProbeSets:
             if key not in self._known:
                 try:
                     self._known[key] = _checked(read_probe_set(self.storage, key))
-                except StorageUnavailableError:
-                    raise
                 except StoreError as error:
                     self._known[key] = error
             found = self._known[key]
@@ -51,8 +49,6 @@ class ProbeSets:
         """Returns the ids of a probe set in index order, or None when they cannot be known."""
         try:
             found = self.read(key)
-        except StorageUnavailableError:
-            raise
         except StoreError:
             return None
         return found.probe_ids if probe_set_key(found.probe_ids, found.side) == key else None
@@ -80,8 +76,6 @@ class ProbeSetCheck:
         path = probe_set_path(self.key)
         try:
             probe_set = _checked(read_probe_set(self.storage, self.key))
-        except StorageUnavailableError:
-            raise
         except StoreError as error:
             return [self._problem(path, f"cannot be used: {error}")]
         if (got := probe_set_key(probe_set.probe_ids, probe_set.side)) != self.key:

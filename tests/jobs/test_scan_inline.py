@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cluster.phases import PHASES, PhaseClock
-from cluster.session import ModelSession
+from cluster.extract.session import ModelSession
+from cluster.pool.phases import PHASES, PhaseClock
 from depara import open_scan
 from depara.errors import ModelError
 from depara.store.scans import read_manifest

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from cluster.phases import PHASES
+from cluster.pool.phases import PHASES
 from depara import list_scans, list_times, open_scan
 from depara.cli import app
 from depara.errors import ConfigError, StoreError
