@@ -17,12 +17,13 @@ from typing import Any, Literal
 from depara.config import ScanConfig
 from depara.errors import ConfigError, StoreError
 from depara.locations import has_glob, is_remote, local_path
+from depara.store.layout import RUNNING
 from depara.store.storage import Storage
 
 _JOB_FOLDER = "runtime_resources"
 """Folder of Ray's session that holds the working directories of jobs, and is removed with them."""
 
-_MARK = "running/.seen-"
+_MARK = f"{RUNNING}/.seen-"
 _LOOKS, _LOOK_EVERY_S = 6, 0.5
 _SHOWN = 5
 _FOLDER_SOURCES = ("hf:", "timm:local-dir:")

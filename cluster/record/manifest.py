@@ -23,7 +23,8 @@ from cluster.record.notes import ModelNote, model_notes
 from depara.config import ModelConfig, render_scan
 from depara.redaction import redact
 from depara.store.known import write_cards
-from depara.store.scans import finish_scan, scan_folder, write_table
+from depara.store.layout import scan_file_path, scan_folder
+from depara.store.scans import finish_scan, write_table
 from depara.store.schemas import TABLES
 from depara.store.storage import Storage
 from depara.types import Failure, ModelCard, Probe
@@ -132,7 +133,7 @@ def finish(record: ScanRecord, storage: Storage) -> ScanSummary:
     for name, table in describing_tables(record).items():
         facts[name] = write_table(storage, scan_id, name, table)
     config = redact(render_scan(plan.config))
-    storage.ensure(f"{scan_folder(scan_id)}/scan.yaml", config.encode())
+    storage.ensure(scan_file_path(scan_id), config.encode())
     write_cards(storage, scan_id, record.prepared.fingerprinted)
     summary = _summarize(record, storage)
     finish_scan(storage, scan_id, _manifest(record, summary, facts))

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from depara.config.places import CommandFolder, absolute_places
 from depara.config.schema import MODEL_ID, PRESETS, ModelConfig, ScanConfig
 from depara.errors import ConfigError, near_names
-from depara.locations import expand_glob, has_glob, open_binary
+from depara.locations import expand_glob, has_glob, is_remote, local_path, open_binary
 
 _MAX_NULLS = 10
 _WEIGHTS_SUFFIXES = (".safetensors", ".pth", ".pt", ".th", ".bin", ".ckpt")
@@ -46,7 +46,9 @@ def load_scan_file(uri: str, overrides: Sequence[str] = ()) -> ScanFile:
         with open_binary(uri) as file:
             text = file.read().decode("utf-8")
     except FileNotFoundError as error:
-        raise ConfigError(f"scan file {uri!r} does not exist") from error
+        hint = _near_files(uri)
+        message = f"scan file {uri!r} does not exist" + (f"; {hint}" if hint else "")
+        raise ConfigError(message) from error
     except IsADirectoryError as error:
         raise ConfigError(f"scan file {uri!r} is a folder: name the YAML file in it") from error
     except UnicodeDecodeError as error:
@@ -54,6 +56,18 @@ def load_scan_file(uri: str, overrides: Sequence[str] = ()) -> ScanFile:
     except OSError as error:
         raise ConfigError(f"scan file {uri!r} cannot be read: {error}") from error
     return parse_scan(text, overrides, name=uri, folder=CommandFolder.here())
+
+
+def _near_files(uri: str) -> str:
+    """What else lies where a local scan file was looked for."""
+    if is_remote(uri):
+        return ""
+    path = local_path(uri).absolute()
+    try:
+        names = [each.name for each in path.parent.iterdir() if each.suffix in (".yaml", ".yml")]
+    except OSError:
+        return f"there is no folder {str(path.parent)!r}"
+    return near_names(path.name, names)
 
 
 def parse_scan(

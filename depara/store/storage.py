@@ -12,6 +12,7 @@ from depara.locations import is_remote, local_path, redact
 from depara.retries import error_code, is_storage_error, reason
 from depara.store.backends.backend import Backend, FileStat
 from depara.store.backends.local import LocalBackend
+from depara.store.layout import RUNNING
 from depara.traffic import count_read, count_written
 
 __all__ = ["FileStat", "Storage", "sha256_hex"]
@@ -158,7 +159,7 @@ class Storage:
 
     def now_s(self) -> float:
         """Returns the time by the storage's own clock, POSIX seconds, by writing a small file."""
-        path = f"running/.clock-{uuid.uuid4().hex}"
+        path = f"{RUNNING}/.clock-{uuid.uuid4().hex}"
         self.create(path, b"depara")
         with self._read_errors("read", path):
             seconds = self._backend.stat(path).modified_s
@@ -171,7 +172,7 @@ class Storage:
         Raises:
             StoreError: it cannot be written, with the reason.
         """
-        path = f"running/.write-test-{uuid.uuid4().hex}"
+        path = f"{RUNNING}/.write-test-{uuid.uuid4().hex}"
         self.create(path, b"depara")
         with contextlib.suppress(StoreError, StorageUnavailableError):  # only scans remove
             self.remove([path])
