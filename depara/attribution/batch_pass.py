@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from depara.attribution.forms import Form, ProbeValues
 from depara.attribution.layer_pass import LayerPass, OnFeatures, OverwrittenError
 from depara.attribution.nodes import BatchNodes, compute_features, compute_nodes
-from depara.attribution.pass_proof import Form
 from depara.attribution.prepared import PreparedModel
 from depara.config.schema import AttributionConfig
 from depara.errors import ModelError, NonFiniteError
@@ -77,6 +77,32 @@ class BatchPass:
         self._check_finite(nodes, probe_ids)
         return nodes
 
+    def last_probe(
+        self,
+        canvas_BSS3: UInt8,
+        probe_ids: Sequence[str],
+        form: Form,
+        *,
+        with_maps: bool,
+        perturbation: float,
+    ) -> ProbeValues:
+        """Returns the values of the last probe of a batch; arguments and errors as `run`."""
+        found = ProbeValues()
+
+        def on_features(layer: str, features_BD: Tensor) -> None:
+            found.features_D[layer] = features_BD[-1].clone()
+
+        nodes = self.run(
+            canvas_BSS3,
+            probe_ids,
+            form,
+            on_features,
+            with_maps=with_maps,
+            perturbation=perturbation,
+        )
+        found.maps_P = attribution_of(nodes, len(probe_ids) - 1)
+        return found
+
     def _compute(
         self,
         canvas_B3SS: Tensor,
@@ -124,3 +150,11 @@ class BatchPass:
             )
             error.layer, error.probe_id = names[layer], probe_ids[probe]
             raise error
+
+
+def attribution_of(nodes: BatchNodes, row: int) -> dict[str, Tensor]:
+    """Returns one probe's map times its norm, ``P``, float64, by layer."""
+    return {
+        layer: maps_BP[row].double() * nodes.norms_B[layer][row]
+        for layer, maps_BP in nodes.maps_BP.items()
+    }

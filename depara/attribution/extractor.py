@@ -18,12 +18,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from depara.attribution.batch_pass import BatchPass
+from depara.attribution.batch_pass import BatchPass, attribution_of
 from depara.attribution.batching import CPU_SIZES, CUDA_SIZES, BatchTuner, Choice
+from depara.attribution.forms import Difference, Form, ProbeValues
 from depara.attribution.layer_pass import LayerPass
 from depara.attribution.memory import PeakMemory, device_free_bytes, freed_memory_kept
 from depara.attribution.nodes import BatchNodes
-from depara.attribution.pass_proof import Difference, Evaluate, Form, PassProof, ProbeValues
+from depara.attribution.pass_proof import Evaluate, PassProof
 from depara.attribution.prepared import PreparedModel
 from depara.attribution.torch_state import arithmetic
 from depara.config.schema import AttributionConfig, FeatureReduction, Precision
@@ -284,7 +285,7 @@ class Extractor:
         )
         job.store(start, nodes, size)
         if wants_maps:
-            found.maps_P = _attribution_of(nodes, size - 1)
+            found.maps_P = attribution_of(nodes, size - 1)
         if wants_features:
             job.unproven.append((form, rows, found))
 
@@ -317,25 +318,14 @@ class Extractor:
         def evaluate(
             form: Form, rows: Sequence[int], with_maps: bool, perturbation: float
         ) -> ProbeValues:
-            found = ProbeValues()
-
-            def on_features(layer: str, features_BD: Tensor) -> None:
-                found.features_D[layer] = features_BD[-1].clone()
-
             try:
-                nodes = self._batch.run(
-                    *job.take(rows),
-                    form,
-                    on_features,
-                    with_maps=with_maps,
-                    perturbation=perturbation,
+                return self._batch.last_probe(
+                    *job.take(rows), form, with_maps=with_maps, perturbation=perturbation
                 )
             except (RuntimeError, MemoryError) as error:
                 if len(set(rows)) == 1 and is_out_of_memory(error):
                     raise self._no_memory(error) from error
                 raise
-            found.maps_P = _attribution_of(nodes, len(rows) - 1)
-            return found
 
         return evaluate
 
@@ -406,11 +396,3 @@ class _Job:
             layer: NodeMaps(maps_NP.numpy(), self.norms_N[layer].numpy())
             for layer, maps_NP in self.maps_NP.items()
         }
-
-
-def _attribution_of(nodes: BatchNodes, row: int) -> dict[str, Tensor]:
-    """Returns one probe's map times its norm, ``P``, by layer."""
-    return {
-        layer: maps_BP[row].double() * nodes.norms_B[layer][row]
-        for layer, maps_BP in nodes.maps_BP.items()
-    }

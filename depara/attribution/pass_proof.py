@@ -13,33 +13,13 @@ Shapes: ``D`` features, ``P`` map pixels, of one probe.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from itertools import combinations
-from typing import NamedTuple
 
-from torch import Tensor
-
+from depara.attribution.forms import PLAIN, Difference, Form, ProbeValues, differences
 from depara.errors import ModelError, NonFiniteError, OutOfMemoryError
 from depara.models.foreign import is_out_of_memory, one_line
 from depara.types import Note
-
-
-@dataclass(frozen=True)
-class Form:
-    """The shortcuts that a pass takes.
-
-    ``skips_graph``: no autograd graph where only features are asked for. ``channels_last``: so lie
-    images and weights. ``is_fused``: batch normalisation in eval mode is computed as what it is
-    (`norms`, `conv_norms`). ``ends_early``: the forward ends, by an exception, at the last layer.
-    """
-
-    skips_graph: bool = False
-    channels_last: bool = False
-    is_fused: bool = False
-    ends_early: bool = False
-
-
-PLAIN = Form()
 
 _NAMES = {
     "skips_graph": "features without an autograd graph",
@@ -47,25 +27,6 @@ _NAMES = {
     "is_fused": "batch normalisation as one multiplication",
     "ends_early": "ending the forward at the last layer",
 }
-
-
-@dataclass
-class ProbeValues:
-    """The features and the maps (times their norm) of one probe, by layer."""
-
-    features_D: dict[str, Tensor] = field(default_factory=dict)
-    maps_P: dict[str, Tensor] = field(default_factory=dict)
-
-
-class Difference(NamedTuple):
-    """How far a layer's features or map in one pass are from another's, relative to the norm."""
-
-    layer: str
-    what: str
-    share: float
-
-    def __str__(self) -> str:
-        return f"{self.what} of layer {self.layer!r} off by {100 * self.share:.2g} %"
 
 
 Evaluate = Callable[[Form, Sequence[int], bool, float], ProbeValues]
@@ -174,11 +135,13 @@ class PassProof:
             ModelError: the model cannot be run in the plain form, not even probe by probe.
             OutOfMemoryError: one probe alone does not fit.
         """
+        was_doubled = self.is_doubled
         alone = self._repeated(evaluate, rows[-1], with_maps, cause)
         self._noise.clear()
         rows, mixing = self._mixing(evaluate, rows, with_maps, alone)
         if mixing is not None:
             self._run_one_by_one(mixing)
+        if mixing is not None or self.is_doubled is not was_doubled:
             return
         given_up = self._shortcuts_to_give_up(evaluate, form, rows, with_maps, alone)
         if not given_up:
@@ -209,7 +172,7 @@ class PassProof:
         except ModelError as error:
             first = self._doubled(evaluate, row, with_maps, error, cause)
         again = evaluate(PLAIN, self._alone(row), False, 0.0)
-        for one in self._differences(again, first):
+        for one in self._beyond_tolerance(again, first):
             if one.what == "features":
                 raise ModelError(
                     f"{self._model_id}: the same probe gives other values in a second pass "
@@ -330,10 +293,10 @@ class PassProof:
         self, evaluate: Evaluate, found: ProbeValues, alone: ProbeValues, row: int
     ) -> Difference | None:
         """Returns the first difference that the model's own magnification does not explain."""
-        for one in self._differences(found, alone):
+        for one in self._beyond_tolerance(found, alone):
             if (one.layer, one.what) not in self._noise:
                 self._measure_noise(evaluate, alone, row)
-            if not one.share <= _NOISE_FACTOR * self._noise[one.layer, one.what]:
+            if not one.distance <= _NOISE_FACTOR * self._noise[one.layer, one.what]:
                 return one
         return None
 
@@ -344,15 +307,15 @@ class PassProof:
         """
         with_maps = bool(alone.maps_P)
         again = evaluate(PLAIN, self._alone(row), False, 0.0)
-        repeats = not any(one.what == "features" for one in self._differences(again, alone))
+        repeats = not any(one.what == "features" for one in self._beyond_tolerance(again, alone))
         size = self._tolerance.perturbation if repeats else 0.0
         perturbed = evaluate(PLAIN, self._alone(row), with_maps, size) if repeats else alone
-        for one in _shares(perturbed, alone):
-            self._noise[one.layer, one.what] = one.share
+        for one in differences(perturbed, alone):
+            self._noise[one.layer, one.what] = one.distance
 
-    def _differences(self, found: ProbeValues, expected: ProbeValues) -> Iterator[Difference]:
+    def _beyond_tolerance(self, found: ProbeValues, expected: ProbeValues) -> Iterator[Difference]:
         limits = {"features": self._tolerance.features, "map": self._tolerance.maps}
-        for one in _shares(found, expected):
+        for one in differences(found, expected):
             if not one.share <= limits[one.what]:
                 yield one
 
@@ -373,25 +336,6 @@ _BATCH = (
     "in eval mode each probe of a batch must be computed by itself: give normalisations running "
     "statistics (track_running_stats=True), and let forward keep the batch dimension of one image"
 )
-
-
-def _shares(found: ProbeValues, expected: ProbeValues) -> Iterator[Difference]:
-    for what, one, other in (
-        ("features", found.features_D, expected.features_D),
-        ("map", found.maps_P, expected.maps_P),
-    ):
-        for layer, values in one.items():
-            if layer in other:
-                yield Difference(layer, what, _share(values, other[layer]))
-
-
-def _share(found: Tensor, expected: Tensor) -> float:
-    """Returns ``||f - e|| / ||e||``; 0 if both are zero, infinity for another number of values."""
-    if found.shape != expected.shape:
-        return float("inf")
-    one, other = found.double(), expected.double()
-    size = max(float(one.norm()), float(other.norm()))
-    return float((one - other).norm()) / size if size else 0.0
 
 
 def _reason(cause: Difference | ModelError) -> str:
