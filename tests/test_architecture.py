@@ -21,6 +21,7 @@ BASE = {
     "locations",
     "retries",
     "redaction",
+    "texts",
     "fingerprints",
     "_version",
 }
@@ -45,6 +46,7 @@ ALLOWED = {
     "locations": set(),
     "retries": set(),
     "redaction": set(),
+    "texts": set(),
     "fingerprints": set(),
     "_version": set(),
     "": {"report"},
