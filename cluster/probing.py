@@ -13,6 +13,7 @@ from cluster.work import DecodeResult, DecodeUnit, Group
 from depara.config import ScanFile
 from depara.errors import ProbeError
 from depara.fingerprints import probes_fingerprint
+from depara.identity import probe_set_key
 from depara.probes import (
     FoundProbes,
     LeftOut,
@@ -21,7 +22,6 @@ from depara.probes import (
     describe_left_out,
     draw_order,
     find_probes,
-    probe_set_key,
 )
 from depara.store.canvases import CanvasChunk, ProbeSet, write_probe_set
 from depara.store.known import KnownProbes, read_probes, write_probes

@@ -23,6 +23,8 @@ BASE = {
     "redaction",
     "texts",
     "fingerprints",
+    "identity",
+    "catalog",
     "_version",
 }
 
@@ -48,6 +50,8 @@ ALLOWED = {
     "redaction": set(),
     "texts": set(),
     "fingerprints": set(),
+    "identity": set(),
+    "catalog": set(),
     "_version": set(),
     "": {"report"},
 }

@@ -1,9 +1,9 @@
 """Probes: the images that models are compared on, from wherever they are to canvases."""
 
-from depara.probes.canvas import canvas_id, decode_canvas
+from depara.probes.canvas import decode_canvas
 from depara.probes.decode import decode_probe, decode_probes
 from depara.probes.foreign import LeftOut, describe_left_out
-from depara.probes.probe_set import ProbeMeta, build_probe_set, draw_order, probe_set_key
+from depara.probes.probe_set import ProbeMeta, build_probe_set, draw_order
 from depara.probes.source import FoundProbes, find_probes, list_probes
 
 __all__ = [
@@ -11,7 +11,6 @@ __all__ = [
     "LeftOut",
     "ProbeMeta",
     "build_probe_set",
-    "canvas_id",
     "decode_canvas",
     "decode_probe",
     "decode_probes",
@@ -19,5 +18,4 @@ __all__ = [
     "draw_order",
     "find_probes",
     "list_probes",
-    "probe_set_key",
 ]
