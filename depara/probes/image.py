@@ -170,7 +170,9 @@ def _in_rgb(image: Image.Image) -> Image.Image:
 def _conversion(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
     if image.mode.startswith("I;16"):
         transparent = image.info.get("transparency")
-        return partial(_gray_to_rgb, scale=1 / 257, transparent=transparent)
+        # Pillow honours that zero is white in a TIFF of 8 bits, and not in one of 16.
+        darkest = 65535 if isinstance(image, TiffImageFile) and image.tag_v2.get(262) == 0 else 0
+        return partial(_gray_to_rgb, scale=1 / 257, transparent=transparent, darkest=darkest)
     if image.mode in ("I", "F"):
         return partial(_gray_to_rgb, scale=_scale_of_numbers(image), transparent=None)
     if image.mode in _ALPHA_MODES or "transparency" in image.info:
@@ -192,11 +194,15 @@ def _scale_of_numbers(image: Image.Image) -> float:
     )
 
 
-def _gray_to_rgb(strip: Image.Image, scale: float, transparent: object) -> Image.Image:
+def _gray_to_rgb(
+    strip: Image.Image, scale: float, transparent: object, darkest: int = 0
+) -> Image.Image:
+    """Grey values as RGB; where `darkest` is given it is black, and 0 is white."""
     values_HW = np.asarray(strip, dtype=np.float32)
     if not np.isfinite(values_HW).all():
         raise ProbeError("has pixels that are NaN or infinite: save it with 8 bits")
-    gray_HW = np.rint(values_HW * np.float32(scale)).astype(np.uint8)
+    levels_HW = np.float32(darkest) - values_HW if darkest else values_HW
+    gray_HW = np.rint(levels_HW * np.float32(scale)).astype(np.uint8)
     if isinstance(transparent, int):
         gray_HW[values_HW == transparent] = 255
     return Image.fromarray(gray_HW).convert("RGB")

@@ -119,7 +119,7 @@ def _require_a_file(uri: str, column: str, files: dict[int, str]) -> None:
     if any(is_remote(file) or os.path.exists(local_path(file)) for file in files.values()):
         return
     raise ProbeError(
-        f"{uri}: column {column!r} holds paths, not the images themselves, and none of its "
+        f"{uri}: column {column!r} holds text, read as paths of images, and none of its "
         f"{len(files)} files is there (first: {next(iter(files.values()))}): put the files there, "
         "name their folder as probes.source, or write the table with the images embedded "
         "(Hugging Face: datasets.table.embed_table_storage)"
