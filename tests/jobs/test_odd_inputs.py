@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from cluster.display import print_summary
+from cluster.record.summary import print_summary
 from depara.errors import ProbeError
 from depara.report import open_scan
 from depara.store.scans import read_manifest

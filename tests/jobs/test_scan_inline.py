@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cluster.session import ModelSession
+from cluster.extract.session import ModelSession
 from depara import open_scan
 from depara.errors import ModelError
 from tests.jobs.inline import scan_inline, tiny
