@@ -103,6 +103,7 @@ def prepare_scan(
         inputs.fingerprinted,
         history,
         settings,
+        probes.left_out,
     )
 
 

@@ -19,6 +19,7 @@ from depara.errors import (
     StorageUnavailableError,
 )
 from depara.store.storage import Storage
+from depara.texts import make_streams_total, shown
 from depara.types import Failure
 
 EXIT_COMPLETE = 0
@@ -60,6 +61,7 @@ def scan(
     ] = False,
 ) -> None:
     """Reads the scan file and does what the options say."""
+    make_streams_total()
     try:
         file = load_scan_file(scan_file, overrides or ())
         if print_config:
@@ -69,10 +71,10 @@ def scan(
         else:
             raise typer.Exit(_run(file, fresh, verbose))
     except (ClusterError, StorageUnavailableError) as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {shown(str(error))}", err=True)
         raise typer.Exit(EXIT_OTHER) from error
     except DeparaError as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {shown(str(error))}", err=True)
         raise typer.Exit(EXIT_BAD_INPUT) from error
     except KeyboardInterrupt:
         message = "interrupted: what was committed stays; the same command goes on from there"
@@ -134,7 +136,7 @@ def _run(file: ScanFile, fresh: bool, verbose: bool) -> int:
             if not stop.requested:
                 raise
             if not isinstance(error, ScanInterruptedError):  # what else failed on the way out
-                typer.echo(f"error: {error}", err=True)
+                typer.echo(f"error: {shown(str(error))}", err=True)
             typer.echo(stop.message, err=True)
             return EXIT_SIGNALLED + (stop.signal_number or signal.SIGTERM)
         finally:

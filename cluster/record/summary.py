@@ -13,8 +13,10 @@ from cluster.pool.phases import Spent
 from cluster.record.history import Changes, History
 from cluster.record.manifest import PreparedScan, ScanSummary
 from cluster.record.notes import ModelNote, matters_of, model_notes
+from depara.probes import LeftOut, describe_left_out
 from depara.report import ScanResults
 from depara.report.tables import top_sources_table
+from depara.texts import shown, shown_line
 from depara.types import Failure
 
 MAX_TARGETS_SHOWN = 10
@@ -57,8 +59,9 @@ def print_plan(
         f"earlier:     {_since(prepared.history)}",
         f"output:      {plan.config.output}",
     ]
-    console.print("\n".join(lines), markup=False, highlight=False)
+    console.print(shown("\n".join(lines)), markup=False, highlight=False)
     print_failures(console, prepared.failures)
+    print_left_out(console, prepared.left_out)
     print_notes(console, model_notes(plan.models, {}))
     console.print("dry run: nothing was computed or written", markup=False)
 
@@ -75,6 +78,7 @@ def print_summary(console: Console, summary: ScanSummary, results: ScanResults) 
             console.print(f"and {rest} more targets: see model_ranking.parquet", markup=False)
     print_certainty(console, results)
     print_failures(console, summary.failures)
+    print_left_out(console, summary.left_out)
     print_notes(console, summary.notes)
     new_graphs = summary.num_graphs - summary.num_reused_graphs
     new_pairs = summary.num_pairs - summary.num_reused_pairs
@@ -84,7 +88,7 @@ def print_summary(console: Console, summary: ScanSummary, results: ScanResults) 
         f"pairs: {new_pairs} computed, {summary.num_reused_pairs} reused\n"
         f"{summary.num_probes} probes, {summary.seconds:.1f} s\n"
         f"{_times(summary.spent)}\n"
-        f"results: {summary.location}",
+        f"results: {shown_line(summary.location)}",
         markup=False,
         highlight=False,
         soft_wrap=True,
@@ -120,10 +124,17 @@ def print_failures(console: Console, failures: Sequence[Failure]) -> None:
     for failure in failures[:_MAX_FAILURES_SHOWN]:
         name = f"{failure.model_id}: " if failure.model_id else ""
         line = f"  {name}{failure.error_type}: {failure.message}"
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(shown_line(line), markup=False, highlight=False, soft_wrap=True)
     if len(failures) > _MAX_FAILURES_SHOWN:
         rest = len(failures) - _MAX_FAILURES_SHOWN
         console.print(f"  and {rest} more: see failures.parquet", markup=False)
+
+
+def print_left_out(console: Console, left_out: Sequence[LeftOut]) -> None:
+    """Prints what lies beside the probes and was not taken for images, in one line."""
+    if left_out:
+        line = f"not taken for probes: {shown_line(describe_left_out(left_out))}"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_notes(console: Console, notes: Sequence[ModelNote]) -> None:
@@ -134,7 +145,7 @@ def print_notes(console: Console, notes: Sequence[ModelNote]) -> None:
     matters = matters_of(notes)
     for matter in matters[:_MAX_NOTES_SHOWN]:
         line = f"  {matter.kind}: {matter.places}: {matter.message}"
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(shown_line(line), markup=False, highlight=False, soft_wrap=True)
     if len(matters) > _MAX_NOTES_SHOWN:
         rest = len(matters) - _MAX_NOTES_SHOWN
         console.print(f"  and {rest} more: see notes.parquet", markup=False)
@@ -173,7 +184,7 @@ def _plan_row(model: ModelPlan) -> list[Text]:
         str(len(model.missing)),
         span,
     ]
-    return [Text(cell) for cell in cells]
+    return [Text(shown_line(cell)) for cell in cells]
 
 
 def _bytes(count: float) -> str:

@@ -65,7 +65,9 @@ TABLES: dict[str, pa.Schema] = {
         [
             _field("probe_id", pa.string(), "sha256 of the decoded canvas, hex (key)"),
             _field("index", pa.int32(), "place in the probe set, 0-based"),
-            _field("uri", pa.string(), "where the image was read"),
+            _field(
+                "uri", pa.string(), "where the image was read; bytes that are no UTF-8 as \\xNN"
+            ),
             _field("width", pa.int32(), "width of the image, px"),
             _field("height", pa.int32(), "height of the image, px"),
             _field("label", pa.string(), "class label where the source has one", null=True),
