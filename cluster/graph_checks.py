@@ -46,12 +46,13 @@ def checked_edges(
 
 
 def graph_notes(
-    layer: str, cosine_E: Float32, has_maps: bool, conditioning: float | None
+    layer: str, grams: LayerGrams, cosine_E: Float32, has_maps: bool, conditioning: float | None
 ) -> tuple[Note, ...]:
     """Returns what a user must know of a graph that is valid and yet says little.
 
     Args:
         layer: its name.
+        grams: of its features.
         cosine_E: its edges.
         has_maps: whether any of its maps is not all zero.
         conditioning: of its maps, see `depara.models.conditioning`.
@@ -76,6 +77,14 @@ def graph_notes(
                 layer,
             )
         )
-    if conditioning is not None and not is_resolved(conditioning):
-        notes.append(conditioning_note(layer, conditioning))
+    variation = _variation(grams.raw_NN)
+    if conditioning is not None and not is_resolved(conditioning, variation):
+        notes.append(conditioning_note(layer, conditioning, variation))
     return tuple(notes)
+
+
+def _variation(raw_NN: Float64) -> float:
+    """Returns the root of the features' total variance over their mean square, 0 to 1."""
+    mean_square = float(np.trace(raw_NN)) / len(raw_NN)
+    variance = mean_square - float(raw_NN.mean())
+    return float(np.sqrt(max(variance, 0.0) / mean_square)) if mean_square > 0 else 0.0

@@ -158,7 +158,7 @@ class ModelSession:
                 self.job.card.model_id, name, edge_gram_NN, grams, num_features[name]
             )
             self._notes[name] = graph_notes(
-                name, cosine_E, self._has_maps[name], self._conditioning(name)
+                name, grams, cosine_E, self._has_maps[name], self._conditioning(name)
             )
             writer.write_edges(pairs, cosine_E)
             writer.write_grams(

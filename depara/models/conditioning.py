@@ -25,7 +25,8 @@ from depara.models.row_norms import row_norms
 from depara.types import IMAGENET_MEAN, Note
 
 RESOLVED = 1e-3
-"""Conditioning below which maps are marked: float32 resolves them worse than they are stored.
+"""Conditioning, over the variation of the features, below which maps are marked: float32 resolves
+them worse than they are stored.
 
 Measured, float32 against float64 maps, on transformers of torch, timm and transformers with random
 weights (LayerNorm, RMSNorm, F.normalize, post-norm blocks; ViT, Swin, PVT, SegFormer, SigLIP): the
@@ -34,10 +35,14 @@ of 0.9998 at ``k`` = 8e-6, 0.98 at 1.3e-6, and no agreement at 3e-7, where ``k``
 noise. float16, in which maps are stored, keeps 3e-4 of a value: as much noise as float32 has at
 1e-3. Sound layers, and normalised outputs with the unequal gains that training gives, have 0.05 to
 50 and are far above it.
+
+Where the features themselves hardly differ from probe to probe (a token that is mostly a learned
+constant), ``k`` is small and nothing cancels. So ``k`` is compared with their variation, the root
+of their total variance over their mean square, 0 to 1: sound layers have about as much of either.
 """
 
 FLOAT32_NOISE = 3e-7
-"""Noise of a map as a share of it, times its conditioning."""
+"""Noise of a map as a share of it, times its conditioning over the variation."""
 
 
 def conditioning(
@@ -58,13 +63,17 @@ def conditioning(
     return k_B * math.sqrt(num_values) if scalar == "mean" else k_B
 
 
-def is_resolved(value: float | None) -> bool:
+def is_resolved(value: float | None, variation: float) -> bool:
     """Whether float32 resolves maps of this conditioning.
 
     Where there is nothing to resolve they count as resolved: not measured, output zero (NaN), or
     independent of the input (0).
+
+    Args:
+        value: the conditioning.
+        variation: of the features over the probes, 0 to 1.
     """
-    return value is None or not 0 < value < RESOLVED
+    return value is None or not 0 < value < RESOLVED * variation
 
 
 def reference_shift(canvas_B3SS: Tensor) -> Tensor:
@@ -73,20 +82,30 @@ def reference_shift(canvas_B3SS: Tensor) -> Tensor:
     return canvas_B3SS - mean[None, :, None, None]
 
 
-def conditioning_note(layer: str, value: float) -> Note:
+def conditioning_note(layer: str, value: float, variation: float) -> Note:
     """Returns the note on a layer whose maps are not resolved."""
-    share = min(FLOAT32_NOISE / value, 1.0)
+    share = min(FLOAT32_NOISE * variation / value, 1.0)
     return Note(
         "conditioning",
-        "the scalar that is attributed hardly depends on the input, as where a layer's output is "
-        "normalised last (LayerNorm, RMSNorm, unit length): conditioning "
-        f"{_rounded(value)}, sound layers have 0.05 and more; rounding noise of float32 is about "
-        f"{_rounded(100 * share)} % of its maps, and node_similarity with them means little: go "
-        "by edge_similarity, or name a layer before the normalisation in `layers`",
+        f"{_CAUSE} (conditioning {value:.0e}, sound layers have 0.05 and more): rounding noise of "
+        f"float32 is about {100 * share:.1g} % of its maps, and node_similarity with them means "
+        "little; go by edge_similarity, or name a layer before the normalisation in `layers`",
         layer,
     )
 
 
-def _rounded(value: float) -> str:
-    """One digit: equal messages of several layers are shown once."""
-    return f"{value:.0e}" if value < 0.01 else f"{value:.1g}"
+def moved_note(layer: str, instead_of: str, value: float) -> Note:
+    """Returns the note on a cut that was moved to ``layer``."""
+    return Note(
+        "conditioning",
+        f"cut at {layer!r} instead of {instead_of!r}, of which {_CAUSE} (conditioning "
+        f"{value:.0e}, sound layers have 0.05 and more) and maps are rounding noise of float32; "
+        f"`layers: [{instead_of}]` takes it all the same",
+        layer,
+    )
+
+
+_CAUSE = (
+    "the norm hardly depends on the input, as where an output is normalised last (LayerNorm, "
+    "RMSNorm, unit length)"
+)

@@ -14,7 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from depara.errors import DeparaError
-from depara.models.conditioning import conditioning, is_resolved, reference_shift
+from depara.models.conditioning import (
+    conditioning,
+    is_resolved,
+    moved_note,
+    reference_shift,
+)
 from depara.models.dry_pass import DryPass, call_model, dry_canvas, layer_module
 from depara.models.outputs import find_tensor
 from depara.models.row_norms import row_norms
@@ -22,6 +27,22 @@ from depara.types import Note
 
 _MAX_STEPS = 12
 """How many modules before a cut are tried."""
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """Conditioning and variation at one module; 0 where the scalar does not depend on the input."""
+
+    value: float
+    variation: float
+
+    @property
+    def is_noise(self) -> bool:
+        return not is_resolved(self.value, self.variation)
+
+    @property
+    def is_sound(self) -> bool:
+        return self.value > 0 and not self.is_noise
 
 
 @dataclass
@@ -50,20 +71,21 @@ class ResolvedCuts:
         """
         ordered = sorted(dict.fromkeys(names), key=self.dry.position)
         last = ordered[-1]
-        if last == kept or is_resolved(self._measure([last], 1).get(last, {}).get(last)):
+        alone = self._measure([last], 1).get(last, {}).get(last)
+        if last == kept or alone is None or not alone.is_noise:
             return ordered
         measured = self._measure(ordered, _MAX_STEPS)
         chosen: dict[str, None] = {}
         for name in ordered:
             tried = measured.get(name, {})
-            better = next((other for other, k in tried.items() if k > 0 and is_resolved(k)), None)
-            if name != kept and better is not None and not is_resolved(tried.get(name)):
-                self.notes.append(_moved(name, better, tried[name]))
+            better = next((other for other, one in tried.items() if one.is_sound), None)
+            if name != kept and better is not None and name in tried and tried[name].is_noise:
+                self.notes.append(moved_note(better, name, tried[name].value))
                 name = better
             chosen[name] = None
         return list(chosen)
 
-    def _measure(self, cuts: Sequence[str], max_steps: int) -> dict[str, dict[str, float]]:
+    def _measure(self, cuts: Sequence[str], max_steps: int) -> dict[str, dict[str, _Measured]]:
         """Returns for each cut what was measured of it and of modules before it, nearest first.
 
         A cut's walk back ends at the first module that is resolved; empty where it cannot be
@@ -92,7 +114,7 @@ class _Walk:
     canvas: Tensor = field(default_factory=lambda: torch.empty(0))
     shifted: Tensor = field(default_factory=lambda: torch.empty(0))
     since_cut: list[tuple[str, Tensor]] = field(default_factory=list)
-    found: dict[str, dict[str, float]] = field(default_factory=dict)
+    found: dict[str, dict[str, _Measured]] = field(default_factory=dict)
     is_measuring: bool = False
 
     def fired(self, name: str, output: object) -> None:
@@ -108,23 +130,26 @@ class _Walk:
         self.is_measuring = False
         self.since_cut.clear()
 
-    def _walk_back(self) -> dict[str, float]:
-        measured: dict[str, float] = {}
+    def _walk_back(self) -> dict[str, _Measured]:
+        measured: dict[str, _Measured] = {}
         steps = list(reversed(self.since_cut))
         for place, (name, tensor) in enumerate(steps[: self.max_steps]):
-            value = self._conditioning(tensor)
-            if value > 0 and is_resolved(value):
-                measured[_same_values(steps[place:])] = value
+            one = self._measured(tensor)
+            if one.is_sound:
+                measured[_same_values(steps[place:])] = one
                 break
-            measured[name] = value
+            measured[name] = one
         return measured
 
-    def _conditioning(self, tensor: Tensor) -> float:
-        norms_B = row_norms(tensor.detach())
+    def _measured(self, tensor: Tensor) -> _Measured:
+        values = tensor.detach()
+        norms_B = row_norms(values)
         scalar = torch.linalg.vector_norm(tensor.flatten(1), dim=1).sum()
         (gradient,) = torch.autograd.grad(scalar, self.canvas, retain_graph=True)
-        values = conditioning(self.shifted, gradient, norms_B, tensor[0].numel(), "l2norm")
-        return float(values.median())
+        k_B = conditioning(self.shifted, gradient, norms_B, values[0].numel(), "l2norm")
+        rows = values.flatten(1).double()
+        apart, total = (rows - rows.mean(dim=0)).square().sum(), rows.square().sum()
+        return _Measured(float(k_B.median()), float((apart / total).sqrt()))
 
 
 def _same_values(steps: Sequence[tuple[str, Tensor]]) -> str:
@@ -149,13 +174,3 @@ def _hooked(
             handle = layer_module(module, name).register_forward_hook(hook(name))
             stack.callback(handle.remove)
         yield
-
-
-def _moved(name: str, better: str, value: float) -> Note:
-    return Note(
-        "conditioning",
-        f"cut at {better!r} instead of {name!r}: that output is normalised last, its norm hardly "
-        f"depends on the input (conditioning {value:.0e}, sound layers have 0.05 and more), and "
-        f"maps of it are rounding noise of float32; `layers: [{name}]` takes it all the same",
-        better,
-    )

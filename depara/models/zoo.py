@@ -126,8 +126,15 @@ def choose_layers(
     """
     with _blamed_on(config.id):
         dry = run_dry_pass(model.module, model.preprocess, canvas_side)
-        cuts = ResolvedCuts(model.module, model.preprocess, canvas_side, dry)
-        return proven_layers(dry, model.module, config.layers, config.output_layer, features, cuts)
+        cuts = _own_cuts(model, config, dry, canvas_side)
+        return proven_layers(
+            dry,
+            model.module,
+            config.layers,
+            config.output_layer,
+            features,
+            cuts,
+        )
 
 
 def describe_model(
@@ -142,9 +149,14 @@ def describe_model(
     model = open_model(config, canvas_side=canvas_side)
     with _blamed_on(config.id):
         dry = run_dry_pass(model.module, model.preprocess, canvas_side)
-        cuts = ResolvedCuts(model.module, model.preprocess, canvas_side, dry)
+        cuts = _own_cuts(model, config, dry, canvas_side)
         layers = proven_layers(
-            dry, model.module, config.layers, config.output_layer, features, cuts
+            dry,
+            model.module,
+            config.layers,
+            config.output_layer,
+            features,
+            cuts,
         )
         seconds_per_probe = _timed_second_pass(model, dry, canvas_side)
     card = ModelCard(
@@ -158,9 +170,18 @@ def describe_model(
         output_layer=config.output_layer or layers[-1].name,
         seconds_per_probe=seconds_per_probe,
         activation_bytes=dry.activation_bytes(layers[-1].name),
-        notes=(*model.notes, *cuts.notes),
+        notes=(*model.notes, *(cuts.notes if cuts else ())),
     )
     return model, card
+
+
+def _own_cuts(
+    model: LoadedModel, config: ModelConfig, dry: DryPass, canvas_side: int
+) -> ResolvedCuts | None:
+    """What moves cuts before a normalisation; a random twin must have its model's, by name."""
+    if config.null_of is not None:
+        return None
+    return ResolvedCuts(model.module, model.preprocess, canvas_side, dry)
 
 
 @contextmanager
