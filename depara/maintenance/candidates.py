@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from depara.errors import StorageUnavailableError, StoreError
+from depara.errors import StoreError
 from depara.maintenance.inventory import (
     CANVASES_FOLDER,
     KNOWN_FOLDER,
@@ -115,8 +115,6 @@ class CandidateFinder:
         for path in sorted((sets.keys() - old) | needed):
             try:
                 used |= chunk_paths(self._storage, path)
-            except StorageUnavailableError:
-                raise
             except StoreError as error:
                 self.notes.append(f"all canvases are left, because {error}")
                 return

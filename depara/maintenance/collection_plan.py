@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from depara.errors import StorageUnavailableError, StoreError
+from depara.errors import StoreError
 from depara.locations import redact
 from depara.maintenance.candidates import Candidate, CandidateFinder
 from depara.maintenance.inventory import (
@@ -120,8 +120,6 @@ def _finished_in_order(storage: Storage, inventory: Inventory) -> list[str]:
     try:
         order = [str(manifest["scan_id"]) for manifest in finished_manifests(storage)]
         strange = set(inventory.finished) - set(order)
-    except StorageUnavailableError:
-        raise
     except StoreError as error:
         raise StoreError(
             f"nothing is collected: {error}; remove that manifest.json to give the scan up"
@@ -146,8 +144,6 @@ def _losing(
     def loses(scan_id: str) -> bool:
         try:
             references = read_references(storage, scan_id)
-        except StorageUnavailableError:
-            raise
         except StoreError:
             return True
         paths = {probe_set_path(key) for key in references.probe_sets}

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from depara.errors import SchemaError, StorageUnavailableError, StoreError
+from depara.errors import SchemaError, StoreError
 from depara.locations import redact
 from depara.maintenance.graph_check import open_parquet
 from depara.maintenance.inventory import Files, collected_path, manifest_path, marker_path
@@ -49,8 +49,6 @@ class ScanCheck:
             found = []
             for name, fact in manifest["tables"].items():
                 found += self._table_problems(name, fact, files)
-        except StorageUnavailableError:
-            raise
         except StoreError as error:
             return [self._manifest_problem(f"cannot be used: {error}")]
         return found

@@ -261,7 +261,7 @@ def _damaged(key: str, what: str) -> DamagedGraphError:
     error = DamagedGraphError(
         f"{what}; scan again to have it recomputed, or run `depara verify --discard`"
     )
-    error.graph_key = key
+    error.graph_keys = (key,)
     return error
 
 

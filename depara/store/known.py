@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
-from depara.errors import StorageUnavailableError, StoreError
+from depara.errors import StoreError
 from depara.store.canvases import read_probe_set
 from depara.store.scans import scan_folder
 from depara.store.storage import Storage, sha256_hex
@@ -206,8 +206,6 @@ def _canvases(storage: Storage, known: KnownProbes) -> dict[str, Any] | None:
     """
     try:
         probe_set = read_probe_set(storage, known.key)
-    except StorageUnavailableError:
-        raise
     except StoreError:
         return None
     if probe_set.probe_ids != tuple(probe.probe_id for probe in known.probes):

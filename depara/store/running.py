@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from depara.errors import StoreError
+from depara.errors import StorageUnavailableError, StoreError
 from depara.store.storage import Storage
 
 RUNNING = "running"
@@ -117,7 +117,9 @@ class ScanLease:
         """Removes the record: the scan is finished, or cannot be."""
         self._stop_beating()
         if not self.lost.is_set():
-            with suppress(StoreError):  # a record that stays behind is seen to be dead
+            with suppress(
+                StoreError, StorageUnavailableError
+            ):  # a record that stays is seen to be dead
                 remove_record(self.storage, self.scan_id)
 
     def interrupt(self, reason: str) -> None:
@@ -155,7 +157,7 @@ class ScanLease:
     def _beat_once(self) -> None:
         try:
             self.beat()
-        except StoreError as error:  # the storage is away; the work itself will say so
+        except (StoreError, StorageUnavailableError) as error:  # the work itself will say so
             _LOG.debug("no sign of life written: %s", error)
 
     @property

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from depara.errors import StorageUnavailableError, StoreError, near_names
+from depara.errors import StoreError, near_names
 from depara.store.artifacts import (
     decode_table,
     encode_table,
@@ -194,8 +194,6 @@ def finished_manifests(storage: Storage, *, tolerant: bool = False) -> list[dict
     def read(scan_id: str) -> dict[str, Any] | None:
         try:
             return read_manifest(storage, scan_id)
-        except StorageUnavailableError:
-            raise
         except StoreError as error:
             if not tolerant:
                 raise
