@@ -17,16 +17,17 @@ def row_norms(values: Tensor) -> Tensor:
 
     Squares are summed in float32, which is ten times as fast on a CPU; only where one of the norms
     is so small or so large that squares were lost are all computed again in float64, and then
-    returned so.
+    returned so, as are norms of float64 values.
 
     Args:
         values: ``B`` first, any shape and memory format.
     """
     rows = _rows(values)
-    norms_B: Tensor = torch.linalg.vector_norm(rows, dim=1, dtype=torch.float32)
-    low, high = _SAFE
-    if bool(((norms_B >= low) & (norms_B <= high)).all()):
-        return norms_B
+    if rows.dtype != torch.float64:
+        norms_B: Tensor = torch.linalg.vector_norm(rows, dim=1, dtype=torch.float32)
+        low, high = _SAFE
+        if bool(((norms_B >= low) & (norms_B <= high)).all()):
+            return norms_B
     norms_B = torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64)
     return norms_B.masked_fill(norms_B > torch.finfo(torch.float32).max, torch.inf)
 
