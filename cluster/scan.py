@@ -3,7 +3,6 @@ the store says what is done, the plan what is missing, the loop who does it."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -123,11 +122,11 @@ def run_scan(
         ScanInterruptedError: a stop was requested; the same call goes on later.
         DeparaError: the scan as a whole is impossible; what was committed stays and is reused.
     """
-    started_s, started_at = time.monotonic(), utc_now()
+    started_at = utc_now()
     context = ScanContext(storage, launcher, reporter, stop or StopSignal())
     lease = lease_scan(file.config, storage, started_at, reporter)
     try:
-        run = _Run(file, context, lease, fresh, started_s)
+        run = _Run(file, context, lease, fresh)
         run.compute()
         record = run.record(started_at)
         lease.check()
@@ -151,10 +150,9 @@ class _Run:
         context: ScanContext,
         lease: ScanLease,
         fresh: bool,
-        started_s: float,
     ) -> None:
         self._file, self._context, self._lease = file, context, lease
-        self._fresh, self._started_s = fresh, started_s
+        self._fresh = fresh
         self._pool = make_pool(file.config, context)
         self._results: dict[str, GroupResult] = {}
         self._mends = 0
@@ -189,7 +187,7 @@ class _Run:
         scan_id = self._lease.scan_id
         try:
             self._facts = reduce_graphs(self._reduction, self._known, scan_id, context)
-            spent_s = time.monotonic() - self._started_s
+            spent_s = context.phases.spent().seconds
             self._facts |= analyse(self._reduction, labels, analysed, spent_s, scan_id, context)
         except UnusableGraphError as error:
             # Once it is computed anew: an older version may have written it.
@@ -283,7 +281,7 @@ class _Run:
             work={**self._pool.counts, "graphs_healed": len(self._healed)},
             started_at=started_at,
             finished_at=utc_now(),
-            seconds=time.monotonic() - self._started_s,
+            phases=self._context.phases,
         )
 
 
@@ -325,5 +323,10 @@ def make_pool(config: ScanConfig, context: ScanContext) -> WorkerPool:
         else compute.workers
     )
     return WorkerPool(
-        context.launcher, size, compute.ready_timeout_s, compute.unit_timeout_s, stop=context.stop
+        context.launcher,
+        size,
+        compute.ready_timeout_s,
+        compute.unit_timeout_s,
+        stop=context.stop,
+        phases=context.phases,
     )

@@ -112,20 +112,23 @@ def _dry_run(file: ScanFile, fresh: bool) -> int:
 def _run(file: ScanFile, fresh: bool, verbose: bool) -> int:
     """Runs the scan on Ray; prints the summary."""
     from cluster.pool.ray_launcher import RayLauncher, connect
+    from cluster.pool.sharing import check_job_folder, check_places, marked_output
     from cluster.record.summary import print_summary
     from cluster.scan import run_scan
     from depara.report import open_scan
     from depara.report.tables import make_console
 
     config = file.config
+    check_job_folder(config)
     storage = Storage(config.output)
     storage.check_writable()
     stop = StopSignal()
-    with connect():
+    with connect(), marked_output(storage) as mark:
+        launcher = RayLauncher(config.output, config.compute, mark)
+        check_places(config, mark, launcher.ask_nodes)
         reporter = make_reporter(verbose=verbose)
         try:
             with stopping_on_signals(stop):
-                launcher = RayLauncher(config.output, config.compute)
                 summary = run_scan(file, launcher, storage, reporter, stop=stop, fresh=fresh)
         except DeparaError as error:
             if not stop.requested:

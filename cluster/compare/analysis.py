@@ -82,6 +82,7 @@ def analyse(
         ClusterError: tasks keep dying.
         ScanInterruptedError: a stop was requested.
     """
+    context.phases.enter("analysis")
     output = context.storage.root
     threads = max(1, int(reduction.config.compute.num_cpus))
     calls: list[Call] = []
@@ -92,6 +93,7 @@ def analyse(
     context.reporter.phase("analysis", len(calls), "tasks")
     refs = [context.launcher.submit(task, *arguments) for task, arguments in calls]
     follow(refs, context)
+    context.phases.enter("tables")
     order = tuple((graph.model_id, graph.layer, graph.key) for graph in _candidates(reduction))
     last = context.launcher.submit(
         write_analysis_tables, output, scan_id, order, known, num_blocks, *refs

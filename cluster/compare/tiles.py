@@ -93,6 +93,7 @@ def reduce_graphs(
         ClusterError: tasks keep dying.
         ScanInterruptedError: a stop was requested.
     """
+    context.phases.enter("comparison")
     launcher, compute = context.launcher, reduction.config.compute
     settings = TileSettings(
         output=context.storage.root,
@@ -109,6 +110,7 @@ def reduce_graphs(
     context.reporter.phase("similarity", len(jobs), "tiles")
     refs = [launcher.submit(compute_tile, settings, job) for job in jobs]
     follow(refs, context)
+    context.phases.enter("tables")
     table_ref = launcher.submit(
         write_result_tables, context.storage.root, scan_id, reduction, known, *refs
     )

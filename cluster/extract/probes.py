@@ -47,6 +47,7 @@ def prepare_probes(
     Raises:
         ProbeError: nothing to probe with, or fewer usable images than `probes.count` asks for.
     """
+    context.phases.enter("probes")
     config = file.config
     source, storage, reporter = config.probes, context.storage, context.reporter
     refs = list_probes(source.source, column=source.column, label_column=source.label_column)

@@ -89,6 +89,7 @@ def follow(refs: Sequence[Ref], context: ScanContext) -> None:
         done = context.launcher.wait(list(pending), _POLL_S)
         pending.difference_update(done)
         context.reporter.step(len(done))
+    context.phases.add_tasks(context.launcher.take_costs())
 
 
 def collect_facts(ref: Ref, context: ScanContext, failed: str) -> dict[str, Any]:
@@ -113,6 +114,7 @@ def collect_facts(ref: Ref, context: ScanContext, failed: str) -> dict[str, Any]
         facts = context.launcher.collect(ref)
     except WorkerLostError as error:
         raise ClusterError(f"{failed}: {error}") from error
+    context.phases.add_tasks(context.launcher.take_costs())
     if isinstance(facts, TaskFailure):
         raise facts.error()
     return dict(facts)

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from cluster.compare.pairs import Reduction
 from cluster.extract.plan import ModelPlan, ScanPlan
+from cluster.pool.phases import PhaseClock, Spent
 from cluster.pool.units import CommitResult, GroupResult
 from cluster.record.graph_facts import GraphFacts
 from cluster.record.history import Changes, History, count_nights, labels_key, rankings_key
@@ -22,7 +23,8 @@ from cluster.record.notes import ModelNote, model_notes
 from depara.config import ModelConfig, render_scan
 from depara.redaction import redact
 from depara.store.known import write_cards
-from depara.store.scans import finish_scan, scan_folder, write_table
+from depara.store.layout import scan_file_path, scan_folder
+from depara.store.scans import finish_scan, write_table
 from depara.store.schemas import TABLES
 from depara.store.storage import Storage
 from depara.types import Failure, ModelCard, Probe
@@ -52,7 +54,7 @@ class ScanSummary:
 
     scan_id: str
     location: str
-    seconds: float
+    spent: Spent
     num_models: int
     num_graphs: int
     num_reused_graphs: int
@@ -62,6 +64,11 @@ class ScanSummary:
     changes: Changes
     failures: tuple[Failure, ...]
     notes: tuple[ModelNote, ...]
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return self.spent.seconds
 
     @property
     def failed_models(self) -> tuple[str, ...]:
@@ -76,7 +83,7 @@ class ScanRecord:
     ``results`` say how the extraction of each model ended; models not in it were reused.
     ``healed`` are the graphs that were found damaged and computed anew, ``facts`` those of the
     tables written so far, ``graph_facts`` what is known of each graph by key, ``work`` the pool's
-    counts.
+    counts, ``phases`` the scan's clock, which goes on while this is written.
     """
 
     scan_id: str
@@ -92,7 +99,7 @@ class ScanRecord:
     work: dict[str, int]
     started_at: datetime
     finished_at: datetime
-    seconds: float
+    phases: PhaseClock
 
     @property
     def commits(self) -> list[CommitResult]:
@@ -126,7 +133,7 @@ def finish(record: ScanRecord, storage: Storage) -> ScanSummary:
     for name, table in describing_tables(record).items():
         facts[name] = write_table(storage, scan_id, name, table)
     config = redact(render_scan(plan.config))
-    storage.ensure(f"{scan_folder(scan_id)}/scan.yaml", config.encode())
+    storage.ensure(scan_file_path(scan_id), config.encode())
     write_cards(storage, scan_id, record.prepared.fingerprinted)
     summary = _summarize(record, storage)
     finish_scan(storage, scan_id, _manifest(record, summary, facts))
@@ -137,7 +144,7 @@ def _summarize(record: ScanRecord, storage: Storage) -> ScanSummary:
     return ScanSummary(
         scan_id=record.scan_id,
         location=storage.location(scan_folder(record.scan_id)),
-        seconds=record.seconds,
+        spent=record.phases.spent(),
         num_models=len(record.prepared.plan.config.models),
         num_graphs=len(record.reduction.sources),
         num_reused_graphs=record.num_reused_graphs,
@@ -160,6 +167,7 @@ def _manifest(
         "started_at": record.started_at.isoformat(timespec="seconds"),
         "finished_at": record.finished_at.isoformat(timespec="seconds"),
         "seconds": round(summary.seconds, 3),
+        **summary.spent.to_manifest(),
         "num_models": summary.num_models,
         "num_failed_models": len(summary.failed_models),
         "num_reused_models": len(summary.changes.reused),

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cluster.extract.plan import ModelPlan
+from cluster.pool.phases import Spent
 from cluster.record.history import Changes, History
 from cluster.record.manifest import PreparedScan, ScanSummary
 from cluster.record.notes import ModelNote, matters_of, model_notes
@@ -82,6 +83,7 @@ def print_summary(console: Console, summary: ScanSummary, results: ScanResults) 
         f"graphs: {new_graphs} computed, {summary.num_reused_graphs} reused; "
         f"pairs: {new_pairs} computed, {summary.num_reused_pairs} reused\n"
         f"{summary.num_probes} probes, {summary.seconds:.1f} s\n"
+        f"{_times(summary.spent)}\n"
         f"results: {summary.location}",
         markup=False,
         highlight=False,
@@ -136,6 +138,15 @@ def print_notes(console: Console, notes: Sequence[ModelNote]) -> None:
     if len(matters) > _MAX_NOTES_SHOWN:
         rest = len(matters) - _MAX_NOTES_SHOWN
         console.print(f"  and {rest} more: see notes.parquet", markup=False)
+
+
+def _times(spent: Spent) -> str:
+    """Where the time went, on one line."""
+    phases = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in spent.phases.items())
+    share, traffic = spent.busy_share, spent.traffic
+    busy = "" if share is None else f"; workers {share:.0%} busy"
+    moved = f"read {_bytes(traffic.read_bytes)}, wrote {_bytes(traffic.written_bytes)}"
+    return f"time: {phases}{busy}; {moved}"
 
 
 def _counted(changes: Changes) -> str:

@@ -20,10 +20,10 @@ from itertools import groupby, islice
 from depara.errors import StoreError
 from depara.maintenance.candidates import Candidate, chunk_paths
 from depara.maintenance.collection_plan import CollectionPlan, latest_scan
-from depara.maintenance.inventory import Files, collected_path, manifest_path, probe_set_path
+from depara.maintenance.inventory import Files
 from depara.maintenance.pool import in_parallel
 from depara.maintenance.references import References, merge, needed_by, read_claims
-from depara.store.scans import SCANS
+from depara.store.layout import SCANS, collected_path, manifest_path, probe_set_path
 from depara.store.storage import Storage
 
 _BATCH = 64

@@ -9,16 +9,11 @@ from dataclasses import dataclass
 from depara.errors import StoreError
 from depara.locations import redact
 from depara.maintenance.candidates import Candidate, CandidateFinder
-from depara.maintenance.inventory import (
-    FOLDERS,
-    Inventory,
-    manifest_path,
-    probe_set_path,
-    take_inventory,
-)
+from depara.maintenance.inventory import Inventory, take_inventory
 from depara.maintenance.pool import in_parallel
 from depara.maintenance.references import needed_by, read_claims, read_references
-from depara.store.scans import LATEST_FILE, finished_manifests
+from depara.store.layout import FOLDERS, LATEST_FILE, manifest_path, probe_set_path
+from depara.store.scans import finished_manifests
 from depara.store.storage import Storage
 
 KEEP_SCANS = 14

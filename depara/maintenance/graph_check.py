@@ -11,18 +11,18 @@ import pyarrow.parquet as pq
 from depara.errors import SchemaError, StoreError
 from depara.identity import short_hash
 from depara.locations import redact
-from depara.maintenance.inventory import Files, marker_path
+from depara.maintenance.inventory import Files
 from depara.maintenance.problem import Problem
-from depara.store.artifacts import (
+from depara.store.artifacts import FileFact, GraphMarker
+from depara.store.layout import (
     EDGES_FILE,
     FEATURES_FILE,
     GRAMS_FILE,
     MARKER_FILE,
-    FileFact,
-    GraphMarker,
+    graph_folder,
+    marker_path,
     nodes_file,
 )
-from depara.store.keys import graph_folder
 from depara.store.storage import FileStat, Storage, sha256_hex
 from depara.types import ProbeRange
 

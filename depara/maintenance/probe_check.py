@@ -12,9 +12,10 @@ from depara.errors import SchemaError, StoreError
 from depara.identity import pixels_id, probe_set_key
 from depara.locations import redact
 from depara.maintenance.graph_check import open_parquet
-from depara.maintenance.inventory import CANVASES_FOLDER, Files, probe_set_path
+from depara.maintenance.inventory import Files
 from depara.maintenance.problem import Problem
 from depara.store.canvases import CanvasChunk, ProbeSet, read_probe_set
+from depara.store.layout import CANVASES, probe_set_path
 from depara.store.storage import Storage
 
 _DISCARD = "`depara verify --discard` removes it, and the next scan decodes the probes anew"
@@ -65,7 +66,7 @@ class ProbeSetCheck:
     @property
     def folder(self) -> str:
         """The folder of all canvases, relative to the output."""
-        return CANVASES_FOLDER
+        return CANVASES
 
     def problems(self, files: Files) -> list[Problem]:
         """Returns what is wrong with the probe set, given all canvases as they were listed.

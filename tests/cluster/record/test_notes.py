@@ -11,7 +11,7 @@ from cluster.record.graph_facts import GraphFacts, facts_of_scan, read_graph_fac
 from cluster.record.notes import ModelNote, matters_of, model_notes
 from depara.config.schema import ModelConfig
 from depara.store.artifacts import GraphMarker
-from depara.store.keys import graph_folder
+from depara.store.layout import graph_folder
 from depara.store.scans import write_table
 from depara.store.schemas import TABLES
 from depara.store.storage import Storage
