@@ -40,6 +40,9 @@ FeatureSink = Callable[[str, int, Tensor], None]
 Rows that come again replace those that came before: a model did not hold what it was tried in.
 """
 
+ConditioningSink = Callable[[str, int, Tensor], None]
+"""Takes a layer's name, the row of the first probe, and conditionings ``B``."""
+
 _ACTIVATION_SHARE = 3 / 8
 """Share of the host memory limit for a batch's activations: half goes to features."""
 _FREE_SHARE = 1 / 2
@@ -140,6 +143,7 @@ class Extractor:
         probe_ids: Sequence[str],
         on_features: FeatureSink,
         *,
+        on_conditioning: ConditioningSink | None = None,
         with_maps: bool = True,
     ) -> dict[str, NodeMaps]:
         """Returns the nodes of the probes by layer, and hands out their features on the way.
@@ -148,6 +152,8 @@ class Extractor:
             canvas_uint8_NSS3: RGB canvases.
             probe_ids: one id per canvas; seeds the noise of SmoothGrad, and named in messages.
             on_features: called once per layer and row with float32 features on the device.
+            on_conditioning: called with the maps' conditioning (`depara.models.conditioning`), a
+                row maybe more than once.
             with_maps: False runs forward passes only and returns no nodes.
 
         Raises:
@@ -159,7 +165,7 @@ class Extractor:
         side = canvas_uint8_NSS3.shape[1]
         assert canvas_uint8_NSS3.dtype == np.uint8
         assert canvas_uint8_NSS3.shape == (len(probe_ids), side, side, 3)
-        job = _Job(canvas_uint8_NSS3, probe_ids, on_features, with_maps)
+        job = _Job(canvas_uint8_NSS3, probe_ids, on_features, on_conditioning, with_maps)
         if with_maps:
             job.allocate(self._names, self._map_side**2, self._device.type == "cuda")
         with ExitStack() as stack:
@@ -348,6 +354,7 @@ class _Job:
     canvas_NSS3: UInt8
     probe_ids: Sequence[str]
     on_features: FeatureSink
+    on_conditioning: ConditioningSink | None
     with_maps: bool
     maps_NP: dict[str, Tensor] = field(default_factory=dict)
     norms_N: dict[str, Tensor] = field(default_factory=dict)
@@ -390,6 +397,8 @@ class _Job:
         for layer, maps_BP in nodes.maps_BP.items():
             self.maps_NP[layer][rows].copy_(maps_BP[:size], non_blocking=True)
             self.norms_N[layer][rows].copy_(nodes.norms_B[layer][:size], non_blocking=True)
+            if self.on_conditioning is not None:
+                self.on_conditioning(layer, row0, nodes.conditioning_B[layer][:size])
 
     def nodes(self) -> dict[str, NodeMaps]:
         return {
