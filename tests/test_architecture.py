@@ -26,6 +26,7 @@ BASE = {
     "fingerprints",
     "identity",
     "catalog",
+    "ledger",
     "_version",
 }
 
@@ -54,6 +55,7 @@ ALLOWED = {
     "fingerprints": set(),
     "identity": set(),
     "catalog": set(),
+    "ledger": set(),
     "_version": set(),
     "": {"report"},
 }

@@ -13,6 +13,7 @@ from cluster.pool.phases import Spent
 from cluster.record.history import Changes, History
 from cluster.record.manifest import PreparedScan, ScanSummary
 from cluster.record.notes import ModelNote, matters_of, model_notes
+from depara.ledger import PARTS, part_bytes
 from depara.probes import LeftOut, describe_left_out
 from depara.report import ScanResults
 from depara.report.tables import top_sources_table
@@ -48,11 +49,14 @@ def print_plan(
     console.print(table)
     groups = plan.groups()
     num_units = sum(len(group.units) for group in groups)
+    memory = plan.config.compute.memory
+    parts = [f"{name} {_bytes(part_bytes(memory, name))}" for name in PARTS]
     lines = [
         f"probes:      {plan.num_probes}, canvas {plan.config.canvas.side} px",
         f"graphs:      {plan.num_graphs}, of which {plan.num_missing} are to be computed",
         f"work:        {num_units} units for {len(groups)} models",
         f"to write:    up to {_bytes(plan.bytes_to_write)} of graph files",
+        f"memory:      {_bytes(memory)} a worker: {', '.join(parts)}",
         f"comparisons: {pairs[0]} (similarity.pairs: {plan.config.similarity.pairs}), of which "
         f"{pairs[0] - pairs[1]} are to be computed",
         f"models:      {_counted(changes)}",
