@@ -12,6 +12,7 @@ from cluster.increments import Changes, History
 from cluster.notes import ModelNote, matters_of, model_notes
 from cluster.plan import ModelPlan
 from cluster.record import PreparedScan, ScanSummary
+from depara.redaction import redact
 from depara.report import ScanResults
 from depara.report.tables import top_sources_table
 from depara.types import Failure
@@ -43,6 +44,7 @@ def print_plan(
     for model in plan.models:
         table.add_row(*_plan_row(model))
     console.print(table)
+    print_inputs(console, plan.models)
     groups = plan.groups()
     num_units = sum(len(group.units) for group in groups)
     lines = [
@@ -122,6 +124,20 @@ def print_failures(console: Console, failures: Sequence[Failure]) -> None:
     if len(failures) > _MAX_FAILURES_SHOWN:
         rest = len(failures) - _MAX_FAILURES_SHOWN
         console.print(f"  and {rest} more: see failures.parquet", markup=False)
+
+
+def print_inputs(console: Console, models: Sequence[ModelPlan]) -> None:
+    """Prints the input of each model and where its parts were found; equal ones share a line."""
+    sharing: dict[tuple[str, str], list[str]] = {}
+    for model in models:
+        taken = model.card.input
+        mean, std = (" ".join(f"{v:.4g}" for v in values) for values in (taken.mean, taken.std))
+        text = f"{taken.side} px {taken.channels}, mean {mean}, std {std}"
+        sharing.setdefault((text, model.card.input_from), []).append(model.card.model_id)
+    console.print(Text("inputs:", style="bold"))
+    for (text, origins), names in sharing.items():
+        line = f"  {text} ({redact(origins)}): {', '.join(names)}"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_notes(console: Console, notes: Sequence[ModelNote]) -> None:
