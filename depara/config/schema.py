@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Annotated, Any, Literal
 
@@ -102,6 +103,8 @@ class InputConfig(Section):
         for name, values in (("mean", self.mean), ("std", self.std)):
             if values is not None and len(values) not in (1, 3):
                 raise ValueError(f"{name} needs 1 or 3 values, got {len(values)}")
+            if values is not None and not all(map(math.isfinite, values)):
+                raise ValueError(f"{name} must be finite, got {values}")
         if self.mean is not None and self.std is not None and len(self.mean) != len(self.std):
             raise ValueError(f"mean has {len(self.mean)} values but std has {len(self.std)}")
         if self.std is not None and any(value <= 0 for value in self.std):

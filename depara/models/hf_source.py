@@ -29,6 +29,8 @@ _HUB_KWARGS = ("revision", "subfolder")
 _SHOWN = 5
 _NO_JSON = "valid JSON"
 """In transformers' error about a file that is there and damaged, of the type of an absent one."""
+_REMOTE_CODE = "custom code"
+"""In transformers' error about a processor that is code of its repository."""
 
 
 def _transformers() -> Any:
@@ -207,6 +209,12 @@ def _image_processor(name: str, kwargs: Mapping[str, Any]) -> Any:
             if _NO_JSON in str(error):
                 raise
             return None
+        except ValueError as error:
+            if _REMOTE_CODE not in str(error):
+                raise
+            raise ModelError(
+                "its image processor is code of its repository, which is not run"
+            ) from error
 
 
 @contextmanager

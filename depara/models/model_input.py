@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from depara.config.schema import InputConfig
@@ -52,6 +53,11 @@ def resolve_input(given: InputConfig, declared: DeclaredInput, canvas_side: int)
             f"input.mean has {len(mean)} values and input.std {len(std)}, expected "
             f"{' or '.join(map(str, expected))} of each (three are colours, one is luminance): "
             "give both"
+        )
+    if not all(math.isfinite(value) for value in mean) or not all(0 < v < math.inf for v in std):
+        raise ModelError(
+            f"mean {list(mean)} and std {list(std)} ({mean_from}) are no normalisation: set "
+            "input.mean and input.std"
         )
     order, order_from = _order(given, declared, assumed=_ASSUMED in (mean_from, std_from))
     if len(mean) == 1:
