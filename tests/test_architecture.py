@@ -23,6 +23,7 @@ BASE = {
     "redaction",
     "fingerprints",
     "identity",
+    "catalog",
     "_version",
 }
 
@@ -48,6 +49,7 @@ ALLOWED = {
     "redaction": set(),
     "fingerprints": set(),
     "identity": set(),
+    "catalog": set(),
     "_version": set(),
     "": {"report"},
 }

@@ -18,7 +18,7 @@ from depara.errors import ModelError
 from depara.models import Preprocess, open_model
 from depara.models.model_input import resolve_input
 from depara.models.source import DeclaredInput
-from depara.models.sources import SOURCES
+from depara.models.sources import find_source
 from depara.types import IMAGENET_MEAN, IMAGENET_STD, InputSpec
 
 Config = Callable[..., ModelConfig]
@@ -106,7 +106,7 @@ def preprocessed(image: Image.Image, spec: InputSpec) -> torch.Tensor:
 
 
 def resolved(kind: str, name: str, module: nn.Module, **kwargs: Any) -> InputSpec:
-    declared = SOURCES[kind].declared_input(name, kwargs, None, module)
+    declared = find_source(f"{kind}:x")[0].declared_input(name, kwargs, None, module)
     found = resolve_input(InputConfig(), declared, 64)
     assert not found.notes
     assert "assumed" not in found.origins
@@ -156,7 +156,7 @@ def test_timm_configs() -> None:
         transform = timm.data.create_transform(**{**data, "crop_pct": 1.0})
         image = picture(spec.side)
         torch.testing.assert_close(preprocessed(image, spec), transform(image))
-        code = SOURCES["python"].declared_input("m:f", {}, None, module)
+        code = find_source("python:m:f")[0].declared_input("m:f", {}, None, module)
         assert (code.side, code.mean, code.std) == (None, spec.mean, spec.std)
     assert len(seen) > 20
 
@@ -164,7 +164,7 @@ def test_timm_configs() -> None:
 def test_timm_arguments_and_odd_configs() -> None:
     pytest.importorskip("timm")
     full = {"input_size": (3, 48, 48), "mean": (0.1,) * 3, "std": (0.2,) * 3}
-    declare = SOURCES["timm"].declared_input
+    declare = find_source("timm:x")[0].declared_input
     usual = declare("x", {"img_size": [64, 64], "in_chans": 1}, None, Configured(full))
     assert (usual.side, usual.mean, usual.side_origin) == (64, (pytest.approx(0.1),), "kwargs")
     assert usual.not_applied == ("crop to about 0.875 of the side", "bicubic")
