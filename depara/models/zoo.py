@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
-from depara.config.schema import FeatureReduction, InputConfig, ModelConfig
+from depara.config.schema import FeatureReduction, ModelConfig
 from depara.errors import ModelError, WeightsError, near_names
 from depara.models.architecture import architecture_line
 from depara.models.checkpoint import (
@@ -24,10 +24,11 @@ from depara.models.checkpoint import (
 )
 from depara.models.dry_pass import DryPass, call_model, dry_canvas, run_dry_pass
 from depara.models.layers import proven_layers
+from depara.models.model_input import resolve_input
 from depara.models.outputs import find_tensor
 from depara.models.preprocessing import Preprocess
 from depara.models.resolved_cuts import ResolvedCuts
-from depara.models.source import DeclaredInput, Source
+from depara.models.source import Source
 from depara.models.sources import find_source
 from depara.models.state_dict import (
     StateDict,
@@ -35,7 +36,7 @@ from depara.models.state_dict import (
     find_state_dict,
     strip_prefix,
 )
-from depara.types import IMAGENET_MEAN, IMAGENET_STD, InputSpec, LayerInfo, ModelCard, Note
+from depara.types import InputSpec, LayerInfo, ModelCard, Note
 
 _RANDOM = "random:"
 _DEFAULT_SEED = 0
@@ -47,7 +48,8 @@ class LoadedModel:
 
     ``preprocess`` turns a canvas into its input (see `Preprocess`); ``weights_sha256`` is that of
     the weights file, or of the state dict when there is no file; ``architecture`` is the line of
-    `architecture_line`; ``notes`` are what a user must know of how it was opened.
+    `architecture_line`; ``input_from`` says where each part of the input was found; ``notes`` are
+    what a user must know of how it was opened.
     """
 
     module: nn.Module
@@ -57,6 +59,7 @@ class LoadedModel:
     architecture: str
     num_parameters: int
     source: str
+    input_from: str
     notes: tuple[Note, ...] = ()
 
 
@@ -91,17 +94,20 @@ def open_model(config: ModelConfig, *, canvas_side: int) -> LoadedModel:
         sha256 = built.file_sha256 or state_dict_sha256(module)
         _check_pin(config, sha256)
         declared = source.declared_input(name, config.kwargs, built.weights_name, module)
-        spec = _input_spec(config.input, declared, canvas_side)
+        resolved = resolve_input(config.input, declared, canvas_side)
         return LoadedModel(
             module=module,
-            preprocess=Preprocess(spec).eval(),
-            input=spec,
+            preprocess=Preprocess(resolved.spec).eval(),
+            input=resolved.spec,
             weights_sha256=sha256,
             architecture=architecture_line(
                 config.source, config.kwargs, module, built.state_dict_key
             ),
             num_parameters=sum(parameter.numel() for parameter in module.parameters()),
             source=config.source,
+            input_from=resolved.origins,
+            # A twin's input is its model's, which has the note.
+            notes=resolved.notes if config.null_of is None else (),
         )
 
 
@@ -170,6 +176,7 @@ def describe_model(
         output_layer=config.output_layer or layers[-1].name,
         seconds_per_probe=seconds_per_probe,
         activation_bytes=dry.activation_bytes(layers[-1].name),
+        input_from=model.input_from,
         notes=(*model.notes, *(cuts.notes if cuts else ())),
     )
     return model, card
@@ -275,17 +282,6 @@ def _frozen(module: nn.Module) -> nn.Module:
             "is returned"
         )
     return module.float().eval().requires_grad_(False)
-
-
-def _input_spec(given: InputConfig, declared: DeclaredInput, canvas_side: int) -> InputSpec:
-    mean = tuple(given.mean) if given.mean is not None else declared.mean or IMAGENET_MEAN
-    std = tuple(given.std) if given.std is not None else declared.std or IMAGENET_STD
-    if len(mean) != len(std) or len(mean) not in (1, 3):
-        raise ModelError(
-            f"input.mean has {len(mean)} values and input.std {len(std)}: both need three (RGB) or "
-            "one (luminance); give both"
-        )
-    return InputSpec(side=given.side or declared.side or canvas_side, mean=mean, std=std)
 
 
 def _timed_second_pass(model: LoadedModel, dry: DryPass, canvas_side: int) -> float:
