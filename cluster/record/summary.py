@@ -78,7 +78,15 @@ def print_summary(console: Console, summary: ScanSummary, results: ScanResults) 
     targets = [name for name in results.models() if (ranking["target_model"] == name).any()]
     if targets:
         console.print("best sources per target, with their similarity", style="italic")
-        console.print(top_sources_table(ranking, targets[:MAX_TARGETS_SHOWN]))
+        noisy = {
+            (one.model_id, one.note.layer or "")
+            for one in summary.notes
+            if (one.stage, one.note.kind) == ("extract", "conditioning")
+        }
+        console.print(top_sources_table(ranking, targets[:MAX_TARGETS_SHOWN], noisy=noisy))
+        outputs = zip(ranking["source_model"], ranking["source_layer"], strict=True)
+        if noisy & set(outputs):
+            console.print("~ its maps are rounding noise, see below", markup=False)
         if len(targets) > MAX_TARGETS_SHOWN:
             rest = len(targets) - MAX_TARGETS_SHOWN
             console.print(f"and {rest} more targets: see model_ranking.parquet", markup=False)

@@ -147,7 +147,8 @@ class ModelConfig(Section):
     """Side, mean, std and channel order of the input; default: what the source declares."""
     layers: Literal["output", "stages", "blocks"] | list[str] = "blocks"
     """Cut points: ``output``, ``stages``, ``blocks``, or a list of module globs, where ``*``
-    matches within one dotted part and ``**`` across parts."""
+    matches within one dotted part and ``**`` across parts. The first three are cut before a final
+    normalisation that leaves only rounding noise of the maps; a list is taken as it is."""
     output_layer: str | None = None
     """The layer that stands for the model as a target; null takes the last of ``layers``."""
 

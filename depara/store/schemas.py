@@ -71,7 +71,8 @@ TABLES: dict[str, pa.Schema] = {
                 "conditioning",
                 pa.float64(),
                 "relative change of the attributed scalar for one of the input, unitless: median "
-                "of the first 32 probes; below 1e-3 maps are noise of float32; null: not measured",
+                "of the first 32 probes; sound layers have at least 0.05, far below it maps are "
+                "noise of float32 (see notes); null: not measured",
                 null=True,
             ),
         ]
