@@ -64,12 +64,25 @@ def _is_plain(value: object) -> bool:
     return isinstance(value, _SCALARS)
 
 
+def own_modules(module: nn.Module) -> set[str]:
+    """Returns the names of Python modules, of no released library, that the tree's classes are of.
+
+    Base classes count.
+    """
+    classes = {cls for child in module.modules() for cls in type(child).__mro__}
+    return {cls.__module__ for cls in classes if not _is_of_a_library(cls)}
+
+
 def _own_source(module: nn.Module) -> Iterator[str]:
     classes = {type(child) for child in module.modules()}
     for cls in sorted(classes, key=lambda cls: (cls.__module__, cls.__qualname__)):
-        if cls.__module__.partition(".")[0] in _LIBRARIES:
+        if _is_of_a_library(cls):
             continue
         try:
             yield inspect.getsource(cls)
         except (OSError, TypeError):
             yield f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _is_of_a_library(cls: type) -> bool:
+    return cls.__module__.partition(".")[0] in _LIBRARIES
