@@ -29,6 +29,8 @@ from cluster.tasks import DamagedGraphsError, UnreadableScanError
 from cluster.work import GroupResult
 from depara.config import ScanConfig, ScanFile
 from depara.errors import DamagedCanvasesError, DeparaError, ModelError, ProbeError
+from depara.locations import is_remote
+from depara.retries import patience_s
 from depara.store.graphs import committed_keys, discard_graph
 from depara.store.keys import comparison_settings
 from depara.store.running import ScanLease
@@ -295,5 +297,17 @@ def make_pool(config: ScanConfig, context: ScanContext) -> WorkerPool:
         else compute.workers
     )
     return WorkerPool(
-        context.launcher, size, compute.ready_timeout_s, compute.unit_timeout_s, stop=context.stop
+        context.launcher,
+        size,
+        compute.ready_timeout_s,
+        compute.unit_timeout_s,
+        patience_s() if _reads_from_afar(config) else 0.0,
+        stop=context.stop,
     )
+
+
+def _reads_from_afar(config: ScanConfig) -> bool:
+    """Whether units wait for a storage that may not answer for a while."""
+    sources = config.probes.source
+    places = [config.output, *([sources] if isinstance(sources, str) else sources)]
+    return any(map(is_remote, [*places, *(model.weights or "" for model in config.models)]))
