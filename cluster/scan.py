@@ -14,7 +14,7 @@ from cluster.context import ScanContext
 from cluster.extract import extract_graphs, extraction_failures
 from cluster.graph_facts import GraphFacts, read_graph_facts
 from cluster.increments import classify, known_analysis, known_pairs, read_history
-from cluster.inputs import prepare_inputs
+from cluster.inputs import forget_changed, prepare_inputs
 from cluster.launcher import Launcher
 from cluster.loop import WorkerPool
 from cluster.pairs import Reduction
@@ -227,6 +227,8 @@ class _Run:
                 prepare_probes(self._file, self._pool, self._context, fresh=True, keep=True)
             else:
                 self._results |= results
+                cards = forget_changed(self._prepared.fingerprinted, results, self._context.storage)
+                self._prepared = replace(self._prepared, fingerprinted=cards)
                 return
 
     def _graph_facts(self) -> dict[str, GraphFacts]:

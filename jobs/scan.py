@@ -81,18 +81,17 @@ def scan(
 
 
 def _dry_run(file: ScanFile, fresh: bool) -> int:
-    """Opens everything in this process, without Ray and without writing; prints the plan."""
+    """Opens everything in a process of its own, without Ray or writing; prints the plan."""
     from cluster.context import ScanContext
     from cluster.display import print_plan
     from cluster.increments import classify, known_pairs
-    from cluster.launcher import InlineLauncher
+    from cluster.process_launcher import ProcessLauncher
     from cluster.scan import make_pool, make_reduction, prepare_scan
-    from cluster.worker import Worker
     from depara.report.tables import make_console
 
     config = file.config
     reporter = make_reporter()
-    launcher = InlineLauncher(lambda: Worker(config.output, config.compute.num_cpus, 0))
+    launcher = ProcessLauncher(config.output, config.compute.num_cpus)
     context = ScanContext(Storage(config.output), launcher, reporter)
     pool = make_pool(config, context)
     try:
