@@ -8,27 +8,33 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from cluster.analysis import analyse
-from cluster.blocks import GraphRef
-from cluster.context import ScanContext
-from cluster.extract import extract_graphs, extraction_failures
-from cluster.graph_facts import GraphFacts, read_graph_facts
-from cluster.increments import classify, known_analysis, known_pairs, read_history
-from cluster.inputs import forget_changed, prepare_inputs
-from cluster.launcher import Launcher
-from cluster.loop import WorkerPool
-from cluster.pairs import Reduction
-from cluster.plan import ScanPlan, make_plan
-from cluster.probing import prepare_probes
-from cluster.progress import Reporter
-from cluster.record import PreparedScan, ScanRecord, ScanSummary, finish
-from cluster.reduce import reduce_graphs
-from cluster.scan_id import count_earlier, lease_scan
-from cluster.stopping import StopSignal
-from cluster.tasks import DamagedGraphsError, UnreadableScanError
-from cluster.work import GroupResult
+from cluster.compare.analysis import analyse
+from cluster.compare.blocks import GraphRef
+from cluster.compare.pairs import Reduction
+from cluster.compare.tiles import reduce_graphs
+from cluster.extract.cards import forget_changed, prepare_inputs
+from cluster.extract.graphs import extract_graphs, extraction_failures
+from cluster.extract.plan import ScanPlan, make_plan
+from cluster.extract.probes import prepare_probes
+from cluster.pool.context import ScanContext
+from cluster.pool.launcher import Launcher
+from cluster.pool.loop import WorkerPool
+from cluster.pool.progress import Reporter
+from cluster.pool.stopping import StopSignal
+from cluster.pool.units import GroupResult
+from cluster.record.graph_facts import GraphFacts, read_graph_facts
+from cluster.record.history import classify, known_analysis, known_pairs, read_history
+from cluster.record.lease import count_earlier, lease_scan
+from cluster.record.manifest import PreparedScan, ScanRecord, ScanSummary, finish
 from depara.config import ScanConfig, ScanFile
-from depara.errors import DamagedCanvasesError, DeparaError, ModelError, ProbeError
+from depara.errors import (
+    DamagedCanvasesError,
+    DamagedGraphError,
+    DeparaError,
+    ModelError,
+    ProbeError,
+    UnreadableScanError,
+)
 from depara.locations import is_remote
 from depara.retries import patience_s
 from depara.store.graphs import committed_keys, discard_graph
@@ -185,7 +191,7 @@ class _Run:
             self._facts = reduce_graphs(self._reduction, self._known, scan_id, context)
             spent_s = time.monotonic() - self._started_s
             self._facts |= analyse(self._reduction, labels, analysed, spent_s, scan_id, context)
-        except DamagedGraphsError as error:
+        except DamagedGraphError as error:
             if self._mends == MAX_MENDS:
                 raise
             self._recompute(error)
@@ -199,16 +205,16 @@ class _Run:
             return True
         return False
 
-    def _recompute(self, error: DamagedGraphsError) -> None:
+    def _recompute(self, error: DamagedGraphError) -> None:
         """Takes damaged graphs back and computes them anew."""
         context = self._context
         context.reporter.note(f"damaged: {error}")
-        context.reporter.note(f"{len(error.keys)} damaged graphs are computed anew")
-        for key in error.keys:
+        context.reporter.note(f"{len(error.graph_keys)} damaged graphs are computed anew")
+        for key in error.graph_keys:
             discard_graph(context.storage, key)
-        self._healed |= set(error.keys)
+        self._healed |= set(error.graph_keys)
         remove_unfinished(context.storage, self._lease.scan_id)
-        self._todo = self._prepared.plan.with_missing(set(error.keys))
+        self._todo = self._prepared.plan.with_missing(set(error.graph_keys))
         try:
             self._extract(0)
         finally:

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from cluster.progress import make_reporter
-from cluster.stopping import StopSignal, stopping_on_signals
+from cluster.pool.progress import make_reporter
+from cluster.pool.stopping import StopSignal, stopping_on_signals
 from depara.config import ScanFile, load_scan_file, render_scan
 from depara.errors import (
     ClusterError,
@@ -82,10 +82,10 @@ def scan(
 
 def _dry_run(file: ScanFile, fresh: bool) -> int:
     """Opens everything in a process of its own, without Ray or writing; prints the plan."""
-    from cluster.context import ScanContext
-    from cluster.display import print_plan
-    from cluster.increments import classify, known_pairs
-    from cluster.process_launcher import ProcessLauncher
+    from cluster.pool.context import ScanContext
+    from cluster.pool.process_launcher import ProcessLauncher
+    from cluster.record.history import classify, known_pairs
+    from cluster.record.summary import print_plan
     from cluster.scan import make_pool, make_reduction, prepare_scan
     from depara.report.tables import make_console
 
@@ -110,8 +110,8 @@ def _dry_run(file: ScanFile, fresh: bool) -> int:
 
 def _run(file: ScanFile, fresh: bool, verbose: bool) -> int:
     """Runs the scan on Ray; prints the summary."""
-    from cluster.display import print_summary
-    from cluster.ray_launcher import RayLauncher, connect
+    from cluster.pool.ray_launcher import RayLauncher, connect
+    from cluster.record.summary import print_summary
     from cluster.scan import run_scan
     from depara.report import open_scan
     from depara.report.tables import make_console

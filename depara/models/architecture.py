@@ -11,6 +11,8 @@ from typing import Any
 
 from torch import nn
 
+from depara.models.own_code import reachable_source
+
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _LIBRARIES = frozenset({"torch", "torchvision", "timm", "transformers"})
 _SCALARS = (bool, int, float, str, type(None))
@@ -24,7 +26,8 @@ def architecture_line(
 
     The hash covers the printed tree, names and shapes of parameters and buffers, the plain-valued
     attributes of every module (such as a number of heads, which no shape shows), and the source
-    text of classes that are not of a released library. It is the same in every process.
+    text of classes that are not of a released library, with what of the user's own code they run
+    (`reachable_source`). It is the same in every process.
     """
     digest = hashlib.sha256()
     for line in _description(module):
@@ -82,6 +85,8 @@ def _own_source(module: nn.Module) -> Iterator[str]:
             yield inspect.getsource(cls)
         except (OSError, TypeError):
             yield f"{cls.__module__}.{cls.__qualname__}"
+    attributes = [value for child in module.modules() for value in vars(child).values()]
+    yield from reachable_source([*classes, *filter(callable, attributes)], classes)
 
 
 def _is_of_a_library(cls: type) -> bool:

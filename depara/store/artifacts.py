@@ -16,17 +16,6 @@ from depara.errors import SchemaError
 from depara.store.schemas import EDGES, FEATURES, GRAMS, SCHEMA_VERSION, nodes_schema
 from depara.types import Float16, Float32, Float64, NodeMaps, Note, ProbeRange
 
-EDGES_FILE = "edges.parquet"
-GRAMS_FILE = "grams.parquet"
-FEATURES_FILE = "features.parquet"
-MARKER_FILE = "graph.json"
-NODES_PREFIX = "nodes-"
-
-
-def nodes_file(probes: ProbeRange) -> str:
-    """Returns the name of the node file of a probe range."""
-    return f"{NODES_PREFIX}{probes}.parquet"
-
 
 def encode_table(table: pa.Table, metadata: Mapping[str, str]) -> bytes:
     """Returns the table as Parquet: plain encoding, zstd, `metadata` and the schema version inside.

@@ -12,10 +12,11 @@ import numpy as np
 import pyarrow as pa
 
 from depara.errors import DamagedCanvasesError, SchemaError, StoreError
+from depara.identity import pixels_id, short_hash
 from depara.store.artifacts import decode_table, encode_table
-from depara.store.keys import short_hash
+from depara.store.layout import canvases_path, probe_set_path
 from depara.store.schemas import CANVASES
-from depara.store.storage import Storage, sha256_hex
+from depara.store.storage import Storage
 from depara.types import UInt8
 
 
@@ -42,7 +43,7 @@ class ProbeSet:
 
 def write_probe_set(storage: Storage, probe_set: ProbeSet) -> None:
     """Writes the probe set, named by its key; one that is there is of the same probes."""
-    storage.replace(_set_path(probe_set.key), json.dumps(asdict(probe_set)).encode())
+    storage.replace(probe_set_path(probe_set.key), json.dumps(asdict(probe_set)).encode())
 
 
 def read_probe_set(storage: Storage, key: str) -> ProbeSet:
@@ -51,9 +52,9 @@ def read_probe_set(storage: Storage, key: str) -> ProbeSet:
     Raises:
         StoreError: missing or damaged.
     """
-    location = storage.location(_set_path(key))
+    location = storage.location(probe_set_path(key))
     try:
-        tree = json.loads(storage.read(_set_path(key)))
+        tree = json.loads(storage.read(probe_set_path(key)))
         chunks = tuple(CanvasChunk(c["path"], tuple(c["probe_ids"])) for c in tree["chunks"])
         return ProbeSet(tree["key"], tree["side"], tuple(tree["probe_ids"]), chunks)
     except FileNotFoundError as error:
@@ -62,15 +63,11 @@ def read_probe_set(storage: Storage, key: str) -> ProbeSet:
         raise StoreError(f"{location} is damaged: remove it and scan again") from error
 
 
-def _set_path(key: str) -> str:
-    return f"canvases/sets/{key}.json"
-
-
 def write_canvases(storage: Storage, probe_ids: Sequence[str], canvas_NSS3: UInt8) -> CanvasChunk:
     """Writes canvases (N, S, S, 3) uint8 as one file named by its content; returns where."""
     side = canvas_NSS3.shape[1]
     assert canvas_NSS3.shape == (len(probe_ids), side, side, 3)
-    path = f"canvases/{short_hash([list(probe_ids), side])}.parquet"
+    path = canvases_path(short_hash([list(probe_ids), side]))
     rows = [canvas.tobytes() for canvas in canvas_NSS3]
     table = pa.table([pa.array(probe_ids, pa.string()), pa.array(rows, pa.binary())], CANVASES)
     data = encode_table(table, {"side": str(side)})
@@ -101,19 +98,14 @@ def read_canvases(storage: Storage, probe_set: ProbeSet, out_NSS3: Any) -> None:
         raise DamagedCanvasesError(f"the canvas of probe {missing} is in no file: scan again")
 
 
-def _canvas_id(pixels: UInt8) -> str:
-    """The probe id of a canvas' bytes, as `depara.probes` makes it."""
-    side = math.isqrt(len(pixels) // 3)
-    return sha256_hex(f"{side}x{side}x3:".encode() + pixels.tobytes())
-
-
 def _read_chunk(storage: Storage, path: str) -> Iterator[tuple[str, UInt8]]:
     location = storage.location(path)
     try:
         table = decode_table(storage.read(path), CANVASES, location)
         for probe_id, canvas in zip(table["probe_id"], table["canvas"], strict=True):
             pixels = np.frombuffer(canvas.as_buffer(), dtype=np.uint8)
-            if _canvas_id(pixels) != probe_id.as_py():
+            side = math.isqrt(len(pixels) // 3)
+            if pixels_id(pixels.data, (side, side, 3)) != probe_id.as_py():
                 raise SchemaError(f"{location}: the canvas of probe {probe_id} is not what it was")
             yield probe_id.as_py(), pixels
     except FileNotFoundError as error:

@@ -12,11 +12,6 @@ import pyarrow as pa
 
 from depara.errors import DamagedGraphError, SchemaError, StoreError
 from depara.store.artifacts import (
-    EDGES_FILE,
-    FEATURES_FILE,
-    GRAMS_FILE,
-    MARKER_FILE,
-    NODES_PREFIX,
     FileFact,
     GraphMarker,
     check_artifact,
@@ -29,9 +24,18 @@ from depara.store.artifacts import (
     encode_features,
     encode_grams,
     encode_nodes,
+)
+from depara.store.layout import (
+    EDGES_FILE,
+    FEATURES_FILE,
+    GRAMS_FILE,
+    GRAPHS,
+    MARKER_FILE,
+    NODES_PREFIX,
+    graph_folder,
+    marker_path,
     nodes_file,
 )
-from depara.store.keys import GRAPHS, graph_folder
 from depara.store.schemas import EDGES, FEATURES, GRAMS, nodes_schema
 from depara.store.storage import Storage, sha256_hex
 from depara.types import Float16, Float32, Float64, NodeMaps, ProbeRange
@@ -204,7 +208,7 @@ def committed_keys(
 
 def read_marker(storage: Storage, key: str) -> GraphMarker | None:
     """Returns the commit marker of a graph, or None when the graph is not committed."""
-    path = f"{graph_folder(key)}/{MARKER_FILE}"
+    path = marker_path(key)
     data = storage.read_or_none(path)
     return None if data is None else GraphMarker.decode(data, storage.location(path))
 
@@ -261,7 +265,7 @@ def _damaged(key: str, what: str) -> DamagedGraphError:
     error = DamagedGraphError(
         f"{what}; scan again to have it recomputed, or run `depara verify --discard`"
     )
-    error.graph_key = key
+    error.graph_keys = (key,)
     return error
 
 
@@ -278,6 +282,6 @@ def open_graph(storage: Storage, key: str) -> CommittedGraph:
     if marker is None:
         raise _damaged(key, f"graph {key} is not committed in {storage.root}")
     if marker.graph_key != key:
-        path = storage.location(f"{graph_folder(key)}/{MARKER_FILE}")
+        path = storage.location(marker_path(key))
         raise _damaged(key, f"{path} is of graph {marker.graph_key}")
     return CommittedGraph(storage, marker)

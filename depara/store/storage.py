@@ -7,11 +7,12 @@ import hashlib
 import uuid
 from collections.abc import Iterable, Iterator
 
-from depara.errors import DeparaError, StoreError
+from depara.errors import DeparaError, StorageUnavailableError, StoreError
 from depara.locations import is_remote, local_path, redact
 from depara.retries import error_code, is_storage_error, reason
-from depara.store.backend import Backend, FileStat
-from depara.store.local import LocalBackend
+from depara.store.backends.backend import Backend, FileStat
+from depara.store.backends.local import LocalBackend
+from depara.store.layout import RUNNING
 
 __all__ = ["FileStat", "Storage", "sha256_hex"]
 
@@ -152,7 +153,7 @@ class Storage:
 
     def now_s(self) -> float:
         """Returns the time by the storage's own clock, POSIX seconds, by writing a small file."""
-        path = f"running/.clock-{uuid.uuid4().hex}"
+        path = f"{RUNNING}/.clock-{uuid.uuid4().hex}"
         self.create(path, b"depara")
         with self._read_errors("read", path):
             seconds = self._backend.stat(path).modified_s
@@ -165,9 +166,9 @@ class Storage:
         Raises:
             StoreError: it cannot be written, with the reason.
         """
-        path = f"running/.write-test-{uuid.uuid4().hex}"
+        path = f"{RUNNING}/.write-test-{uuid.uuid4().hex}"
         self.create(path, b"depara")
-        with contextlib.suppress(StoreError):  # a scan removes nothing else
+        with contextlib.suppress(StoreError, StorageUnavailableError):  # only scans remove
             self.remove([path])
 
     def _entries(self, path: str) -> list[tuple[str, int | None]]:
@@ -211,10 +212,10 @@ def _backend(root: str) -> Backend:
         return LocalBackend(local_path(root).absolute())
     # Not at the top: reading local results loads no client of a remote storage.
     if root.startswith(("s3://", "s3a://")):
-        from depara.store.s3 import S3Backend
+        from depara.store.backends.s3 import S3Backend
 
         return S3Backend(root)
-    from depara.store.remote import RemoteBackend
+    from depara.store.backends.remote import RemoteBackend
 
     return RemoteBackend(root)
 

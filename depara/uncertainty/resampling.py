@@ -15,9 +15,9 @@ import numpy as np
 
 from depara.errors import ConfigError, NonFiniteError, StoreError
 from depara.graph.edges import edge_count
-from depara.similarity.blocks import GraphBlock, common_steps
-from depara.similarity.footprint import EDGE_READ_AHEAD
-from depara.similarity.prefetch import prefetch
+from depara.similarity.engine.blocks import GraphBlock, common_steps
+from depara.similarity.engine.footprint import EDGE_READ_AHEAD
+from depara.similarity.engine.prefetch import prefetch
 from depara.types import Float16, Float32, Float64, ProbeRange
 from depara.uncertainty.edge_batch import EdgeBatch, active_edges
 from depara.uncertainty.edge_order import EdgeOrder, edge_order

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import torch
 
-from cluster.record import ScanSummary
-from cluster.work import ExtractUnit, ResolveUnit
-from cluster.worker import Worker
+from cluster.pool.units import ExtractUnit, ResolveUnit
+from cluster.pool.worker import Worker
+from cluster.record.manifest import ScanSummary
 from depara import open_scan
 from tests.jobs.inline import scan_inline, tiny
 from tests.jobs.zoo import Tiny

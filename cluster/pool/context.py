@@ -1,0 +1,20 @@
+"""What every stage of a scan works with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from cluster.pool.launcher import Launcher
+from cluster.pool.progress import Reporter
+from cluster.pool.stopping import StopSignal
+from depara.store.storage import Storage
+
+
+@dataclass(frozen=True)
+class ScanContext:
+    """Where a scan writes, what runs its work, what shows it, and what may stop it."""
+
+    storage: Storage
+    launcher: Launcher
+    reporter: Reporter
+    stop: StopSignal = field(default_factory=StopSignal)
