@@ -249,7 +249,8 @@ class ComputeConfig(Section):
     unit_probes: Annotated[int, Field(ge=1)] = 256
     """Probes per work unit and per node file."""
     unit_timeout_s: Annotated[float, Field(gt=0)] = 1800.0
-    """How long one work unit may take before its worker is replaced, s."""
+    """The most that one work unit may take, s. Deadlines are shorter, many times what was measured
+    and at least two minutes; above the default, they rise with it."""
     spill_dir: str | None = None
     """Local folder for spilled features; null is the system's temporary folder."""
     ready_timeout_s: Annotated[float, Field(gt=0)] = 600.0
