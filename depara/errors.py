@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 
 class DeparaError(Exception):
@@ -67,6 +68,13 @@ class DamagedGraphError(StoreError):
 
     graph_keys: tuple[str, ...] = ()
     """The keys of the graphs, which must be computed anew."""
+
+
+class UnusableGraphError(DamagedGraphError):
+    """Committed graphs are what was committed, but their numbers cannot be compared."""
+
+    reasons: Mapping[str, str] = MappingProxyType({})
+    """Why, in words for the ``failures`` table, by key."""
 
 
 class DamagedCanvasesError(StoreError):

@@ -52,6 +52,7 @@ def prepare_inputs(
         ModelError: no model of the zoo can be used.
     """
     probes = prepare_probes(file, pool, context, fresh=fresh, keep=keep)
+    context.phases.enter("models")
     config = file.config
     side, features = config.canvas.side, config.edges.features
     fingerprints = model_fingerprints(config.models, canvas_side=side, features=features)

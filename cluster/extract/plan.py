@@ -9,6 +9,7 @@ from itertools import pairwise
 from cluster.pool.costs import extraction_seconds
 from cluster.pool.units import CommitUnit, ExtractUnit, Group, ModelJob
 from depara.config import ModelConfig, ScanConfig
+from depara.ledger import part_bytes
 from depara.store.keys import graph_key, method_settings
 from depara.types import LayerInfo, ModelCard, ProbeRange
 
@@ -108,11 +109,12 @@ class ScanPlan:
     def ranges_for(self, num_layers: int) -> tuple[ProbeRange, ...]:
         """Returns a model's probe ranges: the scan's, halved until all its layers' maps fit.
 
-        The maps of one range of all layers are in memory at once, in float16; they may take an
-        eighth of `compute.memory`.
+        The maps of one range of all layers are in memory at once, in float16; they may take
+        their part of `compute.memory`.
         """
         per_probe_bytes = num_layers * self.config.map_side**2 * 2
-        fitting = max(1, int(self.config.compute.memory) // (8 * per_probe_bytes))
+        maps_bytes = part_bytes(self.config.compute.memory, "maps")
+        fitting = max(1, maps_bytes // per_probe_bytes)
         ranges = self.ranges
         while any(len(probes) > fitting for probes in ranges):
             ranges = tuple(half for probes in ranges for half in _halves(probes))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from cluster.pool.phases import TaskCost, measured
 from cluster.pool.units import Outcome, Unit
 
 Ref = Any
@@ -75,12 +76,16 @@ class Launcher(Protocol):
             WorkerLostError: it died more often than is retried.
         """
 
+    def take_costs(self) -> list[TaskCost]:
+        """Returns what tasks have cost that are done and were not told of before."""
+
 
 class InlineLauncher:
     """Runs everything at once in this process: for dry runs, tests and comparison."""
 
     def __init__(self, make_worker: Callable[[], Any]) -> None:
         self._make_worker = make_worker
+        self._costs: list[TaskCost] = []
 
     def capacity(self) -> int:
         """One process is one worker."""
@@ -118,11 +123,19 @@ class InlineLauncher:
 
     def submit(self, task: Callable[..., Any], *args: Any) -> Ref:
         """Runs the task now."""
-        return _Boxed(task(*(arg.value if isinstance(arg, _Boxed) else arg for arg in args)))
+        values = (arg.value if isinstance(arg, _Boxed) else arg for arg in args)
+        value, cost = measured(task, *values)
+        self._costs.append(TaskCost(cost.seconds))  # the bytes are this process's own
+        return _Boxed(value)
 
     def collect(self, ref: Ref) -> Any:
         """Opens the box."""
         return ref.value
+
+    def take_costs(self) -> list[TaskCost]:
+        """Returns the seconds of the tasks since the last call."""
+        costs, self._costs = self._costs, []
+        return costs
 
 
 class _Boxed:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from cluster.pool.deadlines import DEFAULT_LIMIT_S, Deadlines
 from cluster.pool.launcher import Handle, Launcher, Ref, WorkerLostError
+from cluster.pool.phases import PhaseClock
 from cluster.pool.stopping import StopSignal
 from cluster.pool.units import FlushUnit, Group, GroupResult, Outcome, Unit, describe_unit
 from depara.errors import ClusterError, StorageUnavailableError
@@ -73,6 +74,13 @@ class _Slot:
     reserved: _Running | None = None
     deaths: int = 0
 
+    @property
+    def state(self) -> str:
+        """What its time counts as."""
+        if not self.is_ready:
+            return "starting"
+        return "idle" if self.ref is None else "busy"
+
 
 @dataclass
 class WorkerPool:
@@ -81,7 +89,8 @@ class WorkerPool:
     ``size`` workers are kept alive; ``ready_timeout_s`` bounds the wait for the first of them and
     ``unit_timeout_s`` the time of one unit, which most reach long before (`Deadlines`);
     ``patience_s`` is how long their storage may not answer. ``counts`` says how many units were
-    started and done, workers lost and groups requeued. ``stop`` ends it in good order.
+    started and done, workers lost and groups requeued. ``phases`` is told of the workers' time and
+    bytes. ``stop`` ends it in good order.
     """
 
     launcher: Launcher
@@ -93,6 +102,8 @@ class WorkerPool:
     clock: Callable[[], float] = time.monotonic
     stop: StopSignal = field(default_factory=StopSignal)
     counts: Counter[str] = field(default_factory=Counter)
+    phases: PhaseClock = field(default_factory=PhaseClock)
+    _metered_s: float = 0.0
     _slots: list[_Slot] = field(default_factory=list)
     _someone_was_ready: bool = False
     _suspects: deque[_Running] = field(default_factory=deque)
@@ -115,6 +126,7 @@ class WorkerPool:
         waiting = deque(_Running(group, GroupResult(group.name)) for group in order)
         results = {id(running.group): running.result for running in waiting}
         unfinished = len(waiting)
+        self._meter()
         while unfinished:
             if self.stop.requested:
                 self._wind_down(on_event)
@@ -128,9 +140,17 @@ class WorkerPool:
 
     def close(self) -> None:
         """Ends all workers."""
+        self._meter()
         for slot in self._slots:
             self.launcher.kill(slot.handle)
         self._slots.clear()
+
+    def _meter(self) -> None:
+        """Counts the time since the last call by what each worker was doing."""
+        now_s = self.clock()
+        for slot in self._slots:
+            self.phases.add_worker(slot.state, now_s - self._metered_s)
+        self._metered_s = now_s
 
     def _fill(self, wanted: int) -> None:
         while len(self._slots) < wanted:
@@ -222,6 +242,7 @@ class WorkerPool:
         by_ref = {slot.ref: slot for slot in self._slots if slot.ref is not None}
         refs = list(by_ref)
         done = self.launcher.wait(refs, self.poll_s) if refs else self._rest()
+        self._meter()
         ended = 0
         for ref in done:
             slot = by_ref[ref]
@@ -231,6 +252,7 @@ class WorkerPool:
                 ended += self._bury(slot, loss, waiting, on_event)
                 continue
             slot.ref = None
+            self.phases.add_traffic(outcome.traffic)
             if not slot.is_ready:
                 slot.is_ready = self._someone_was_ready = True
                 on_event(Event("ready", detail=str(outcome.value or "")))

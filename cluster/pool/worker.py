@@ -20,11 +20,11 @@ from cluster.pool.units import (
     Unit,
 )
 from depara.errors import ClusterError, DeparaError, StorageUnavailableError
+from depara.ledger import part_bytes
 from depara.store.canvases import ProbeSet, read_canvases, read_probe_set, write_canvases
 from depara.store.storage import Storage
 from depara.types import Failure, UInt8
 
-_CANVASES_IN_MEMORY_SHARE = 8
 _MIN_FREE_GPU_BYTES = 1024**3
 
 
@@ -192,7 +192,7 @@ class Worker:
         if self._canvases is None or self._canvases[0].key != job.probe_set_key:
             probe_set = read_probe_set(self._storage, job.probe_set_key)
             shape = (len(probe_set), probe_set.side, probe_set.side, 3)
-            if int(np.prod(shape)) <= job.config.compute.memory // _CANVASES_IN_MEMORY_SHARE:
+            if int(np.prod(shape)) <= part_bytes(job.config.compute.memory, "canvases"):
                 canvas_NSS3: Any = np.empty(shape, dtype=np.uint8)
             else:
                 file = tempfile.TemporaryFile(dir=self._spill_dir)  # noqa: SIM115, mapped below

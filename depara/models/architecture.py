@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import nn
 
+from depara.errors import ModelError
 from depara.models.own_code import reachable_source
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
@@ -31,7 +32,13 @@ def architecture_line(
     """
     digest = hashlib.sha256()
     for line in _description(module):
-        digest.update(line.encode())
+        try:
+            digest.update(line.encode())
+        except UnicodeEncodeError as error:
+            raise ModelError(
+                f"{source}: a name or setting in its module tree is no UTF-8 text, which no table "
+                f"can hold: {line[:200]!r}: rename it"
+            ) from error
         digest.update(b"\n")
     parts = [source]
     if kwargs:

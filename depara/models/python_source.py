@@ -38,8 +38,17 @@ class PythonSource(Source):
     def declared_input(
         self, name: str, kwargs: Mapping[str, Any], weights_name: str | None, module: nn.Module
     ) -> DeclaredInput:
-        """Declares nothing: code does not say what it takes."""
-        return DeclaredInput()
+        """Returns mean and std of the module's ``pretrained_cfg``, as timm's modules have one.
+
+        Its input size is not taken: code may have built the module for another one.
+        """
+        config = getattr(module, "pretrained_cfg", None) or getattr(module, "default_cfg", None)
+        if not isinstance(config, Mapping):
+            return DeclaredInput()
+        mean, std = (tuple(float(v) for v in config.get(part) or ()) for part in ("mean", "std"))
+        return DeclaredInput(
+            mean=mean or None, std=std or None, origin=f"pretrained_cfg of {type(module).__name__}"
+        )
 
 
 def _resolved(name: str) -> Any:

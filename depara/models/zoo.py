@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
-from depara.config.schema import FeatureReduction, InputConfig, ModelConfig
+from depara.config.schema import FeatureReduction, ModelConfig
 from depara.errors import ModelError, WeightsError, near_names
 from depara.models.architecture import architecture_line, own_modules
 from depara.models.checkpoint import (
@@ -26,10 +26,12 @@ from depara.models.dry_pass import DryPass, call_model, dry_canvas, run_dry_pass
 from depara.models.foreign import foreign_code
 from depara.models.identity import FileProof, hold_tensors, prove_code_is_current
 from depara.models.layers import proven_layers
+from depara.models.model_input import resolve_input
 from depara.models.preprocessing import Preprocess
 from depara.models.process_state import process_kept, seeded
+from depara.models.resolved_cuts import ResolvedCuts
 from depara.models.settled import settled
-from depara.models.source import DeclaredInput, Source
+from depara.models.source import Source
 from depara.models.sources import find_source
 from depara.models.state_dict import (
     StateDict,
@@ -37,7 +39,7 @@ from depara.models.state_dict import (
     find_state_dict,
     strip_prefix,
 )
-from depara.types import IMAGENET_MEAN, IMAGENET_STD, InputSpec, LayerInfo, ModelCard, Note
+from depara.types import InputSpec, LayerInfo, ModelCard, Note
 
 _RANDOM = "random:"
 _DEFAULT_SEED = 0
@@ -49,7 +51,8 @@ class LoadedModel:
 
     ``preprocess`` turns a canvas into its input (see `Preprocess`); ``weights_sha256`` is that of
     the weights file, or of the state dict when there is no file; ``architecture`` is the line of
-    `architecture_line`; ``notes`` are what a user must know of how it was opened.
+    `architecture_line`; ``input_from`` says where each part of the input was found; ``notes`` are
+    what a user must know of how it was opened.
     """
 
     module: nn.Module
@@ -59,6 +62,7 @@ class LoadedModel:
     architecture: str
     num_parameters: int
     source: str
+    input_from: str
     notes: tuple[Note, ...] = ()
 
 
@@ -95,17 +99,20 @@ def open_model(config: ModelConfig, *, canvas_side: int) -> LoadedModel:
         sha256 = built.file_sha256 or state_dict_sha256(module)
         _check_pin(config, sha256)
         declared = source.declared_input(name, config.kwargs, built.weights_name, module)
-        spec = _input_spec(config.input, declared, canvas_side)
+        resolved = resolve_input(config.input, declared, canvas_side)
         return LoadedModel(
             module=module,
-            preprocess=Preprocess(spec).eval(),
-            input=spec,
+            preprocess=Preprocess(resolved.spec).eval(),
+            input=resolved.spec,
             weights_sha256=sha256,
             architecture=architecture_line(
                 config.source, config.kwargs, module, built.state_dict_key
             ),
             num_parameters=sum(parameter.numel() for parameter in module.parameters()),
             source=config.source,
+            input_from=resolved.origins,
+            # A twin's input is its model's, which has the note.
+            notes=resolved.notes if config.null_of is None else (),
         )
 
 
@@ -130,7 +137,15 @@ def choose_layers(
     """
     with _blamed_on(config.id):
         dry = run_dry_pass(model.module, model.preprocess, canvas_side)
-        return proven_layers(dry, model.module, config.layers, config.output_layer, features)
+        cuts = _own_cuts(model, config, dry, canvas_side)
+        return proven_layers(
+            dry,
+            model.module,
+            config.layers,
+            config.output_layer,
+            features,
+            cuts,
+        )
 
 
 def describe_model(
@@ -145,7 +160,15 @@ def describe_model(
     model = open_model(config, canvas_side=canvas_side)
     with _blamed_on(config.id):
         dry = run_dry_pass(model.module, model.preprocess, canvas_side)
-        layers = proven_layers(dry, model.module, config.layers, config.output_layer, features)
+        cuts = _own_cuts(model, config, dry, canvas_side)
+        layers = proven_layers(
+            dry,
+            model.module,
+            config.layers,
+            config.output_layer,
+            features,
+            cuts,
+        )
         seconds_per_probe = _timed_second_pass(model, dry, canvas_side)
     card = ModelCard(
         model_id=config.id,
@@ -158,9 +181,19 @@ def describe_model(
         output_layer=config.output_layer or layers[-1].name,
         seconds_per_probe=seconds_per_probe,
         activation_bytes=dry.activation_bytes(layers[-1].name),
-        notes=model.notes,
+        input_from=model.input_from,
+        notes=(*model.notes, *(cuts.notes if cuts else ())),
     )
     return model, card
+
+
+def _own_cuts(
+    model: LoadedModel, config: ModelConfig, dry: DryPass, canvas_side: int
+) -> ResolvedCuts | None:
+    """What moves cuts before a normalisation; a random twin must have its model's, by name."""
+    if config.null_of is not None:
+        return None
+    return ResolvedCuts(model.module, model.preprocess, canvas_side, dry)
 
 
 @contextmanager
@@ -259,17 +292,6 @@ def _frozen(module: nn.Module) -> nn.Module:
             "is returned"
         )
     return settled(module)
-
-
-def _input_spec(given: InputConfig, declared: DeclaredInput, canvas_side: int) -> InputSpec:
-    mean = tuple(given.mean) if given.mean is not None else declared.mean or IMAGENET_MEAN
-    std = tuple(given.std) if given.std is not None else declared.std or IMAGENET_STD
-    if len(mean) != len(std) or len(mean) not in (1, 3):
-        raise ModelError(
-            f"input.mean has {len(mean)} values and input.std {len(std)}: both need three (RGB) or "
-            "one (luminance); give both"
-        )
-    return InputSpec(side=given.side or declared.side or canvas_side, mean=mean, std=std)
 
 
 def _timed_second_pass(model: LoadedModel, dry: DryPass, canvas_side: int) -> float:
