@@ -29,6 +29,7 @@ from depara.attribution.prepared import PreparedModel
 from depara.attribution.torch_state import arithmetic
 from depara.config.schema import AttributionConfig, FeatureReduction, Precision
 from depara.errors import ModelError, OutOfMemoryError
+from depara.ledger import part_bytes
 from depara.models.compiled import compiler_off
 from depara.models.dry_pass import layer_module
 from depara.models.foreign import is_out_of_memory, one_line
@@ -40,8 +41,9 @@ FeatureSink = Callable[[str, int, Tensor], None]
 Rows that come again replace those that came before: a model did not hold what it was tried in.
 """
 
-_ACTIVATION_SHARE = 3 / 8
-"""Share of the host memory limit for a batch's activations: half goes to features."""
+ConditioningSink = Callable[[str, int, Tensor], None]
+"""Takes a layer's name, the row of the first probe, and conditionings ``B``."""
+
 _FREE_SHARE = 1 / 2
 """Share of the device's free memory for a batch's activations: cuDNN's workspace needs some."""
 _FIRST_PROBES = 2
@@ -71,8 +73,8 @@ class Extractor:
         batch_size: probes per batch, or ``auto`` to choose size and memory format by measuring on
             the first probes; the choice is kept for later calls.
         precision: ``fp32``, or ``tf32`` to allow TensorFloat-32 on CUDA.
-        memory_bytes: memory of this worker; a batch's activations take at most three eighths of it
-            (on CUDA: half of the device's free memory).
+        memory_bytes: memory of this worker; a batch's activations take their part of it
+            (`depara.ledger`; on CUDA: half of the device's free memory).
         model_id: for messages.
     """
 
@@ -140,6 +142,7 @@ class Extractor:
         probe_ids: Sequence[str],
         on_features: FeatureSink,
         *,
+        on_conditioning: ConditioningSink | None = None,
         with_maps: bool = True,
     ) -> dict[str, NodeMaps]:
         """Returns the nodes of the probes by layer, and hands out their features on the way.
@@ -148,6 +151,8 @@ class Extractor:
             canvas_uint8_NSS3: RGB canvases.
             probe_ids: one id per canvas; seeds the noise of SmoothGrad, and named in messages.
             on_features: called once per layer and row with float32 features on the device.
+            on_conditioning: called with the maps' conditioning (`depara.models.conditioning`), a
+                row maybe more than once.
             with_maps: False runs forward passes only and returns no nodes.
 
         Raises:
@@ -159,7 +164,7 @@ class Extractor:
         side = canvas_uint8_NSS3.shape[1]
         assert canvas_uint8_NSS3.dtype == np.uint8
         assert canvas_uint8_NSS3.shape == (len(probe_ids), side, side, 3)
-        job = _Job(canvas_uint8_NSS3, probe_ids, on_features, with_maps)
+        job = _Job(canvas_uint8_NSS3, probe_ids, on_features, on_conditioning, with_maps)
         if with_maps:
             job.allocate(self._names, self._map_side**2, self._device.type == "cuda")
         with ExitStack() as stack:
@@ -230,7 +235,7 @@ class Extractor:
         if self._device.type == "cuda":
             budget = _FREE_SHARE * device_free_bytes(self._device)
         else:
-            budget = _ACTIVATION_SHARE * self._memory_bytes
+            budget = part_bytes(self._memory_bytes, "activations")
         if done:
             self._tuner(job.with_maps).limit(max(int(budget * done / max(peak.peak_bytes, 1)), 1))
             self._is_unmeasured[job.with_maps] = False
@@ -348,6 +353,7 @@ class _Job:
     canvas_NSS3: UInt8
     probe_ids: Sequence[str]
     on_features: FeatureSink
+    on_conditioning: ConditioningSink | None
     with_maps: bool
     maps_NP: dict[str, Tensor] = field(default_factory=dict)
     norms_N: dict[str, Tensor] = field(default_factory=dict)
@@ -390,6 +396,8 @@ class _Job:
         for layer, maps_BP in nodes.maps_BP.items():
             self.maps_NP[layer][rows].copy_(maps_BP[:size], non_blocking=True)
             self.norms_N[layer][rows].copy_(nodes.norms_B[layer][:size], non_blocking=True)
+            if self.on_conditioning is not None:
+                self.on_conditioning(layer, row0, nodes.conditioning_B[layer][:size])
 
     def nodes(self) -> dict[str, NodeMaps]:
         return {

@@ -21,9 +21,13 @@ from depara.errors import LayerError, ModelError
 from depara.models.foreign import is_out_of_memory, one_line
 from depara.models.outputs import layer_tensor, pool_features
 from depara.models.recomputation import checkpoints_inlined, in_backward
+from depara.models.row_norms import row_norms
 
 OnFeatures = Callable[[str, Tensor], None]
 """Takes a layer's name and its features ``B D``, valid only during the call."""
+
+OnNorms = Callable[[str, Tensor, int], None]
+"""Takes a layer's name, the norms of its output ``B``, and its number of values per probe."""
 
 OnGradient = Callable[[str, Tensor], None]
 """Takes a layer's name and the gradient of its scalar with respect to the canvas, ``B 3 S S``."""
@@ -74,13 +78,15 @@ class LayerPass:
         self,
         canvas_B3SS: Tensor,
         *,
+        on_norms: OnNorms | None = None,
         on_features: OnFeatures | None = None,
         on_gradient: OnGradient | None = None,
     ) -> Tensor:
         """Returns whether each layer's features are finite, bool ``L B``, after one forward pass.
 
-        ``on_features`` and ``on_gradient`` are called layer by layer in firing order. A layer that
-        fires again while a backward recomputes an activation checkpoint has fired before.
+        ``on_norms``, ``on_features`` and ``on_gradient`` are called in this order, layer by layer
+        as they fire. A layer that fires again while a backward recomputes an activation checkpoint
+        has fired before.
 
         Raises:
             LayerError: a layer never fires, fires twice, or does not give one row per probe.
@@ -91,7 +97,7 @@ class LayerPass:
         wants_gradient = on_gradient is not None
         has_graph = wants_gradient or not self.skips_graph
         canvas = canvas_B3SS.detach().requires_grad_(has_graph)
-        one = _OnePass(self, canvas, on_features, on_gradient)
+        one = _OnePass(self, canvas, on_norms, on_features, on_gradient)
         copies: AbstractContextManager[object] = nullcontext()
         if has_graph and self.keeps_copies:
             copies = allow_mutation_on_saved_tensors()
@@ -109,6 +115,7 @@ class _OnePass:
 
     owner: LayerPass
     canvas: Tensor
+    on_norms: OnNorms | None
     on_features: OnFeatures | None
     on_gradient: OnGradient | None
     finite: dict[str, Tensor] = field(default_factory=dict)
@@ -164,8 +171,10 @@ class _OnePass:
     def _visit(self, name: str, output: Tensor) -> None:
         self._check(name, output)
         values = output.detach()
-        norm_B = torch.linalg.vector_norm(_rows(values), dim=1, dtype=torch.float32)
+        norm_B = row_norms(values)
         self.finite[name] = torch.isfinite(norm_B)
+        if self.on_norms is not None:
+            self.on_norms(name, norm_B, values[0].numel())
         if self.on_features is not None:
             is_flat = self.owner.features == "flatten"
             self.on_features(
@@ -211,13 +220,6 @@ class _OnePass:
         return error
 
 
-def _rows(values: Tensor) -> Tensor:
-    """Returns one row per probe, values in the order of memory, without a copy if possible."""
-    if values.ndim == 4 and values.is_contiguous(memory_format=torch.channels_last):
-        return values.permute(0, 2, 3, 1).flatten(1)
-    return values.reshape(len(values), -1)
-
-
 def cotangent_of(values: Tensor, norm_B: Tensor, scalar: str) -> Tensor:
     """Returns the derivative of each probe's scalar with respect to the layer's output.
 
@@ -231,5 +233,6 @@ def cotangent_of(values: Tensor, norm_B: Tensor, scalar: str) -> Tensor:
     if scalar == "mean":
         return torch.full_like(values, 1 / max(values[0].numel(), 1))
     tiny = torch.finfo(torch.float32).tiny
-    scale_B = norm_B.clamp_min(tiny).reciprocal().to(values.dtype)
-    return values * scale_B.view(-1, *[1] * (values.ndim - 1))
+    wide = torch.promote_types(values.dtype, torch.float32)  # float16 may not hold 1 / ||F||
+    scale_B = norm_B.clamp_min(tiny).reciprocal().to(wide)
+    return (values * scale_B.view(-1, *[1] * (values.ndim - 1))).to(values.dtype)

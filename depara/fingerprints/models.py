@@ -16,13 +16,13 @@ from depara.fingerprints.versions import package_versions
 from depara.identity import short_hash
 from depara.locations import is_remote
 
-CARD_VERSION = 1
+CARD_VERSION = 2
 """Raised when opening an unchanged model gives another `ModelCard`: all are then opened again."""
 
 _PACKAGES = {
     "torchvision": ("torch", "torchvision"),
     "timm": ("torch", "torchvision", "timm", "safetensors"),
-    "hf": ("torch", "transformers", "safetensors"),
+    "hf": ("torch", "torchvision", "transformers", "timm", "safetensors"),
     "python": ("torch",),
 }
 """The packages that build and load the models of a source."""

@@ -113,6 +113,15 @@ models: [{{id: "net-{{stem}}", source: "python:a:b", weights: "{tmp_path}/*"}}]
         (MINIMAL, ["compute.memory=1MiB"], "at least 64MiB"),
         (MINIMAL, ["models.0.weights_sha256=abc"], "64 hexadecimal digits"),
         (MINIMAL, ["models.0.input.std=[0]"], "std must be positive"),
+        (MINIMAL, ["models.0.input.mean=[.nan]"], "mean must be finite"),
+        (MINIMAL, ["models.0.input.std=[.inf]"], "std must be finite"),
+        (MINIMAL, ["models.0.input.scale=255"], "scale 255 needs mean and std"),
+        (
+            MINIMAL,
+            ["models.0.input.channel_order=bgr", "models.0.input.mean=[0.5]"],
+            "channel_order bgr needs three channels",
+        ),
+        (MINIMAL, ["models.0.input.channel_order=grb"], "'rgb' or 'bgr', got 'grb'"),
         (MINIMAL, ["models.zz.id=a"], "no entry 'zz'"),
         (MINIMAL, ["probes"], "expected FIELD=VALUE"),
         ("probes: {source: x}", [], "models: missing"),
@@ -127,5 +136,10 @@ def test_a_mistake_gives_one_clear_message(text: str, overrides: list[str], mess
 def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="does not exist"):
         load_scan_file(str(tmp_path / "none.yaml"))
+    (tmp_path / "scan.yaml").write_text("")
+    with pytest.raises(ConfigError, match=r"does not exist; did you mean 'scan\.yaml'"):
+        load_scan_file(str(tmp_path / "scna.yaml"))
+    with pytest.raises(ConfigError, match="there is no folder"):
+        load_scan_file(str(tmp_path / "none" / "scan.yaml"))
     with pytest.raises(ConfigError, match="is a folder"):
         load_scan_file(str(tmp_path))
