@@ -27,6 +27,7 @@ BASE = {
     "identity",
     "catalog",
     "ledger",
+    "grams",
     "_version",
 }
 
@@ -56,6 +57,7 @@ ALLOWED = {
     "identity": set(),
     "catalog": set(),
     "ledger": set(),
+    "grams": set(),
     "_version": set(),
     "": {"report"},
 }

@@ -13,7 +13,7 @@ import numpy as np
 from cluster.extract.graph_checks import checked_edges, graph_notes
 from cluster.pool.memory import PeakMemory
 from cluster.pool.units import CommitResult, ModelJob
-from depara.attribution import Extractor, FeatureBank, LayerGrams
+from depara.attribution import Extractor, FeatureBank
 from depara.graph import edge_index
 from depara.ledger import part_bytes
 from depara.models import LoadedModel
@@ -151,19 +151,14 @@ class ModelSession:
         started = time.perf_counter()
         pairs = edge_index(self.job.ranges[-1].stop)
         num_features = {layer.name: layer.num_features for layer in self._layers}
+        normalize = self.job.config.edges.normalize
         for name, writer in self._writers.items():
-            grams = self._bank.grams(name)
-            edge_gram_NN = self._edge_gram(name, grams)
-            cosine_E = checked_edges(
-                self.job.card.model_id, name, edge_gram_NN, grams, num_features[name]
-            )
+            grams, cosine_E = checked_edges(self.job.card.model_id, name, self._bank, normalize)
             self._notes[name] = graph_notes(
                 name, grams, cosine_E, self._has_maps[name], self._conditioning(name)
             )
             writer.write_edges(pairs, cosine_E)
-            writer.write_grams(
-                grams.raw_NN, grams.zscored_NN, grams.raw_sums_N, grams.zscored_sums_N
-            )
+            writer.write_grams(grams)
         self.flush()
         seconds = self._seconds + time.perf_counter() - started
         peak_bytes = self._memory.peak_bytes()
@@ -190,13 +185,6 @@ class ModelSession:
         values = self._conditioning_n[layer]
         values = values[np.isfinite(values)]
         return float(np.median(values)) if values.size else None
-
-    def _edge_gram(self, name: str, grams: LayerGrams) -> Float64:
-        """The Gram matrix that the edges are made of."""
-        normalize = self.job.config.edges.normalize
-        if normalize == "center":  # not from the raw one: subtracting there would cost precision
-            return self._bank.gram(name, normalize)
-        return grams.zscored_NN if normalize == "zscore" else grams.raw_NN
 
     def _write_behind(
         self, name: str, probes: ProbeRange, probe_ids: list[str], nodes: NodeMaps
