@@ -241,7 +241,8 @@ class ComputeConfig(Section):
     num_cpus: Annotated[float, Field(gt=0)] = 1
     """CPUs of each worker, and its number of compute threads."""
     batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
-    """Probes per forward pass; auto measures on the first probes. Never changes the result."""
+    """Probes per forward pass; auto measures on the first probes. Never changes the result: models
+    whose probes depend on each other are run one at a time."""
     precision: Precision = "fp32"
     """fp32, or tf32 to allow TensorFloat-32 on NVIDIA GPUs."""
     memory: ByteSize = ByteSize(4 * 1024**3)
