@@ -17,9 +17,10 @@ from cluster.blocks import GraphRef, StoredBlock, feature_grams, open_graphs
 from cluster.context import ScanContext
 from cluster.pairs import Reduction
 from cluster.tasks import TaskFailure, collect_facts, failure_of, follow, merge_failures
+from depara.catalog import LABEL_SCORES
 from depara.errors import DeparaError, StoreError
 from depara.labelled import label_score_table, label_scores, undefined_scores
-from depara.labelled.scores import LABEL_SCORES, ScoreValue
+from depara.labelled.scores import ScoreValue
 from depara.store.scans import read_table, write_table
 from depara.store.schemas import TABLES
 from depara.store.storage import Storage

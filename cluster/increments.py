@@ -11,7 +11,7 @@ from cluster.blocks import GraphRef
 from cluster.graph_facts import GraphFacts, facts_of_scan
 from cluster.pairs import KnownPairs, Reduction
 from depara.errors import StoreError
-from depara.store.keys import short_hash
+from depara.identity import short_hash
 from depara.store.scans import finished_manifests, read_table
 from depara.store.storage import Storage
 from depara.types import Failure

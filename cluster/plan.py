@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from cluster.work import CommitUnit, ExtractUnit, Group, ModelJob
+from depara.catalog import METHODS
 from depara.config import ModelConfig, ScanConfig
 from depara.store.keys import graph_key, method_settings
 from depara.types import LayerInfo, ModelCard, ProbeRange
 
 _BACKWARD_COST = 1.3  # of an input-only backward pass, in forward passes of the same depth
-_ATTRIBUTION_PASSES = {"integrated_gradients", "smoothgrad"}
 
 
 @dataclass(frozen=True)
@@ -203,6 +203,6 @@ def estimate_seconds(
     backwards = sum(
         layer.depth_fraction * _BACKWARD_COST for layer in card.layers if layer.name in keys
     )
-    method = config.attribution.method
-    repeats = config.attribution.steps if method in _ATTRIBUTION_PASSES else 1
+    repeated = METHODS[config.attribution.method].repeats
+    repeats = getattr(config.attribution, repeated) if repeated else 1
     return card.seconds_per_probe * num_probes * repeats * (1 + backwards)

@@ -13,7 +13,8 @@ from cluster.work import DecodeResult, DecodeUnit, Group
 from depara.config import ScanFile
 from depara.errors import ProbeError
 from depara.fingerprints import probes_fingerprint
-from depara.probes import ProbeMeta, build_probe_set, draw_order, list_probes, probe_set_key
+from depara.identity import probe_set_key
+from depara.probes import ProbeMeta, build_probe_set, draw_order, list_probes
 from depara.store.canvases import CanvasChunk, ProbeSet, write_probe_set
 from depara.store.known import KnownProbes, read_probes, write_probes
 from depara.types import Failure, Probe, ProbeRef

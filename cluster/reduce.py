@@ -15,7 +15,7 @@ from cluster.pairs import KnownPairs, Reduction, TileJob, missing_regions, tile_
 from cluster.tables import TileResult, write_result_tables
 from cluster.tasks import TaskFailure, collect_facts, failure_of, follow
 from depara.errors import DeparaError
-from depara.similarity import SCORES, score_tile, similarity_tile
+from depara.similarity import find_vectors, score_tile, similarity_tile
 from depara.store.graphs import CommittedGraph
 from depara.store.storage import Storage
 from depara.types import Float64
@@ -52,7 +52,7 @@ def compute_tile(settings: TileSettings, job: TileJob) -> TileResult | TaskFailu
             neighbours = _neighbours(settings, settings.scores, sources, targets)
             mirrored: dict[str, Float64] = {}
             if job.mirrored:
-                directed = [name for name in settings.scores if not SCORES[name].symmetric]
+                directed = [name for name in settings.scores if not find_vectors(name).symmetric]
                 mirrored = _neighbours(settings, directed, targets, sources)
     except DeparaError as error:
         return failure_of(error)

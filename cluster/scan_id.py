@@ -7,7 +7,7 @@ from datetime import datetime
 from cluster.progress import Reporter
 from depara.config import ScanConfig
 from depara.errors import StoreError
-from depara.store.keys import short_hash
+from depara.identity import short_hash
 from depara.store.running import RunningScan, ScanLease, claim_scan, remove_record, running_scans
 from depara.store.scans import read_manifest, remove_unfinished
 from depara.store.storage import Storage

@@ -13,7 +13,7 @@ from cluster.blocks import GraphRef
 from cluster.pairs import KnownPairs, Reduction
 from cluster.tasks import TaskFailure, failure_of, merge_failures
 from depara.errors import StoreError
-from depara.similarity import combine, layer_ranking, model_ranking
+from depara.similarity import combine, lambda_tables, layer_ranking, model_ranking
 from depara.similarity.nulls import null_similarity, without_sources
 from depara.store.scans import read_table, write_table
 from depara.store.schemas import TABLES
@@ -101,6 +101,7 @@ def result_tables(reduction: Reduction, matrices: dict[str, Float64]) -> dict[st
         "similarity": similarity,
         "model_ranking": ranking.append_column("null_similarity", floor),
         "layer_ranking": layer_ranking(ranked, outputs, depths),
+        **lambda_tables(ranking, reduction.config.similarity.lambda_),
     }
 
 

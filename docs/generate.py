@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -16,6 +16,7 @@ import pyarrow as pa
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from depara.catalog import LABEL_SCORES, METHODS, SCORES
 from depara.config.schema import (
     AttributionConfig,
     CanvasConfig,
@@ -72,12 +73,23 @@ def describe_schema(schema: pa.Schema) -> str:
     return "\n".join(lines) + "\n"
 
 
+def describe_catalog(rows: Mapping[str, Any]) -> str:
+    """Returns a Markdown table of the methods or scores of `depara.catalog`."""
+    lines = ["| name | what it is | source |", "|---|---|---|"]
+    lines += [f"| `{name}` | {row.meaning} | {row.reference} |" for name, row in rows.items()]
+    return "\n".join(lines).replace("|ds/dx|", "\\|ds/dx\\|") + "\n"
+
+
 def generate(name: str) -> str:
     """Returns the text that belongs between the markers of this name."""
     makers: dict[str, Callable[[], str]] = {
         f"section-{key}": lambda key=key: describe_section(*SECTIONS[key]) for key in SECTIONS
     }
     makers |= {f"table-{key}": lambda key=key: describe_schema(TABLES[key]) for key in TABLES}
+    catalogs = {"methods": METHODS, "scores": SCORES, "label-scores": LABEL_SCORES}
+    makers |= {
+        f"catalog-{key}": lambda rows=rows: describe_catalog(rows) for key, rows in catalogs.items()
+    }
     makers["file-nodes"] = lambda: describe_schema(nodes_schema(4))
     makers["file-grams"] = lambda: describe_schema(GRAMS)
     makers["file-features"] = lambda: describe_schema(FEATURES)

@@ -22,6 +22,8 @@ BASE = {
     "retries",
     "redaction",
     "fingerprints",
+    "identity",
+    "catalog",
     "_version",
 }
 
@@ -46,6 +48,8 @@ ALLOWED = {
     "retries": set(),
     "redaction": set(),
     "fingerprints": set(),
+    "identity": set(),
+    "catalog": set(),
     "_version": set(),
     "": {"report"},
 }

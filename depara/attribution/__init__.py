@@ -2,6 +2,5 @@
 
 from depara.attribution.extractor import Extractor, FeatureSink
 from depara.attribution.features import FeatureBank, LayerGrams
-from depara.attribution.methods import METHODS, Method
 
-__all__ = ["METHODS", "Extractor", "FeatureBank", "FeatureSink", "LayerGrams", "Method"]
+__all__ = ["Extractor", "FeatureBank", "FeatureSink", "LayerGrams"]

@@ -11,23 +11,28 @@ scan file asks for it; check your own situation before using ``eps_lrp`` commerc
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from depara.attribution.epsilon_rule import epsilon_rule
+from depara.catalog import METHODS, load
 from depara.config.schema import AttributionConfig
 from depara.types import IMAGENET_MEAN
 
 PathPoint = tuple[Tensor, float]
 """A canvas at which the gradient is taken, and the weight of that gradient in the mean."""
 
-Path = Callable[[Tensor, Sequence[str], AttributionConfig], Iterator[PathPoint]]
+Parameters = Mapping[str, Any]
+"""Settings by name, see `parameters_of`."""
+
+Path = Callable[[Tensor, Sequence[str], Parameters], Iterator[PathPoint]]
 
 
 @dataclass(frozen=True)
@@ -75,26 +80,27 @@ def quadrature(steps: int) -> tuple[tuple[float, float], ...]:
 
 
 def straight_path(
-    canvas_B3SS: Tensor, probe_ids: Sequence[str], config: AttributionConfig
+    canvas_B3SS: Tensor, probe_ids: Sequence[str], parameters: Parameters
 ) -> Iterator[PathPoint]:
     """Yields points of the straight line from ``mu`` to the canvas (integrated gradients)."""
     baseline = reference_canvas(canvas_B3SS)
-    for position, weight in quadrature(config.steps):
+    for position, weight in quadrature(parameters["steps"]):
         yield torch.lerp(baseline, canvas_B3SS, float(position)), float(weight)
 
 
 def noisy_copies(
-    canvas_B3SS: Tensor, probe_ids: Sequence[str], config: AttributionConfig
+    canvas_B3SS: Tensor, probe_ids: Sequence[str], parameters: Parameters
 ) -> Iterator[PathPoint]:
     """Yields noisy copies of the canvas (SmoothGrad), standard deviation ``noise * (1 - 0)``.
 
     The noise of a copy depends on the probe's id and the copy's number only: neither on the batch,
     nor on the device, nor on any global random state.
     """
-    for step in range(config.steps):
+    steps, deviation = parameters["steps"], parameters["noise"]
+    for step in range(steps):
         noise = torch.stack([_noise(one, step, canvas_B3SS.shape[1:]) for one in probe_ids])
         noise = noise.to(device=canvas_B3SS.device, dtype=canvas_B3SS.dtype)
-        yield canvas_B3SS + config.noise * noise, 1 / config.steps
+        yield canvas_B3SS + deviation * noise, 1 / steps
 
 
 def _noise(probe_id: str, step: int, shape: torch.Size) -> Tensor:
@@ -103,22 +109,22 @@ def _noise(probe_id: str, step: int, shape: torch.Size) -> Tensor:
     return torch.randn(shape, generator=generator)
 
 
-METHODS: dict[str, Method] = {
-    # a = (x - mu) * ds/dx. Song et al., DEPARA, CVPR 2020, Eq. 3 (gradient * input, Shrikumar et
-    # al., "Not just a black box", 2016).
-    "grad_input": Method(times_input=True),
-    # a = |ds/dx| per channel, so that both channel reductions give the mean magnitude.
-    # Simonyan, Vedaldi and Zisserman, "Deep inside convolutional networks", 2013.
-    "saliency": Method(times_input=False, magnitude=True),
-    # a = (x - mu) * integral over t in [0, 1] of ds/dx at mu + t (x - mu), by Gauss-Legendre
-    # quadrature with `steps` points. Sundararajan, Taly and Yan, "Axiomatic attribution for deep
-    # networks", ICML 2017.
-    "integrated_gradients": Method(times_input=True, path=straight_path),
-    # a = mean over `steps` of ds/dx at x + noise. Smilkov et al., "SmoothGrad", 2017.
-    "smoothgrad": Method(times_input=False, path=noisy_copies),
-    # a = (x - mu) * ds/dx with the derivative of each elementwise nonlinearity f replaced by
-    # f(z) / (z + eps sign z). Bach et al., "On pixel-wise explanations", 2015, in the form of
-    # Ancona et al., "Towards better understanding of gradient-based attribution", ICLR 2018, Eq. 6.
-    "eps_lrp": Method(times_input=True, rules=epsilon_rule),
-}
-"""All methods by their name in the scan file."""
+GRAD_INPUT = Method(times_input=True)
+SALIENCY = Method(times_input=False, magnitude=True)  # both channel reductions: the mean magnitude
+INTEGRATED_GRADIENTS = Method(times_input=True, path=straight_path)
+SMOOTHGRAD = Method(times_input=False, path=noisy_copies)
+EPS_LRP = Method(times_input=True, rules=epsilon_rule)
+
+
+def find_method(name: str) -> Method:
+    """Returns the method of this name in `depara.catalog.METHODS`."""
+    method: Method = load(METHODS[name].code)
+    return method
+
+
+def parameters_of(config: AttributionConfig) -> Parameters:
+    """Returns what the method of a scan may read of its settings: what its catalog row declares.
+
+    Nothing else is in the graph key, so nothing else may have a part in the numbers.
+    """
+    return {name: getattr(config, name) for name in METHODS[config.method].parameters}

@@ -12,7 +12,13 @@ from torch import Tensor
 
 from depara.attribution.layer_pass import LayerPass, OnFeatures
 from depara.attribution.maps import reduce_channels, sum_pool, unit_norm
-from depara.attribution.methods import METHODS, Method, attribution, reference_canvas
+from depara.attribution.methods import (
+    Method,
+    attribution,
+    find_method,
+    parameters_of,
+    reference_canvas,
+)
 from depara.config.schema import AttributionConfig
 
 
@@ -54,7 +60,7 @@ def compute_nodes(
         map_side: side of the maps, px, a divisor of ``S``.
         on_features: see `LayerPass.run`.
     """
-    method = METHODS[config.method]
+    method = find_method(config.method)
     shifted_B3SS = canvas_B3SS - reference_canvas(canvas_B3SS)
     maps = _Maps(shifted_B3SS, method, config.channels, map_side)
     if method.path is None:
@@ -62,7 +68,7 @@ def compute_nodes(
             is_finite_LB = layers.run(canvas_B3SS, on_features=on_features, on_gradient=maps.finish)
         return maps.nodes(is_finite_LB)
     is_finite_LB = layers.run(canvas_B3SS, on_features=on_features)
-    for point_B3SS, weight in method.path(canvas_B3SS, probe_ids, config):
+    for point_B3SS, weight in method.path(canvas_B3SS, probe_ids, parameters_of(config)):
         maps.weight = weight
         is_finite_LB &= layers.run(point_B3SS, on_gradient=maps.add)
     for layer, gradient_B3SS in maps.gradients.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -15,17 +15,21 @@ from pydantic import (
     model_validator,
 )
 
-AttributionMethod = Literal[
-    "grad_input", "saliency", "integrated_gradients", "smoothgrad", "eps_lrp"
-]
+from depara.catalog import METHODS, SCORES
+
 Scalar = Literal["l2norm", "mean"]
 Channels = Literal["mean", "abs"]
 FeatureReduction = Literal["flatten", "gap"]
 Normalization = Literal["zscore", "center", "none"]
 Preset = Literal["paper", "authors_tasks", "authors_layers"]
 Pairs = Literal["outputs", "all"]
-NeighbourScore = Literal["rsa", "rsa_zscore", "dds", "cka", "directed"]
 Precision = Literal["fp32", "tf32"]
+if TYPE_CHECKING:
+    AttributionMethod = str
+    NeighbourScore = str
+else:
+    AttributionMethod = Literal[tuple(METHODS)]
+    NeighbourScore = Literal[tuple(SCORES)]
 
 PRESETS: dict[str, dict[str, dict[str, str]]] = {
     "paper": {
@@ -162,7 +166,7 @@ class AttributionConfig(Section):
     """How a node, the attribution map of one probe, is computed."""
 
     method: AttributionMethod = "grad_input"
-    """grad_input (the paper), saliency, integrated_gradients, smoothgrad or eps_lrp."""
+    """grad_input (the paper), or another of `depara.catalog.METHODS`; see docs/concepts.md."""
     scalar: Scalar = "l2norm"
     """What is differentiated: the L2 norm of the layer's output (paper, Eq. 3) or its mean."""
     channels: Channels = "mean"
@@ -193,7 +197,7 @@ class SimilarityConfig(Section):
 
     lambda_: Annotated[float, Field(ge=0, alias="lambda")] = 2.0
     """Weight of the edge similarity: similarity = node_similarity + lambda * edge_similarity."""
-    scores: list[NeighbourScore] = ["rsa", "rsa_zscore", "dds", "cka", "directed"]
+    scores: list[NeighbourScore] = list(SCORES)
     """Label-free neighbours to compute beside DEPARA's own scores; [] for none."""
     label_scores: bool = True
     """Scores with labels (k-NN, LogME, H-score, ...), where at least two classes are labelled."""

@@ -15,9 +15,9 @@ from importlib import metadata
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
-from depara.fingerprints.digest import short_digest
 from depara.fingerprints.files import visible_files
 from depara.fingerprints.versions import package_version
+from depara.identity import short_hash
 
 _IMPORT = re.compile(
     rb"^[ \t]*(?:from[ \t]+([A-Za-z_]\w*)[\w.]*[ \t]+import\b|import[ \t]+([\w., \t]+))",
@@ -83,7 +83,7 @@ class CodeReader:
             parts[name] = version or (code.digest if code else None)
             if code and not _is_installed(spec):
                 todo |= code.imports
-        return short_digest(parts)
+        return short_hash(parts)
 
     def _read(self, top: str) -> _Code | None:
         if top not in self._codes:
@@ -161,7 +161,7 @@ def _read_code(spec: ModuleSpec | None) -> _Code | None:
         contents[name] = hashlib.sha256(data).hexdigest()
         if path.suffix == ".py":
             imports |= _imported_names(data)
-    return _Code(short_digest(contents), frozenset(imports))
+    return _Code(short_hash(contents), frozenset(imports))
 
 
 def _files(spec: ModuleSpec) -> Iterator[tuple[str, Path]]:

@@ -10,10 +10,10 @@ from typing import Any
 
 from depara.config import ModelConfig
 from depara.fingerprints.code import CodeReader
-from depara.fingerprints.digest import short_digest
 from depara.fingerprints.files import Identity, file_identities, folder_identity
 from depara.fingerprints.hub import cached_commit
 from depara.fingerprints.versions import package_versions
+from depara.identity import short_hash
 from depara.locations import is_remote
 
 CARD_VERSION = 1
@@ -101,7 +101,7 @@ def _fingerprint(
         "versions": {name: versions[name] for name in packages},
     }
     try:
-        return short_digest({**content, "config": model.model_dump(mode="json")})
+        return short_hash({**content, "config": model.model_dump(mode="json")})
     except (TypeError, ValueError):  # keyword arguments that YAML knows and JSON does not
         return None
 

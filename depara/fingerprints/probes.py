@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator, Sequence
 
 from depara.config import ProbesConfig
-from depara.fingerprints.digest import short_digest
 from depara.fingerprints.files import file_identities
 from depara.fingerprints.versions import package_versions
+from depara.identity import short_hash
 from depara.locations import has_glob, is_remote
 from depara.types import ProbeRef
 
@@ -48,7 +48,7 @@ def probes_fingerprint(
         "refs": [[ref.uri, ref.label, ref.column] for ref in refs],
         "files": identities,
     }
-    return short_digest(content)
+    return short_hash(content)
 
 
 def _file(uri: str) -> str:

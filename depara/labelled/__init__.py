@@ -6,17 +6,13 @@
 from depara.labelled.features import LabelledFeatures
 from depara.labelled.schema import LABEL_SCORES_SCHEMA, label_score_table
 from depara.labelled.scores import (
-    LABEL_SCORES,
-    LabelScore,
     ScoreValue,
     label_scores,
     undefined_scores,
 )
 
 __all__ = [
-    "LABEL_SCORES",
     "LABEL_SCORES_SCHEMA",
-    "LabelScore",
     "LabelledFeatures",
     "ScoreValue",
     "label_score_table",

@@ -3,47 +3,23 @@
 ``N`` labelled probes, ``K`` classes.
 
 How well do a graph's features suit the classes that the probes are labelled with? Each score is a
-function of `LabelledFeatures`, that is of the Grams which the worker keeps; adding one is a
-function and a row. All are of raw features, hence exact for any part of the probes, but for
-`parc_zscore`. None sees isotropic scale or the order of dimensions.
+function of `LabelledFeatures`, that is of the Grams which the worker keeps; all are listed in
+`depara.catalog.LABEL_SCORES`. They are of raw features, hence exact for any part of the probes, but
+for `parc_zscore`. None sees isotropic scale or the order of dimensions.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from depara.labelled.evidence import logme
+from depara.catalog import LABEL_SCORES, LabelScore, load
 from depara.labelled.features import LabelledFeatures
-from depara.labelled.mixture import nleep
-from depara.labelled.pairs import NEIGHBOURS, knn, parc, parc_zscore
-from depara.labelled.scatter import gbc, h_score, transrate
 from depara.similarity.grams import FeatureGrams
-
-
-@dataclass(frozen=True)
-class LabelScore:
-    """One row of `LABEL_SCORES`: what a score means, where it is from, and what it needs.
-
-    Higher is always better: ``higher_is_better`` is there to be read, a score for which it does not
-    hold is negated. ``min_classes`` is the fewest classes, ``min_per_class`` the fewest labelled
-    probes of every class, ``min_probes`` the fewest labelled probes in all; besides, some class
-    must have 2. ``needs`` says of which Gram the score is made.
-    """
-
-    function: Callable[[LabelledFeatures], float]
-    reference: str
-    meaning: str
-    higher_is_better: Literal[True] = True
-    min_classes: int = 2
-    min_per_class: int = 1
-    min_probes: int = 3
-    needs: Literal["raw", "zscored"] = "raw"
 
 
 class ScoreValue(NamedTuple):
@@ -51,54 +27,6 @@ class ScoreValue(NamedTuple):
 
     value: float
     reason: str | None = None
-
-
-LABEL_SCORES: Mapping[str, LabelScore] = {
-    "knn": LabelScore(
-        function=knn,
-        reference="Cover & Hart, IEEE Transactions on Information Theory 1967",
-        meaning="leave-one-out accuracy of the 5 nearest neighbours by cosine, 0 to 1",
-        min_probes=NEIGHBOURS + 1,
-    ),
-    "logme": LabelScore(
-        function=logme,
-        reference="You et al., 'LogME', ICML 2021",
-        meaning="maximum log evidence per probe of linear models of the classes, mean, nats",
-    ),
-    "h_score": LabelScore(
-        function=h_score,
-        reference="Bao et al., ICIP 2019; shrinkage of Ibrahim et al., ECML PKDD 2022",
-        meaning="between-class share of the variance, summed over directions, 0 to classes - 1",
-    ),
-    "transrate": LabelScore(
-        function=transrate,
-        reference="Huang et al., 'Frustratingly Easy Transferability Estimation', ICML 2022",
-        meaning="coding rate of all features less that of the classes, nats",
-    ),
-    "nleep": LabelScore(
-        function=nleep,
-        reference="Li et al., 'Ranking Neural Checkpoints', CVPR 2021",
-        meaning="mean log probability of the labels given the features' clusters, nats, at most 0",
-    ),
-    "parc": LabelScore(
-        function=parc,
-        reference="Bolya et al., 'Scalable Diverse Model Selection', NeurIPS 2021",
-        meaning="Spearman's rho of pairwise likeness with being of one class, raw, -1 to 1",
-    ),
-    "parc_zscore": LabelScore(
-        function=parc_zscore,
-        reference="Bolya et al., NeurIPS 2021; z-scored as in their code",
-        meaning="Spearman's rho of pairwise likeness with being of one class, z-scored, -1 to 1",
-        needs="zscored",
-    ),
-    "gbc": LabelScore(
-        function=gbc,
-        reference="Pandy et al., 'Bhattacharyya Class Separability', CVPR 2022",
-        meaning="minus the overlap of the classes as spherical Gaussians, summed over pairs",
-        min_per_class=2,
-    ),
-}
-"""Every score with labels by its name, the value of ``score`` in the ``label_scores`` table."""
 
 
 def undefined_scores(labels: Sequence[str | None]) -> dict[str, str]:
@@ -141,7 +69,7 @@ def label_scores(grams: FeatureGrams, labels: Sequence[str | None]) -> dict[str,
 
 def _value(score: LabelScore, features: LabelledFeatures) -> ScoreValue:
     try:
-        value = score.function(features)
+        value = load(score.code)(features)
     except np.linalg.LinAlgError as error:
         return ScoreValue(math.nan, f"the features' Gram matrix cannot be decomposed: {error}")
     if not math.isfinite(value):

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from depara.errors import SchemaError, StorageUnavailableError, StoreError
+from depara.identity import short_hash
 from depara.locations import redact
 from depara.maintenance.inventory import Files, marker_path
 from depara.maintenance.problem import Problem
@@ -21,7 +22,7 @@ from depara.store.artifacts import (
     GraphMarker,
     nodes_file,
 )
-from depara.store.keys import graph_folder, short_hash
+from depara.store.keys import graph_folder
 from depara.store.storage import FileStat, Storage, sha256_hex
 from depara.types import ProbeRange
 

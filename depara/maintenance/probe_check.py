@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import pyarrow as pa
 
 from depara.errors import SchemaError, StorageUnavailableError, StoreError
+from depara.identity import pixels_id, probe_set_key
 from depara.locations import redact
 from depara.maintenance.graph_check import open_parquet
 from depara.maintenance.inventory import CANVASES_FOLDER, Files, probe_set_path
@@ -57,7 +55,7 @@ class ProbeSets:
             raise
         except StoreError:
             return None
-        return found.probe_ids if set_key(found) == key else None
+        return found.probe_ids if probe_set_key(found.probe_ids, found.side) == key else None
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,7 @@ class ProbeSetCheck:
             raise
         except StoreError as error:
             return [self._problem(path, f"cannot be used: {error}")]
-        if (got := set_key(probe_set)) != self.key:
+        if (got := probe_set_key(probe_set.probe_ids, probe_set.side)) != self.key:
             what = "its probes are not those that its key was made of"
             return [self._problem(path, what, self.key, got)]
         return list(self._chunk_problems(probe_set, files))
@@ -121,7 +119,7 @@ class ProbeSetCheck:
             yield self._problem(chunk.path, what)
             return
         for probe_id, canvas in zip(ids, table["canvas"], strict=True):
-            digest = canvas_sha256(canvas.as_buffer(), probe_set.side)
+            digest = pixels_id(canvas.as_buffer(), (probe_set.side, probe_set.side, 3))
             if digest != probe_id:
                 what = "a canvas is not that of its probe"
                 yield self._problem(chunk.path, what, f"sha256 {probe_id}", digest)
@@ -132,23 +130,6 @@ class ProbeSetCheck:
         # The record goes too, and first: a set that is written anew may have other files.
         paths = tuple(dict.fromkeys((probe_set_path(self.key), path)))
         return Problem(location, what, expected, got, _DISCARD, discardable=paths)
-
-
-def set_key(probe_set: ProbeSet) -> str:
-    """Returns the key that a probe set's ids and side give: `depara.probes.probe_set_key`.
-
-    Written again here, because the readers' side does not import the room of the probes.
-    """
-    content = {"probe_ids": sorted(probe_set.probe_ids), "side": probe_set.side}
-    text = json.dumps(content, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def canvas_sha256(pixels: Any, side: int) -> str:
-    """Returns the probe id of a canvas' bytes: `depara.probes.canvas_id`, written again."""
-    digest = hashlib.sha256(f"{side}x{side}x3:".encode())
-    digest.update(pixels)
-    return digest.hexdigest()
 
 
 def _checked(probe_set: ProbeSet) -> ProbeSet:

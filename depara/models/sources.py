@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from depara.errors import ModelError, near_names
-from depara.models.hf_source import HuggingFaceSource
-from depara.models.python_source import PythonSource
-from depara.models.source import Source
-from depara.models.timm_source import TimmSource
-from depara.models.torchvision_source import TorchvisionSource
+from functools import cache
 
-SOURCES: dict[str, Source] = {
-    "torchvision": TorchvisionSource(),
-    "timm": TimmSource(),
-    "hf": HuggingFaceSource(),
-    "python": PythonSource(),
-}
+from depara.catalog import SOURCES, load
+from depara.errors import ModelError, near_names
+from depara.models.source import Source
 
 
 def find_source(source: str) -> tuple[Source, str]:
@@ -25,9 +17,16 @@ def find_source(source: str) -> tuple[Source, str]:
     """
     kind, _, name = source.partition(":")
     if kind in SOURCES and name:
-        return SOURCES[kind], name
-    expected = "torchvision:NAME, timm:NAME, hf:NAME_OR_FOLDER or python:package.module:callable"
+        return _source(kind), name
+    *forms, last = (row.form for row in SOURCES.values())
+    expected = f"{', '.join(forms)} or {last}"
     hint = near_names(kind, SOURCES)
     raise ModelError(
         f"{source!r} names no model: expected {expected}" + (f"; {hint}" if hint else "")
     )
+
+
+@cache
+def _source(kind: str) -> Source:
+    source: Source = load(SOURCES[kind].code)()
+    return source

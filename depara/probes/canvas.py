@@ -5,8 +5,6 @@ Shape suffix: ``S`` canvas side, px.
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 from PIL.Image import Resampling, Transpose
 
@@ -48,15 +46,6 @@ def decode_canvas(data: bytes, side: int) -> tuple[UInt8, int, int]:
     if image.orientation >= 5:
         width, height = height, width
     return np.array(square, dtype=np.uint8), width, height
-
-
-def canvas_id(canvas_SS3: UInt8) -> str:
-    """Returns the probe id of a canvas: the sha256 of its shape and bytes, 64 hex digits."""
-    assert canvas_SS3.dtype == np.uint8
-    digest = hashlib.sha256("x".join(map(str, canvas_SS3.shape)).encode())
-    digest.update(b":")
-    digest.update(np.ascontiguousarray(canvas_SS3).data)
-    return digest.hexdigest()
 
 
 def _centre_square(image: DecodedImage) -> tuple[float, float, float, float]:

@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
 from depara.errors import ProbeError, StorageUnavailableError
-from depara.probes.canvas import canvas_id, decode_canvas
+from depara.identity import canvas_id
+from depara.probes.canvas import decode_canvas
 from depara.probes.parquet import parse_row_uri, read_rows
 from depara.probes.storage import read_bytes
 from depara.types import DecodedProbe, Failure, ProbeRef

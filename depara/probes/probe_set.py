@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -83,13 +82,6 @@ def build_probe_set(decoded: Sequence[ProbeFacts]) -> tuple[list[Probe], list[Fa
         for index, (probe_id, probe) in enumerate(sorted(kept.items()))
     ]
     return probes, duplicates
-
-
-def probe_set_key(probe_ids: Sequence[str], side: int) -> str:
-    """Returns 32 hex digits that name a set of distinct canvases of one side, in whatever order."""
-    assert len(set(probe_ids)) == len(probe_ids)
-    content = json.dumps({"probe_ids": sorted(probe_ids), "side": side}, separators=(",", ":"))
-    return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
 def _duplicate(probe: ProbeFacts, first: ProbeFacts) -> Failure:

@@ -8,15 +8,15 @@ from depara.similarity.combine import combine
 from depara.similarity.edges import edge_similarity
 from depara.similarity.footprint import Footprint
 from depara.similarity.grams import FeatureGrams
+from depara.similarity.lambda_ranges import lambda_tables
 from depara.similarity.plan import Tile, plan_tiles
 from depara.similarity.products import accumulate_node_products, node_similarity
 from depara.similarity.ranking import layer_ranking, model_ranking
 from depara.similarity.score_tile import score_tile
-from depara.similarity.scores import SCORES
+from depara.similarity.scores import find_vectors
 from depara.similarity.tile import similarity_tile
 
 __all__ = [
-    "SCORES",
     "FeatureGrams",
     "Footprint",
     "GraphBlock",
@@ -25,6 +25,8 @@ __all__ = [
     "accumulate_node_products",
     "combine",
     "edge_similarity",
+    "find_vectors",
+    "lambda_tables",
     "layer_ranking",
     "model_ranking",
     "node_similarity",

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from depara.catalog import SCORES
 from depara.similarity.condensed import condensed_length
 from depara.similarity.grams import FeatureGrams
-from depara.similarity.scores import SCORES, Role, score_block, score_vectors
+from depara.similarity.scores import Role, score_block, score_vectors
 from depara.types import Float32, Float64
 
 GramsReader = Callable[[int], FeatureGrams]
@@ -38,7 +39,7 @@ def score_tile(
     that needs more probes than there are is NaN throughout.
 
     Args:
-        names: keys of `SCORES`.
+        names: keys of `depara.catalog.SCORES`.
         read_sources: Grams of one source.
         num_sources: ``A``.
         read_targets: Grams of one target.

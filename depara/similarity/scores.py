@@ -4,20 +4,20 @@
 
 Every score is ``<u, v>`` with ``u`` made from the source's Grams alone and ``v`` from the target's:
 all pairs of two blocks are one matrix product, as for node and edge similarity, and the pair loop
-of the papers is gone. A new score is two functions from `FeatureGrams` to float32 vectors (or one,
-if it is symmetric) and a row of `SCORES`.
+of the papers is gone. What each score means, and where it is from, is in `depara.catalog.SCORES`.
 
 Constant features (to single precision) have zero vectors: they score 0 with everything, never NaN.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
+from depara.catalog import SCORES, Score, load
 from depara.errors import near_names
 from depara.graph.edges import edge_count, edges_from_gram
 from depara.graph.ranks import rank_vector
@@ -38,20 +38,12 @@ Role = Literal["source", "target"]
 
 
 @dataclass(frozen=True)
-class Score:
-    """One row of `SCORES`: what a score means, where it is from, and its two vectors.
+class Vectors:
+    """The two vectors of a score; ``length`` gives ``V`` from the number of probes."""
 
-    ``length`` gives ``V`` from the number of probes; ``lowest`` is the lower end of the values,
-    the upper one is 1; ``min_probes`` the fewest probes that define it.
-    """
-
-    meaning: str
-    reference: str
     source_vector: Callable[[FeatureGrams], Float32]
     target_vector: Callable[[FeatureGrams], Float32]
     length: Callable[[int], int]
-    lowest: float = -1.0
-    min_probes: int = 2
 
     @property
     def symmetric(self) -> bool:
@@ -96,47 +88,21 @@ def cka_vector(grams: FeatureGrams) -> Float32:
     return _unit_vector(u_centred(grams.raw_NN), float(np.linalg.norm(grams.raw_NN)))
 
 
-SCORES: Mapping[str, Score] = {
-    "rsa": Score(
-        meaning="Spearman's rho of the probes' Pearson dissimilarities, raw features",
-        reference="Kriegeskorte et al., Frontiers in Systems Neuroscience 2008; "
-        "Dwivedi & Roig, CVPR 2019",
-        source_vector=rsa_vector,
-        target_vector=rsa_vector,
-        length=edge_count,
-    ),
-    "rsa_zscore": Score(
-        meaning="Spearman's rho of the probes' Pearson dissimilarities, z-scored features",
-        reference="Dwivedi & Roig, CVPR 2019; z-scored as in Dwivedi et al., ECCV 2020",
-        source_vector=rsa_zscore_vector,
-        target_vector=rsa_zscore_vector,
-        length=edge_count,
-    ),
-    "dds": Score(
-        meaning="centred kernel alignment of the cosine dissimilarities of z-scored features",
-        reference="Dwivedi et al., 'Duality Diagram Similarity', ECCV 2020",
-        source_vector=dds_vector,
-        target_vector=dds_vector,
-        length=condensed_length,
-    ),
-    "cka": Score(
-        meaning="linear centred kernel alignment by the unbiased HSIC; about 0 for unrelated ones",
-        reference="Kornblith et al., ICML 2019; Song et al., JMLR 2012; Nguyen et al., ICLR 2021",
-        source_vector=cka_vector,
-        target_vector=cka_vector,
-        length=condensed_length,
-        min_probes=4,
-    ),
-    "directed": Score(
-        meaning="share of the target's variance that the source predicts at left-out probes",
-        reference="ours: leave-one-out kernel ridge (Allen 1974; Golub, Heath & Wahba 1979)",
-        source_vector=directed_source,
-        target_vector=directed_target,
-        length=condensed_length,
-        lowest=-np.inf,
-    ),
-}
-"""Every score by its name, which is its column's name."""
+RSA = Vectors(rsa_vector, rsa_vector, edge_count)
+RSA_ZSCORE = Vectors(rsa_zscore_vector, rsa_zscore_vector, edge_count)
+DDS = Vectors(dds_vector, dds_vector, condensed_length)
+CKA = Vectors(cka_vector, cka_vector, condensed_length)
+DIRECTED = Vectors(directed_source, directed_target, condensed_length)
+
+
+def find_vectors(name: str) -> Vectors:
+    """Returns the vectors of a score of `depara.catalog.SCORES`.
+
+    Raises:
+        ValueError: no such score.
+    """
+    vectors: Vectors = load(_row(name).code)
+    return vectors
 
 
 def score_vectors(name: str, grams: FeatureGrams, role: Role) -> Float32:
@@ -150,13 +116,13 @@ def score_vectors(name: str, grams: FeatureGrams, role: Role) -> Float32:
     Raises:
         ValueError: no such score, or fewer probes than it needs.
     """
-    score = _score(name)
-    if grams.num_probes < score.min_probes:
+    row, vectors = _row(name), find_vectors(name)
+    if grams.num_probes < row.min_probes:
         raise ValueError(
-            f"{name} needs at least {score.min_probes} probes, got {grams.num_probes}: raise "
+            f"{name} needs at least {row.min_probes} probes, got {grams.num_probes}: raise "
             "probes.count"
         )
-    vector = score.source_vector if role == "source" else score.target_vector
+    vector = vectors.source_vector if role == "source" else vectors.target_vector
     return vector(grams)
 
 
@@ -176,8 +142,8 @@ def score_block(name: str, source_vectors_AV: Float32, target_vectors_BV: Float3
         ValueError: no such score; vectors of different lengths; the same vectors for both roles
             of a score that is not symmetric.
     """
-    score = _score(name)
-    if source_vectors_AV is target_vectors_BV and not score.symmetric:
+    row = _row(name)
+    if source_vectors_AV is target_vectors_BV and not find_vectors(name).symmetric:
         raise ValueError(
             f"{name} has other vectors for targets than for sources: make both, by their role"
         )
@@ -187,10 +153,10 @@ def score_block(name: str, source_vectors_AV: Float32, target_vectors_BV: Float3
             f"{target_vectors_BV.shape[1]}: both need the same score and the same probe set"
         )
     values_AB = edge_similarity(source_vectors_AV, target_vectors_BV)
-    return np.clip(values_AB, score.lowest, 1.0, out=values_AB)
+    return np.clip(values_AB, row.lowest, 1.0, out=values_AB)
 
 
-def _score(name: str) -> Score:
+def _row(name: str) -> Score:
     if name not in SCORES:
         hint = near_names(name, SCORES) or f"known: {', '.join(SCORES)}"
         raise ValueError(f"no score {name!r}: {hint}")

@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow as pa
 
 from depara.errors import DamagedCanvasesError, SchemaError, StoreError
+from depara.identity import pixels_id, short_hash
 from depara.store.artifacts import decode_table, encode_table
-from depara.store.keys import short_hash
 from depara.store.schemas import CANVASES
-from depara.store.storage import Storage, sha256_hex
+from depara.store.storage import Storage
 from depara.types import UInt8
 
 
@@ -101,19 +101,14 @@ def read_canvases(storage: Storage, probe_set: ProbeSet, out_NSS3: Any) -> None:
         raise DamagedCanvasesError(f"the canvas of probe {missing} is in no file: scan again")
 
 
-def _canvas_id(pixels: UInt8) -> str:
-    """The probe id of a canvas' bytes, as `depara.probes` makes it."""
-    side = math.isqrt(len(pixels) // 3)
-    return sha256_hex(f"{side}x{side}x3:".encode() + pixels.tobytes())
-
-
 def _read_chunk(storage: Storage, path: str) -> Iterator[tuple[str, UInt8]]:
     location = storage.location(path)
     try:
         table = decode_table(storage.read(path), CANVASES, location)
         for probe_id, canvas in zip(table["probe_id"], table["canvas"], strict=True):
             pixels = np.frombuffer(canvas.as_buffer(), dtype=np.uint8)
-            if _canvas_id(pixels) != probe_id.as_py():
+            side = math.isqrt(len(pixels) // 3)
+            if pixels_id(pixels.data, (side, side, 3)) != probe_id.as_py():
                 raise SchemaError(f"{location}: the canvas of probe {probe_id} is not what it was")
             yield probe_id.as_py(), pixels
     except FileNotFoundError as error:

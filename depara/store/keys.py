@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import Any
 
+from depara.catalog import METHODS, shared_by_all_methods
 from depara.config import ScanConfig
+from depara.identity import short_hash
 from depara.types import LayerInfo, ModelCard
 
 GRAPHS = "graphs"
@@ -35,14 +35,15 @@ def method_settings(config: ScanConfig) -> dict[str, Any]:
     """Returns the settings that a graph's numbers depend on, beside model, layer and probes."""
     attribution = config.attribution.model_dump(mode="json")
     attribution["map_side"] = config.map_side
-    if config.attribution.method not in ("integrated_gradients", "smoothgrad"):
-        del attribution["steps"]
-    if config.attribution.method != "smoothgrad":
-        del attribution["noise"]
+    own = METHODS[config.attribution.method].parameters
     return {
         "method_version": METHOD_VERSION,
         "canvas_side": config.canvas.side,
-        "attribution": attribution,
+        "attribution": {
+            field: value
+            for field, value in attribution.items()
+            if field in own or shared_by_all_methods(field)
+        },
         "edges": config.edges.model_dump(mode="json"),
         "precision": config.compute.precision,
     }
@@ -69,9 +70,3 @@ def model_settings(card: ModelCard) -> dict[str, Any]:
 def graph_folder(key: str) -> str:
     """Returns the folder of a graph, relative to the output."""
     return f"{GRAPHS}/{key[:2]}/{key}"
-
-
-def short_hash(value: Any) -> str:
-    """Returns 32 hexadecimal digits of the sha256 of a JSON value, keys sorted."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from depara.catalog import SCORES
+
 SCHEMA_VERSION = "1"
 
 
@@ -17,13 +19,7 @@ _SIMILARITY_FIELDS = [
     _field("edge_similarity", pa.float64(), "Spearman correlation of edges, -1 to 1"),
 ]
 
-NEIGHBOURS = {
-    "rsa": "Spearman correlation of Pearson dissimilarities, -1 to 1; null when not computed",
-    "rsa_zscore": "the same of z-scored features, -1 to 1; null when not computed",
-    "dds": "duality diagram similarity, -1 to 1; null when not computed",
-    "cka": "linear debiased centred kernel alignment, -1 to 1; null when not computed",
-    "directed": "share of the target's variance predicted at left-out probes, up to 1; or null",
-}
+NEIGHBOURS = {name: f"{score.meaning}; null when not computed" for name, score in SCORES.items()}
 """The label-free neighbours of DEPARA's scores, columns of ``similarity``."""
 
 _TARGET = _field("target_model", pa.string(), "model that stands for the target task (key)")

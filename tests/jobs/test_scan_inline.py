@@ -163,7 +163,9 @@ def test_a_scan_says_how_sure_it_is(photos: Path, tmp_path: Path) -> None:
     assert (ranges["lambda_low"] <= 2).all()
     assert (ranges["lambda_high"] >= 2).all()
     off = scan_inline(str(tmp_path), photos, MODELS, scan_id="off", uncertainty={"resamples": 0})
-    assert open_scan(str(tmp_path), off.scan_id).table("uncertainty").empty
+    without = open_scan(str(tmp_path), off.scan_id)
+    assert without.table("uncertainty").empty
+    pd.testing.assert_frame_equal(without.table("lambda_ranges"), ranges)
 
 
 def test_labels_of_the_probes_are_used_where_there_are_any(photos: Path, tmp_path: Path) -> None:

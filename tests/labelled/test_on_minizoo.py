@@ -16,7 +16,8 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from depara.labelled import LABEL_SCORES, label_scores
+from depara.catalog import LABEL_SCORES
+from depara.labelled import label_scores
 from depara.similarity.grams import FeatureGrams
 
 pytestmark = pytest.mark.shared

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
+from depara.catalog import LABEL_SCORES
 from depara.labelled import (
-    LABEL_SCORES,
     LABEL_SCORES_SCHEMA,
     ScoreValue,
     label_score_table,

@@ -8,7 +8,8 @@ import re
 import numpy as np
 import pytest
 
-from depara.labelled import LABEL_SCORES, label_scores, undefined_scores
+from depara.catalog import LABEL_SCORES
+from depara.labelled import label_scores, undefined_scores
 from depara.similarity.grams import FeatureGrams
 from tests.labelled.clusters import clustered, values
 from tests.oracle import labelled as oracle
@@ -243,7 +244,6 @@ def test_a_gram_that_cannot_be_decomposed_is_a_reason_not_an_error(
 
 def test_the_table_says_what_each_score_is():
     for score in LABEL_SCORES.values():
-        assert score.higher_is_better
         assert score.meaning
         assert score.reference
         assert score.min_classes >= 2

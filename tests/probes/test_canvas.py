@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.Image import Transpose
 
-from depara.probes import canvas_id, decode_canvas
+from depara.identity import canvas_id
+from depara.probes import decode_canvas
 from tests.probes.pictures import encode, picture, slow_canvas
 
 STORED_AS = {

@@ -10,7 +10,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from depara.probes import ProbeMeta, build_probe_set, draw_order, probe_set_key
+from depara.identity import probe_set_key
+from depara.probes import ProbeMeta, build_probe_set, draw_order
 from depara.types import DecodedProbe, ProbeRef
 
 NAMES = st.lists(

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from depara.catalog import SCORES
 from depara.config.schema import SimilarityConfig
 from depara.similarity.grams import FeatureGrams
 from depara.similarity.score_tile import _group_size, score_tile
-from depara.similarity.scores import SCORES, score_block, score_vectors
+from depara.similarity.scores import score_block, score_vectors
 from depara.store.schemas import NEIGHBOURS
 
 NUM_PROBES = 12

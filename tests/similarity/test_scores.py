@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from depara.catalog import SCORES
 from depara.similarity.grams import FeatureGrams
-from depara.similarity.scores import SCORES, Role, score_block, score_vectors
+from depara.similarity.scores import Role, find_vectors, score_block, score_vectors
 from tests.oracle import scores as oracle
 
 N = 24
@@ -53,12 +54,12 @@ def test_vectors_are_float32_of_the_stated_length(name: str):
     for role in ("source", "target"):
         vector = score_vectors(name, grams, role)
         assert vector.dtype == np.float32
-        assert vector.shape == (SCORES[name].length(N),)
+        assert vector.shape == (find_vectors(name).length(N),)
 
 
 @pytest.mark.parametrize("name", SYMMETRIC)
 def test_a_symmetric_score_of_a_graph_with_itself_is_1(name: str):
-    assert SCORES[name].symmetric
+    assert find_vectors(name).symmetric
     values_AA = scores(name, zoo(), zoo())
     np.testing.assert_allclose(np.diagonal(values_AA), 1.0, rtol=0, atol=1e-6)
     np.testing.assert_allclose(values_AA, values_AA.T, rtol=0, atol=1e-6)
@@ -78,7 +79,7 @@ def test_directed_is_high_only_from_the_richer_model():
     rich = rng.standard_normal((200, 10))
     poor = rich[:, :3]
     values_AB = scores("directed", [rich, poor], [rich, poor])
-    assert not SCORES["directed"].symmetric
+    assert not find_vectors("directed").symmetric
     assert values_AB[0, 1] > 0.95
     assert values_AB[1, 0] < 0.35
 

@@ -11,9 +11,10 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
+from depara.catalog import SCORES
 from depara.similarity.directed import low_rank_target, residual_gain
 from depara.similarity.grams import FeatureGrams
-from depara.similarity.scores import SCORES, score_block, score_vectors
+from depara.similarity.scores import score_block, score_vectors
 
 pytestmark = pytest.mark.shared
 

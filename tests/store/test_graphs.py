@@ -14,6 +14,7 @@ import pytest
 
 from depara.errors import SchemaError, StoreError
 from depara.graph import edge_index, normalize_maps
+from depara.identity import short_hash
 from depara.store.artifacts import GraphMarker, check_nodes, decode_maps, encode_nodes
 from depara.store.graphs import (
     GraphWriter,
@@ -22,7 +23,7 @@ from depara.store.graphs import (
     open_graph,
     read_marker,
 )
-from depara.store.keys import graph_folder, short_hash
+from depara.store.keys import graph_folder
 from depara.store.storage import Storage
 from depara.types import NodeMaps, ProbeRange
 

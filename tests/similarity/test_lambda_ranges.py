@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from depara.uncertainty import lambda_range, lambda_ranges
-from depara.uncertainty.lambda_ranges import lambda_ranks
+from depara.similarity.lambda_ranges import lambda_range, lambda_ranks, lambda_tables
+from depara.store.scans import write_table
+from depara.store.storage import Storage
 from tests.oracle import uncertainty as oracle
 
 
@@ -81,20 +83,45 @@ def test_the_ranking_follows_lambda_and_ends_with_edges_then_nodes():
     np.testing.assert_array_equal(lambda_ranks(node, edge, [1e9])[0], expected[-1])
 
 
-def test_targets_are_filled_from_their_candidates():
+def ranking(node: np.ndarray, edge: np.ndarray, names: list[str]) -> pa.Table:
+    """All other models as sources of each one, in no order."""
+    rows = [
+        {"target_model": t, "source_model": s, "node_similarity": n, "edge_similarity": e}
+        for t, node_row, edge_row in zip(names, node, edge, strict=True)
+        for s, n, e in zip(names[::-1], node_row, edge_row, strict=True)
+        if s != t
+    ]
+    return pa.Table.from_pylist(rows)
+
+
+def test_the_tables_have_each_target_at_each_lambda():
     rng = np.random.default_rng(1)
-    node, edge = rng.random((4, 3)), rng.random((4, 3))
-    groups = [[np.array([1, 3])], [], [np.array([3, 0, 2])]]
-    ranges = lambda_ranges(node, edge, groups, lambda_=1.5, lambdas=(0.0, math.inf))
-    assert ranges.lambdas == (0.0, 1.5, math.inf)
-    assert ranges.first_B[1] == -1
-    assert np.isnan([ranges.low_B[1], ranges.high_B[1]]).all()
-    assert not ranges.ranks_KAB[:, :, 1].any()
-    for target in (0, 2):
-        (group,) = groups[target]
-        first, low, high = lambda_range(node[group, target], edge[group, target], 1.5)
-        assert ranges.first_B[target] == group[first]
-        assert (ranges.low_B[target], ranges.high_B[target]) == (low, high)
-        assert ranges.ranks_KAB[1, ranges.first_B[target], target] == 1
-        left_out = np.setdiff1d(np.arange(4), group)
-        assert not ranges.ranks_KAB[:, left_out, target].any()
+    names = ["c", "a", "d", "b"]
+    table = ranking(rng.random((4, 4)), rng.random((4, 4)), names)
+    found = {name: one.to_pandas() for name, one in lambda_tables(table, 1.5).items()}
+    grid = found["lambda_ranking"]
+    assert len(grid) == 12 * 4 * 3
+    assert grid.duplicated(["lambda", "target_model", "source_model"]).sum() == 0
+    assert grid["lambda"].tolist() == sorted(grid["lambda"])
+    ranges = found["lambda_ranges"].set_index("target_model")
+    assert ranges.index.tolist() == ["a", "b", "c", "d"]
+    rows = table.to_pandas()
+    for target, part in rows.sort_values("source_model").groupby("target_model"):
+        node, edge = part["node_similarity"].to_numpy(), part["edge_similarity"].to_numpy()
+        first, low, high = lambda_range(node, edge, 1.5)
+        assert ranges.loc[target].tolist() == [part["source_model"].iloc[first], 1.5, low, high]
+        at_scan = grid[(grid["target_model"] == target) & (grid["lambda"] == 1.5)]
+        order = part["source_model"].to_numpy()[np.argsort(-(node + 1.5 * edge))]
+        assert at_scan["source_model"].tolist() == order.tolist()
+        assert at_scan["rank"].tolist() == [1, 2, 3]
+
+
+def test_a_zoo_of_one_model_has_empty_tables(tmp_path):
+    columns = ("target_model", "source_model", "node_similarity", "edge_similarity")
+    kinds = (pa.string(), pa.string(), pa.float64(), pa.float64())
+    empty = pa.schema(list(zip(columns, kinds, strict=True))).empty_table()
+    found = lambda_tables(empty, 2.0)
+    storage = Storage(str(tmp_path))
+    for name, table in found.items():
+        assert write_table(storage, "one", name, table)["rows"] == 0
+    assert found.keys() == {"lambda_ranges", "lambda_ranking"}

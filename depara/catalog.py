@@ -1,0 +1,208 @@
+"""The facts of every attribution method, score and model source; whoever needs one reads it here.
+
+No torch, no numpy: the scan file's choices, the graph keys, the plan's costs, the tables' columns
+and the documents derive from these rows. ``code`` names what computes it as ``module:object``; it
+is imported when it is first used. CONTRIBUTING.md tells how to add one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Method:
+    """An attribution method; ``code`` is a `depara.attribution.methods.Method`.
+
+    ``parameters`` are the fields of `attribution` that it reads beside those that all methods
+    share: they are handed to it, and are part of the graph key. ``repeats`` is the one of them that
+    multiplies the forward and backward passes, None for one pass.
+    """
+
+    meaning: str
+    reference: str
+    code: str
+    parameters: tuple[str, ...] = ()
+    repeats: str | None = None
+
+
+@dataclass(frozen=True)
+class Score:
+    """A label-free score of two graphs; ``code`` is a `depara.similarity.scores.Vectors`.
+
+    ``lowest`` is the lower end of the values, the upper one is 1; ``min_probes`` the fewest probes
+    that define it.
+    """
+
+    meaning: str
+    reference: str
+    code: str
+    lowest: float = -1.0
+    min_probes: int = 2
+
+
+@dataclass(frozen=True)
+class LabelScore:
+    """A score of one graph with labels; ``code`` is a function of `LabelledFeatures`.
+
+    Higher is better: what is not so by itself is negated. ``min_classes`` is the fewest classes,
+    ``min_per_class`` the fewest labelled probes of every class, ``min_probes`` the fewest labelled
+    probes in all; besides, some class must have 2. ``needs`` says of which Gram it is made.
+    """
+
+    meaning: str
+    reference: str
+    code: str
+    min_classes: int = 2
+    min_per_class: int = 1
+    min_probes: int = 3
+    needs: Literal["raw", "zscored"] = "raw"
+
+
+@dataclass(frozen=True)
+class Source:
+    """An origin of models; ``form`` is how one names a model, ``code`` is the `Source` class."""
+
+    form: str
+    code: str
+
+
+METHODS: Mapping[str, Method] = {
+    "grad_input": Method(
+        meaning="the paper's: a = (x - mu) * ds/dx",
+        reference="Song et al., DEPARA, CVPR 2020, Eq. 3; gradient * input of Shrikumar et al., "
+        "'Not just a black box', 2016",
+        code="depara.attribution.methods:GRAD_INPUT",
+    ),
+    "saliency": Method(
+        meaning="a = |ds/dx| per channel",
+        reference="Simonyan, Vedaldi & Zisserman, 'Deep inside convolutional networks', 2013",
+        code="depara.attribution.methods:SALIENCY",
+    ),
+    "integrated_gradients": Method(
+        meaning="a = (x - mu) * mean of ds/dx on the straight path from mu to x, by Gauss-Legendre "
+        "quadrature with `steps` points",
+        reference="Sundararajan, Taly & Yan, 'Axiomatic attribution for deep networks', ICML 2017",
+        code="depara.attribution.methods:INTEGRATED_GRADIENTS",
+        parameters=("steps",),
+        repeats="steps",
+    ),
+    "smoothgrad": Method(
+        meaning="a = mean of ds/dx over `steps` copies of x with noise",
+        reference="Smilkov et al., 'SmoothGrad', 2017",
+        code="depara.attribution.methods:SMOOTHGRAD",
+        parameters=("steps", "noise"),
+        repeats="steps",
+    ),
+    "eps_lrp": Method(
+        meaning="a = (x - mu) * ds/dx with the derivative of each elementwise nonlinearity f "
+        "replaced by f(z) / (z + eps sign z)",
+        reference="Bach et al., 'On pixel-wise explanations', 2015, in the form of Ancona et al., "
+        "ICLR 2018, Eq. 6",
+        code="depara.attribution.methods:EPS_LRP",
+    ),
+}
+"""Attribution methods by their name in the scan file; the first is the default."""
+
+SCORES: Mapping[str, Score] = {
+    "rsa": Score(
+        meaning="Spearman correlation of Pearson dissimilarities, -1 to 1",
+        reference="Kriegeskorte et al., Frontiers in Systems Neuroscience 2008; "
+        "Dwivedi & Roig, CVPR 2019",
+        code="depara.similarity.scores:RSA",
+    ),
+    "rsa_zscore": Score(
+        meaning="the same of z-scored features, -1 to 1",
+        reference="Dwivedi & Roig, CVPR 2019; z-scored as in Dwivedi et al., ECCV 2020",
+        code="depara.similarity.scores:RSA_ZSCORE",
+    ),
+    "dds": Score(
+        meaning="duality diagram similarity, -1 to 1",
+        reference="Dwivedi et al., 'Duality Diagram Similarity', ECCV 2020",
+        code="depara.similarity.scores:DDS",
+    ),
+    "cka": Score(
+        meaning="linear debiased centred kernel alignment, -1 to 1",
+        reference="Kornblith et al., ICML 2019; Song et al., JMLR 2012; Nguyen et al., ICLR 2021",
+        code="depara.similarity.scores:CKA",
+        min_probes=4,
+    ),
+    "directed": Score(
+        meaning="share of the target's variance predicted at left-out probes, up to 1",
+        reference="ours: leave-one-out kernel ridge (Allen 1974; Golub, Heath & Wahba 1979)",
+        code="depara.similarity.scores:DIRECTED",
+        lowest=float("-inf"),
+    ),
+}
+"""The label-free neighbours of DEPARA's scores by their name, a column of ``similarity``."""
+
+LABEL_SCORES: Mapping[str, LabelScore] = {
+    "knn": LabelScore(
+        meaning="leave-one-out accuracy of the 5 nearest neighbours by cosine, 0 to 1",
+        reference="Cover & Hart, IEEE Transactions on Information Theory 1967",
+        code="depara.labelled.pairs:knn",
+        min_probes=6,
+    ),
+    "logme": LabelScore(
+        meaning="maximum log evidence per probe of linear models of the classes, mean, nats",
+        reference="You et al., 'LogME', ICML 2021",
+        code="depara.labelled.evidence:logme",
+    ),
+    "h_score": LabelScore(
+        meaning="between-class share of the variance, summed over directions, 0 to classes - 1",
+        reference="Bao et al., ICIP 2019; shrinkage of Ibrahim et al., ECML PKDD 2022",
+        code="depara.labelled.scatter:h_score",
+    ),
+    "transrate": LabelScore(
+        meaning="coding rate of all features less that of the classes, nats",
+        reference="Huang et al., 'Frustratingly Easy Transferability Estimation', ICML 2022",
+        code="depara.labelled.scatter:transrate",
+    ),
+    "nleep": LabelScore(
+        meaning="mean log probability of the labels given the features' clusters, nats, at most 0",
+        reference="Li et al., 'Ranking Neural Checkpoints', CVPR 2021",
+        code="depara.labelled.mixture:nleep",
+    ),
+    "parc": LabelScore(
+        meaning="Spearman's rho of pairwise likeness with being of one class, raw, -1 to 1",
+        reference="Bolya et al., 'Scalable Diverse Model Selection', NeurIPS 2021",
+        code="depara.labelled.pairs:parc",
+    ),
+    "parc_zscore": LabelScore(
+        meaning="Spearman's rho of pairwise likeness with being of one class, z-scored, -1 to 1",
+        reference="Bolya et al., NeurIPS 2021; z-scored as in their code",
+        code="depara.labelled.pairs:parc_zscore",
+        needs="zscored",
+    ),
+    "gbc": LabelScore(
+        meaning="minus the overlap of the classes as spherical Gaussians, summed over pairs",
+        reference="Pandy et al., 'Bhattacharyya Class Separability', CVPR 2022",
+        code="depara.labelled.scatter:gbc",
+        min_per_class=2,
+    ),
+}
+"""The scores with labels by their name, a value of ``score`` in ``label_scores``."""
+
+SOURCES: Mapping[str, Source] = {
+    "torchvision": Source("torchvision:NAME", "depara.models.torchvision_source:TorchvisionSource"),
+    "timm": Source("timm:NAME", "depara.models.timm_source:TimmSource"),
+    "hf": Source("hf:NAME_OR_FOLDER", "depara.models.hf_source:HuggingFaceSource"),
+    "python": Source("python:package.module:callable", "depara.models.python_source:PythonSource"),
+}
+"""The origins of models by the word before the colon."""
+
+
+def shared_by_all_methods(field: str) -> bool:
+    """Whether a field of `attribution` is a part of every graph key: no method claims it."""
+    return not any(field in method.parameters for method in METHODS.values())
+
+
+@cache
+def load(code: str) -> Any:
+    """Returns what a row's ``code`` names."""
+    module, _, name = code.partition(":")
+    return getattr(import_module(module), name)
