@@ -16,11 +16,6 @@ from depara.models.stages import find_stages
 from depara.types import LayerInfo
 
 _SHOWN = 6
-_NONE_QUALIFIES = (
-    "and no other module can be chosen: none fires exactly once and gives floating-point values "
-    "that autograd follows back to the input (take torch.no_grad, inference_mode, detach and NumPy "
-    "out of its forward)"
-)
 
 
 def proven_layers(
@@ -71,12 +66,8 @@ def _chosen_names(dry: DryPass, module: nn.Module, layers: str | Sequence[str]) 
         blocks = find_blocks(module, dry)
         if not blocks:
             raise LayerError(
-                f"layers: {layers} finds no weight layer that can be a cut point; "
-                + (
-                    f"name module globs instead, such as {_quoted(dry.qualified)}"
-                    if dry.qualified
-                    else _NONE_QUALIFIES
-                )
+                f"layers: {layers} finds no weight layer that can be a cut point; name module "
+                f"globs instead, such as {_quoted(dry.qualified)}"
             )
         return find_stages(module, dry, blocks) if layers == "stages" else blocks
     patterns = [layers] if isinstance(layers, str) else layers
@@ -142,8 +133,6 @@ def _prove(dry: DryPass, name: str) -> None:
 
 
 def _hint(name: str, candidates: Sequence[str]) -> str:
-    if not candidates:
-        return _NONE_QUALIFIES
     near = near_names(name, candidates)
     return near or f"layers that can be chosen: {_quoted(candidates)}"
 

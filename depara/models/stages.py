@@ -24,8 +24,8 @@ def find_stages(module: nn.Module, dry: DryPass, blocks: list[str]) -> list[str]
     The resolution is height and width, or the number of tokens; a change of channels alone is
     none. A network of one resolution, such as a ViT, gives the blocks at a quarter, half, three
     quarters and the whole of its depth; so does one whose last blocks only add a class token or
-    read it out, as in CaiT, XCiT and ConViT. Where a block is only a part of its stage's output, as in a
-    DenseNet, whose dense blocks join what their layers add, the stage itself is taken.
+    read it out, as in CaiT, XCiT and ConViT. Where a block is only a part of its stage's output, as
+    in a DenseNet, whose dense blocks join what their layers add, the stage itself is taken.
 
     Args:
         module: the model.

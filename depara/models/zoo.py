@@ -61,12 +61,13 @@ class LoadedModel:
 
 @dataclass(frozen=True)
 class _Built:
-    """A module that holds its weights, the sha256 of their file, if any, and their key in it."""
+    """A module that holds its weights, the sha256 of their file, if any, and how it was read."""
 
     module: nn.Module
     weights_name: str | None = None
     file_sha256: str | None = None
     state_dict_key: str = ""
+    notes: tuple[Note, ...] = ()
 
 
 def open_model(config: ModelConfig, *, canvas_side: int) -> LoadedModel:
@@ -101,6 +102,7 @@ def open_model(config: ModelConfig, *, canvas_side: int) -> LoadedModel:
             ),
             num_parameters=sum(parameter.numel() for parameter in module.parameters()),
             source=config.source,
+            notes=built.notes,
         )
 
 
@@ -194,8 +196,8 @@ def _build(source: Source, name: str, config: ModelConfig) -> _Built:
     with weights_file(weights) as path:
         state, sha256 = _read_weights(config, path, shown=weights)
         with _seeded(_DEFAULT_SEED):
-            module = source.load(name, config.kwargs, state)
-    return _Built(module, None, sha256, state.key)
+            filled = source.load(name, config.kwargs, state)
+    return _Built(filled.module, None, sha256, filled.reading.identity, filled.reading.notes)
 
 
 def _build_pretrained(
@@ -206,8 +208,9 @@ def _build_pretrained(
     if pretrained.file is None:
         return _Built(pretrained.module, weights_name)
     state, sha256 = _read_weights(config, pretrained.file, shown=pretrained.file.name)
-    module = source.fill(pretrained.module, name, state)
-    return _Built(module, weights_name, sha256, state.key)
+    filled = source.fill(pretrained.module, name, state)
+    reading = filled.reading
+    return _Built(filled.module, weights_name, sha256, reading.identity, reading.notes)
 
 
 def _read_weights(config: ModelConfig, path: Path, *, shown: str) -> tuple[StateDict, str]:
