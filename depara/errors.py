@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 
 class DeparaError(Exception):
@@ -31,6 +32,10 @@ class WeightsError(ModelError):
     """A weights file is missing, damaged, unsafe, or does not fit the architecture."""
 
 
+class ChangedModelError(ModelError):
+    """A model is no longer what it was when the scan was planned, or changed while it was read."""
+
+
 class LayerError(ModelError):
     """A layer specification matches nothing, or a layer does not behave as a cut point must."""
 
@@ -47,8 +52,11 @@ class StoreError(DeparaError):
     """The output location, or a file in it, cannot be read or written."""
 
 
-class StorageUnavailableError(StoreError):
-    """A storage did not answer, or answered with passing faults, for as long as it was tried."""
+class StorageUnavailableError(DeparaError):
+    """A storage did not answer, or answered with passing faults, for as long as it was tried.
+
+    No `StoreError`: what is there may be sound, and trying again later may succeed.
+    """
 
 
 class SchemaError(StoreError):
@@ -56,13 +64,28 @@ class SchemaError(StoreError):
 
 
 class DamagedGraphError(StoreError):
-    """A committed graph lacks a file, or a file of it is not what was committed."""
+    """Committed graphs lack a file, or a file of them is not what was committed."""
 
-    graph_key: str = ""
+    graph_keys: tuple[str, ...] = ()
+    """The keys of the graphs, which must be computed anew."""
+
+
+class UnusableGraphError(DamagedGraphError):
+    """Committed graphs are what was committed, but their numbers cannot be compared."""
+
+    reasons: Mapping[str, str] = MappingProxyType({})
+    """Why, in words for the ``failures`` table, by key."""
 
 
 class DamagedCanvasesError(StoreError):
     """Decoded probes in the storage are missing or damaged: they must be decoded anew."""
+
+
+class UnreadableScanError(StoreError):
+    """The tables of an earlier scan cannot be reused."""
+
+    scan_id: str = ""
+    """The earlier scan."""
 
 
 class ScanInterruptedError(DeparaError):

@@ -17,13 +17,13 @@ from depara.identity import short_hash
 from depara.locations import is_remote, local_path
 from depara.weights_names import INDEX_SUFFIX, has_weights_suffix
 
-CARD_VERSION = 1
+CARD_VERSION = 2
 """Raised when opening an unchanged model gives another `ModelCard`: all are then opened again."""
 
 _PACKAGES = {
     "torchvision": ("torch", "torchvision"),
     "timm": ("torch", "torchvision", "timm", "safetensors"),
-    "hf": ("torch", "transformers", "safetensors"),
+    "hf": ("torch", "torchvision", "transformers", "timm", "safetensors"),
     "python": ("torch",),
 }
 """The packages that build and load the models of a source."""

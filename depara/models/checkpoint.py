@@ -180,7 +180,7 @@ def _read_checkpoint(path: Path, shown: str, *, is_part: bool = False) -> object
         return _read_safetensors(path, shown)
     if is_zip:
         _refuse_programs(path, shown)
-    elif start[:1] != _PICKLE_MAGIC[:1]:
+    elif start[:1] != _PICKLE_MAGIC[:1] or len(start) < len(_PICKLE_MAGIC):
         raise WeightsError(f"weights {shown!r}: damaged, or no PyTorch checkpoint")
     elif start[:2] != _PICKLE_MAGIC:
         raise WeightsError(
@@ -209,12 +209,13 @@ def _refuse_programs(path: Path, shown: str) -> None:
     """Refuses zip archives that hold programs, and those that are cut off."""
     try:
         with zipfile.ZipFile(path) as archive:
-            names = [name.partition("/")[2] or name for name in archive.namelist()]
+            members = archive.namelist()
     except zipfile.BadZipFile as error:
         raise WeightsError(
             f"weights {shown!r}: damaged or truncated checkpoint ({path.stat().st_size} bytes): "
             f"{one_line(error)}: copy or download it again"
         ) from error
+    names = [name.partition("/")[2] or name for name in members]
     if "constants.pkl" in names or any(name.startswith("code/") for name in names):
         raise WeightsError(
             f"weights {shown!r}: TorchScript holds code and is refused: {_CONVERT_SCRIPT}"
@@ -222,7 +223,7 @@ def _refuse_programs(path: Path, shown: str) -> None:
     if path.suffix.lower() == ".pt2" or "archive_format" in names:
         raise WeightsError(f"weights {shown!r}: an exported program is refused: {_CONVERT_PROGRAM}")
     if "data.pkl" not in names:
-        raise WeightsError(f"weights {shown!r}: {zip_kind(names)}")
+        raise WeightsError(f"weights {shown!r}: {zip_kind(members)}")
 
 
 def _read_pickle(path: Path, shown: str, *, mmap: bool) -> object:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -22,6 +23,8 @@ _WAIT_S = 10.0
 """For an answer; without a network the name of a host alone may take as long to be looked up."""
 _REMEMBERED_S = 60.0
 """After so long a hub that could not be reached is asked again: networks come back."""
+_NOBODY = (407, 502, 503, 504)
+"""What a proxy answers in place of a host that it does not reach, or does not let be reached."""
 _MISSING = ("LocalEntryNotFoundError", "OfflineModeIsEnabled")
 
 _silent_until: dict[str, tuple[float, str]] = {}
@@ -106,9 +109,7 @@ def hub_access(name: str, way_out: str) -> Iterator[None]:
         reason: str | None = "HF_HUB_OFFLINE is set"
         fix = "unset HF_HUB_OFFLINE"
     else:
-        reason = silence(
-            constants.ENDPOINT, lambda: get_session().head(constants.ENDPOINT, timeout=_WAIT_S)
-        )
+        reason = silence(constants.ENDPOINT, lambda: _ask(get_session(), constants.ENDPOINT))
         reason = reason and f"the hub {constants.ENDPOINT} cannot be reached ({reason})"
         fix = "set HF_ENDPOINT to a mirror or HTTPS_PROXY to a proxy"
     before = constants.HF_HUB_OFFLINE
@@ -116,14 +117,21 @@ def hub_access(name: str, way_out: str) -> Iterator[None]:
     try:
         yield
     except ModelError as error:
-        if reason is None or not _is_missing(error):
+        if not _is_missing(error):
             raise
+        reason = reason or f"the hub {constants.ENDPOINT} answers, but does not give it"
         raise type(error)(
             f"{name} is not in the cache {os.fspath(constants.HF_HUB_CACHE)} and {reason}: {fix}, "
             f"copy the cache from a machine with a network, or {way_out}"
         ) from error
     finally:
         constants.HF_HUB_OFFLINE = before
+
+
+def _ask(session: Any, endpoint: str) -> None:
+    answer = session.head(endpoint, timeout=_WAIT_S)
+    if answer.status_code in _NOBODY:
+        raise OSError(f"HTTP status {answer.status_code}")
 
 
 def _is_missing(error: BaseException) -> bool:

@@ -9,9 +9,6 @@ from depara.config import ScanConfig
 from depara.identity import short_hash
 from depara.types import LayerInfo, ModelCard
 
-GRAPHS = "graphs"
-"""Folder of all graphs, relative to the output."""
-
 METHOD_VERSION = 1
 """Raised when the numbers of a graph change for equal settings: old graphs are then not reused."""
 
@@ -60,13 +57,11 @@ def graph_key(
 
 def model_settings(card: ModelCard) -> dict[str, Any]:
     """Returns what a graph's numbers depend on of its model."""
+    taken = card.input
+    # The usual order goes unsaid, as before there were others: keys must not move.
+    order = [] if taken.channel_order == "rgb" else [taken.channel_order]
     return {
         "weights_sha256": card.weights_sha256,
         "architecture": card.architecture,
-        "input": [card.input.side, list(card.input.mean), list(card.input.std)],
+        "input": [taken.side, list(taken.mean), list(taken.std), *order],
     }
-
-
-def graph_folder(key: str) -> str:
-    """Returns the folder of a graph, relative to the output."""
-    return f"{GRAPHS}/{key[:2]}/{key}"

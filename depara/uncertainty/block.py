@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from depara.similarity.blocks import GraphBlock, TileScores
 from depara.similarity.combine import combine
+from depara.similarity.engine.blocks import GraphBlock, TileScores
 from depara.types import Float32, Float64
 from depara.uncertainty.candidates import RANKINGS, GraphLabel, Ranking, candidate_groups
 from depara.uncertainty.intervals import (

@@ -13,7 +13,7 @@ from depara.similarity import TileScores, combine, similarity_tile
 from depara.uncertainty import BlockUncertainty, UncertaintySettings, block_uncertainty
 from depara.uncertainty.weights import probe_weights
 from tests.oracle import uncertainty as oracle
-from tests.similarity.array_block import ArrayBlock, random_block
+from tests.similarity.engine.array_block import ArrayBlock, random_block
 from tests.uncertainty.zoo import Label, labels
 
 PLENTY_BYTES = 1 << 30

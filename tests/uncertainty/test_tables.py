@@ -16,7 +16,7 @@ from depara.uncertainty import (
     plan_uncertainty,
     uncertainty_tables,
 )
-from tests.similarity.array_block import random_block
+from tests.similarity.engine.array_block import random_block
 from tests.uncertainty.zoo import labels
 
 NUM_PROBES, LAMBDA, PLENTY_BYTES = 24, 2.0, 1 << 30
