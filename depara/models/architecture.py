@@ -75,12 +75,10 @@ def _is_plain(value: object) -> bool:
 
 
 def own_modules(module: nn.Module) -> set[str]:
-    """Returns the names of Python modules, of no released library, that the tree's classes are of.
-
-    Base classes count.
-    """
+    """Returns the names of Python modules, of no released library, that the tree's code is of."""
     classes = {cls for child in module.modules() for cls in type(child).__mro__}
-    return {cls.__module__ for cls in classes if not _is_of_a_library(cls)}
+    own = {cls.__module__ for cls in classes if not _is_of_a_library(cls)}
+    return own.union(name for name, _ in _beside_classes(module))
 
 
 def _own_source(module: nn.Module) -> Iterator[str]:
@@ -92,8 +90,14 @@ def _own_source(module: nn.Module) -> Iterator[str]:
             yield inspect.getsource(cls)
         except (OSError, TypeError):
             yield f"{cls.__module__}.{cls.__qualname__}"
-    attributes = [value for child in module.modules() for value in vars(child).values()]
-    yield from reachable_source([*classes, *filter(callable, attributes)], classes)
+    for (name, inside), text in _beside_classes(module).items():
+        yield f"{name}.{inside}: {text}"
+
+
+def _beside_classes(module: nn.Module) -> dict[tuple[str, str], str]:
+    classes = {type(child) for child in module.modules()}
+    attributes = (value for child in module.modules() for value in vars(child).values())
+    return reachable_source([*classes, *filter(callable, attributes)], classes)
 
 
 def _is_of_a_library(cls: type) -> bool:

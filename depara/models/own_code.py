@@ -16,8 +16,8 @@ _VERSIONED = frozenset({"depara", *sys.stdlib_module_names})
 """Packages whose code a version stands for."""
 
 
-def reachable_source(start: Collection[Any], known: Collection[type]) -> list[str]:
-    """Returns the source texts that classes and functions depend on by name: one per object.
+def reachable_source(start: Collection[Any], known: Collection[type]) -> dict[tuple[str, str], str]:
+    """Returns the source texts that classes and functions depend on, by module and name, sorted.
 
     These are base classes, functions, other classes and top-level constants of the user's own
     modules, however far they name one another. Code of installed packages and of Python is told by
@@ -27,7 +27,7 @@ def reachable_source(start: Collection[Any], known: Collection[type]) -> list[st
         start: classes, functions, and whatever else, which is passed over.
         known: classes whose source is told elsewhere.
     """
-    found: dict[str, str] = {}
+    found: dict[tuple[str, str], str] = {}
     seen: set[int] = set()
     todo: list[Any] = list(start)
     while todo:
@@ -45,14 +45,14 @@ def reachable_source(start: Collection[Any], known: Collection[type]) -> list[st
         else:
             functions = [one]
         if one not in known:
-            found[f"{one.__module__}.{one.__qualname__}"] = _source(one)
+            found[one.__module__, one.__qualname__] = _source(one)
         for function in functions:
-            for name, value, constant in _named(function):
+            for place, value, constant in _named(function):
                 if constant is None:
                     todo.append(value)
                 else:
-                    found[name] = constant
-    return [f"{name}: {text}" for name, text in sorted(found.items())]
+                    found[place] = constant
+    return dict(sorted(found.items()))
 
 
 def _is_own(module: str | None) -> bool:
@@ -88,8 +88,8 @@ def _source(one: type | FunctionType) -> str:
         return "unknown"
 
 
-def _named(function: FunctionType) -> Iterator[tuple[str, Any, str | None]]:
-    """Yields what a function names of its own and other own modules: name, value, constant."""
+def _named(function: FunctionType) -> Iterator[tuple[tuple[str, str], Any, str | None]]:
+    """Yields what a function names of own modules: place, value, and the text of a constant."""
     names = _names(function.__code__)
     spaces = [(function.__module__, function.__globals__)]
     spaces += [
@@ -102,11 +102,11 @@ def _named(function: FunctionType) -> Iterator[tuple[str, Any, str | None]]:
         for name in sorted(names & space.keys()):
             value = space[name]
             if isinstance(value, type | FunctionType | functools.partial) or callable(value):
-                yield f"{module}.{name}", value, None
+                yield (module, name), value, None
             elif not isinstance(value, ModuleType) and _is_own(module):
                 text = _assigned(module).get(name)
                 if text is not None:
-                    yield f"{module}.{name}", value, text
+                    yield (module, name), value, text
 
 
 def _names(code: CodeType) -> set[str]:
