@@ -22,8 +22,14 @@ import yaml
 
 from benchmarks.scan import write_probes
 from depara import open_scan
-from depara.store.artifacts import EDGES_FILE, FEATURES_FILE, GRAMS_FILE, MARKER_FILE, NODES_PREFIX
-from depara.store.keys import GRAPHS
+from depara.store.layout import (
+    EDGES_FILE,
+    FEATURES_FILE,
+    GRAMS_FILE,
+    GRAPHS,
+    MARKER_FILE,
+    NODES_PREFIX,
+)
 from depara.store.storage import Storage
 from tests.chaos.attempt import Attempt
 from tests.chaos.ray_nodes import free_port

@@ -57,10 +57,10 @@ def write_scan(folder: Path, num_models: int, num_probes: int) -> Path:
 
 def run_plain(path: Path, output: str) -> dict[str, float]:
     """Runs the scan in this process with one thread; returns its seconds."""
-    from cluster.launcher import InlineLauncher
-    from cluster.progress import PlainReporter
+    from cluster.pool.launcher import InlineLauncher
+    from cluster.pool.progress import PlainReporter
+    from cluster.pool.worker import Worker
     from cluster.scan import run_scan
-    from cluster.worker import Worker
     from depara.config import load_scan_file
     from depara.store.storage import Storage
 
@@ -73,8 +73,8 @@ def run_plain(path: Path, output: str) -> dict[str, float]:
 
 def run_on_ray(path: Path, output: str) -> dict[str, float]:
     """Runs the scan on a local Ray; returns its seconds and those of the start-up alone."""
-    from cluster.progress import PlainReporter
-    from cluster.ray_launcher import RayLauncher, connect
+    from cluster.pool.progress import PlainReporter
+    from cluster.pool.ray_launcher import RayLauncher, connect
     from cluster.scan import run_scan
     from depara.config import load_scan_file
     from depara.store.storage import Storage

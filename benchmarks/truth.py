@@ -128,10 +128,10 @@ def _mini_zoo(folder: Path) -> Zoo:
 
 def scan_zoo(zoo: Zoo, variant: str, num_probes: int, folder: str) -> pd.DataFrame:
     """Runs one scan in this process; returns the pairs of different models with all scores."""
-    from cluster.launcher import InlineLauncher
-    from cluster.progress import PlainReporter
+    from cluster.pool.launcher import InlineLauncher
+    from cluster.pool.progress import PlainReporter
+    from cluster.pool.worker import Worker
     from cluster.scan import run_scan
-    from cluster.worker import Worker
     from depara.config import parse_scan
     from depara.report import open_scan
     from depara.store.storage import Storage

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 
 class DeparaError(Exception):
@@ -47,8 +48,11 @@ class StoreError(DeparaError):
     """The output location, or a file in it, cannot be read or written."""
 
 
-class StorageUnavailableError(StoreError):
-    """A storage did not answer, or answered with passing faults, for as long as it was tried."""
+class StorageUnavailableError(DeparaError):
+    """A storage did not answer, or answered with passing faults, for as long as it was tried.
+
+    No `StoreError`: what is there may be sound, and trying again later may succeed.
+    """
 
 
 class SchemaError(StoreError):
@@ -56,13 +60,28 @@ class SchemaError(StoreError):
 
 
 class DamagedGraphError(StoreError):
-    """A committed graph lacks a file, or a file of it is not what was committed."""
+    """Committed graphs lack a file, or a file of them is not what was committed."""
 
-    graph_key: str = ""
+    graph_keys: tuple[str, ...] = ()
+    """The keys of the graphs, which must be computed anew."""
+
+
+class UnusableGraphError(DamagedGraphError):
+    """Committed graphs are what was committed, but their numbers cannot be compared."""
+
+    reasons: Mapping[str, str] = MappingProxyType({})
+    """Why, in words for the ``failures`` table, by key."""
 
 
 class DamagedCanvasesError(StoreError):
     """Decoded probes in the storage are missing or damaged: they must be decoded anew."""
+
+
+class UnreadableScanError(StoreError):
+    """The tables of an earlier scan cannot be reused."""
+
+    scan_id: str = ""
+    """The earlier scan."""
 
 
 class ScanInterruptedError(DeparaError):

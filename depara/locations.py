@@ -15,7 +15,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,6 +24,7 @@ from typing import IO, Any
 from depara.errors import ConfigError
 from depara.redaction import redact as redact
 from depara.retries import persist
+from depara.traffic import count_read
 
 _GLOB_SIGNS = ("*", "?", "[")
 _S3_SCHEMES = ("s3", "s3a")
@@ -160,7 +161,10 @@ def read_bytes(uri: str, limit_bytes: int | None = None) -> bytes:
                 left -= len(part)
         return b"".join(parts)
 
-    return persist("read", redact(uri), read)
+    data = persist("read", redact(uri), read)
+    if not is_remote(uri):  # else counted as it came
+        count_read(len(data))
+    return data
 
 
 @contextmanager
@@ -171,7 +175,10 @@ def local_copy(uri: str) -> Iterator[Path]:
         as `open_binary`.
     """
     if not is_remote(uri):
-        yield local_path(uri)
+        path = local_path(uri)
+        with suppress(OSError):  # the caller tells what is wrong
+            count_read(path.stat().st_size)
+        yield path
         return
     with tempfile.TemporaryDirectory(prefix="depara-") as folder:
         target = Path(folder, Path(uri).name)
@@ -209,6 +216,7 @@ class _PatientFile(io.RawIOBase):
         data = persist("read", redact(self._uri), lambda: self._read(len(buffer)))
         buffer[: len(data)] = data
         self._place += len(data)
+        count_read(len(data))
         return len(data)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from cluster.progress import make_reporter
-from cluster.stopping import StopSignal, stopping_on_signals
+from cluster.pool.progress import make_reporter
+from cluster.pool.stopping import StopSignal, stopping_on_signals
 from depara.config import ScanFile, load_scan_file, render_scan
 from depara.errors import (
     ClusterError,
@@ -19,6 +19,7 @@ from depara.errors import (
     StorageUnavailableError,
 )
 from depara.store.storage import Storage
+from depara.texts import make_streams_total, shown
 from depara.types import Failure
 
 EXIT_COMPLETE = 0
@@ -60,6 +61,7 @@ def scan(
     ] = False,
 ) -> None:
     """Reads the scan file and does what the options say."""
+    make_streams_total()
     try:
         file = load_scan_file(scan_file, overrides or ())
         if print_config:
@@ -69,10 +71,10 @@ def scan(
         else:
             raise typer.Exit(_run(file, fresh, verbose))
     except (ClusterError, StorageUnavailableError) as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {shown(str(error))}", err=True)
         raise typer.Exit(EXIT_OTHER) from error
     except DeparaError as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {shown(str(error))}", err=True)
         raise typer.Exit(EXIT_BAD_INPUT) from error
     except KeyboardInterrupt:
         message = "interrupted: what was committed stays; the same command goes on from there"
@@ -82,12 +84,12 @@ def scan(
 
 def _dry_run(file: ScanFile, fresh: bool) -> int:
     """Opens everything in this process, without Ray and without writing; prints the plan."""
-    from cluster.context import ScanContext
-    from cluster.display import print_plan
-    from cluster.increments import classify, known_pairs
-    from cluster.launcher import InlineLauncher
+    from cluster.pool.context import ScanContext
+    from cluster.pool.launcher import InlineLauncher
+    from cluster.pool.worker import Worker
+    from cluster.record.history import classify, known_pairs
+    from cluster.record.summary import print_plan
     from cluster.scan import make_pool, make_reduction, prepare_scan
-    from cluster.worker import Worker
     from depara.report.tables import make_console
 
     config = file.config
@@ -111,27 +113,30 @@ def _dry_run(file: ScanFile, fresh: bool) -> int:
 
 def _run(file: ScanFile, fresh: bool, verbose: bool) -> int:
     """Runs the scan on Ray; prints the summary."""
-    from cluster.display import print_summary
-    from cluster.ray_launcher import RayLauncher, connect
+    from cluster.pool.ray_launcher import RayLauncher, connect
+    from cluster.pool.sharing import check_job_folder, check_places, marked_output
+    from cluster.record.summary import print_summary
     from cluster.scan import run_scan
     from depara.report import open_scan
     from depara.report.tables import make_console
 
     config = file.config
+    check_job_folder(config)
     storage = Storage(config.output)
     storage.check_writable()
     stop = StopSignal()
-    with connect():
+    with connect(), marked_output(storage) as mark:
+        launcher = RayLauncher(config.output, config.compute, mark)
+        check_places(config, mark, launcher.ask_nodes)
         reporter = make_reporter(verbose=verbose)
         try:
             with stopping_on_signals(stop):
-                launcher = RayLauncher(config.output, config.compute)
                 summary = run_scan(file, launcher, storage, reporter, stop=stop, fresh=fresh)
         except DeparaError as error:
             if not stop.requested:
                 raise
             if not isinstance(error, ScanInterruptedError):  # what else failed on the way out
-                typer.echo(f"error: {error}", err=True)
+                typer.echo(f"error: {shown(str(error))}", err=True)
             typer.echo(stop.message, err=True)
             return EXIT_SIGNALLED + (stop.signal_number or signal.SIGTERM)
         finally:

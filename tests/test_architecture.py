@@ -21,9 +21,12 @@ BASE = {
     "locations",
     "retries",
     "redaction",
+    "traffic",
+    "texts",
     "fingerprints",
     "identity",
     "catalog",
+    "ledger",
     "_version",
 }
 
@@ -47,9 +50,12 @@ ALLOWED = {
     "locations": set(),
     "retries": set(),
     "redaction": set(),
+    "traffic": set(),
+    "texts": set(),
     "fingerprints": set(),
     "identity": set(),
     "catalog": set(),
+    "ledger": set(),
     "_version": set(),
     "": {"report"},
 }

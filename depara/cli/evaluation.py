@@ -36,13 +36,13 @@ def evaluate(
     )
     from depara.report import open_scan
     from depara.report.tables import make_console
-    from depara.store.scans import scan_folder
+    from depara.store.layout import evaluation_folder
     from depara.store.storage import Storage
 
     with errors_shown():
         results = open_scan(output, scan)
         evaluation = evaluate_scan(results, load_truth(truth), relevant=relevant)
-        place = to or Storage(output).location(f"{scan_folder(results.scan_id)}/evaluation")
+        place = to or Storage(output).location(evaluation_folder(results.scan_id))
         written = [*write_evaluation(evaluation, place)]
         written += plot_evaluation(evaluation, place) if plot else []
         if csv:

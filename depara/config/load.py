@@ -12,9 +12,10 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from depara.config.places import CommandFolder, absolute_places
 from depara.config.schema import MODEL_ID, PRESETS, ModelConfig, ScanConfig
 from depara.errors import ConfigError, near_names
-from depara.locations import expand_glob, has_glob, open_binary
+from depara.locations import expand_glob, has_glob, is_remote, local_path, open_binary
 
 _MAX_NULLS = 10
 _WEIGHTS_SUFFIXES = (".safetensors", ".pth", ".pt", ".th", ".bin", ".ckpt")
@@ -30,7 +31,9 @@ class ScanFile:
 
 
 def load_scan_file(uri: str, overrides: Sequence[str] = ()) -> ScanFile:
-    """Returns the validated scan of a local or remote YAML file.
+    """Returns the validated scan of a local or remote YAML file, its local paths absolute.
+
+    Relative ones are relative to the folder where the command runs.
 
     Args:
         uri: path or URI (``s3://...``) of the file.
@@ -43,18 +46,40 @@ def load_scan_file(uri: str, overrides: Sequence[str] = ()) -> ScanFile:
         with open_binary(uri) as file:
             text = file.read().decode("utf-8")
     except FileNotFoundError as error:
-        raise ConfigError(f"scan file {uri!r} does not exist") from error
+        hint = _near_files(uri)
+        message = f"scan file {uri!r} does not exist" + (f"; {hint}" if hint else "")
+        raise ConfigError(message) from error
     except IsADirectoryError as error:
         raise ConfigError(f"scan file {uri!r} is a folder: name the YAML file in it") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"scan file {uri!r} is not UTF-8 text") from error
     except OSError as error:
         raise ConfigError(f"scan file {uri!r} cannot be read: {error}") from error
-    return parse_scan(text, overrides, name=uri)
+    return parse_scan(text, overrides, name=uri, folder=CommandFolder.here())
 
 
-def parse_scan(text: str, overrides: Sequence[str] = (), name: str = "scan file") -> ScanFile:
-    """Returns the validated scan of a YAML text; see `load_scan_file`."""
+def _near_files(uri: str) -> str:
+    """What else lies where a local scan file was looked for."""
+    if is_remote(uri):
+        return ""
+    path = local_path(uri).absolute()
+    try:
+        names = [each.name for each in path.parent.iterdir() if each.suffix in (".yaml", ".yml")]
+    except OSError:
+        return f"there is no folder {str(path.parent)!r}"
+    return near_names(path.name, names)
+
+
+def parse_scan(
+    text: str,
+    overrides: Sequence[str] = (),
+    name: str = "scan file",
+    folder: CommandFolder | None = None,
+) -> ScanFile:
+    """Returns the validated scan of a YAML text; see `load_scan_file`.
+
+    Without a `folder` its paths stay as they are written.
+    """
     try:
         tree = yaml.load(text, Loader=_UniqueKeyLoader)
     except yaml.YAMLError as error:
@@ -66,6 +91,8 @@ def parse_scan(text: str, overrides: Sequence[str] = (), name: str = "scan file"
     tree = _apply_preset(tree)
     probes = tree.get("probes")
     count_is_given = isinstance(probes, dict) and probes.get("count") is not None
+    if folder is not None:
+        tree = absolute_places(tree, folder, ScanConfig.model_fields["output"].default)
     tree = _expand_models(tree, name)
     try:
         return ScanFile(ScanConfig.model_validate(tree), count_is_given)

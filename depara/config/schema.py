@@ -68,15 +68,17 @@ class ProbesConfig(Section):
     source: str | list[str]
     """Folder (searched recursively), glob, URI prefix (s3://...), ``package://NAME/path``, text
     file with one image per line (optionally a tab and a label), or a Parquet file with a column of
-    image bytes. A list joins several sources."""
+    images. A list joins several sources."""
     count: Annotated[int, Field(ge=4)] | None = 200
     """How many probes to draw from the source; null takes all."""
     seed: int = 0
     """Seed of the draw."""
     column: str | None = None
-    """Image-bytes column of a Parquet source; null finds the only binary (or HF image) column."""
+    """Image column of a Parquet source: bytes, a Hugging Face image, or text of paths or base64;
+    null finds the only column of bytes or Hugging Face images."""
     label_column: str | None = None
-    """Label column of a Parquet source; null uses ``label`` when there is one."""
+    """Label column of a Parquet source, or its folders ``NAME=...``; null uses ``label`` when there
+    is one."""
 
 
 class CanvasConfig(Section):

@@ -16,7 +16,7 @@ from depara.fingerprints.versions import package_versions
 from depara.identity import short_hash
 from depara.locations import is_remote
 
-CARD_VERSION = 1
+CARD_VERSION = 2
 """Raised when opening an unchanged model gives another `ModelCard`: all are then opened again."""
 
 _PACKAGES = {

@@ -11,22 +11,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from depara.errors import StorageUnavailableError, StoreError
-from depara.maintenance.inventory import (
-    CANVASES_FOLDER,
-    KNOWN_FOLDER,
-    Files,
-    Inventory,
+from depara.errors import StoreError
+from depara.maintenance.inventory import Files, Inventory
+from depara.maintenance.references import Claims, References
+from depara.store.canvases import read_probe_set
+from depara.store.known import read_probes
+from depara.store.layout import (
+    CANVASES,
+    KNOWN,
+    RUNNING,
+    graph_folder,
     manifest_path,
     marker_path,
     probe_set_path,
+    scan_folder,
 )
-from depara.maintenance.references import Claims, References
-from depara.store.canvases import read_probe_set
-from depara.store.keys import graph_folder
-from depara.store.known import read_probes
-from depara.store.running import RUNNING
-from depara.store.scans import scan_folder
 from depara.store.storage import Storage
 
 Kind = Literal[
@@ -115,16 +114,14 @@ class CandidateFinder:
         for path in sorted((sets.keys() - old) | needed):
             try:
                 used |= chunk_paths(self._storage, path)
-            except StorageUnavailableError:
-                raise
             except StoreError as error:
                 self.notes.append(f"all canvases are left, because {error}")
                 return
         for path in sorted(old - needed):
-            yield Candidate("probe sets", path, CANVASES_FOLDER, {path: sets[path]}, path)
+            yield Candidate("probe sets", path, CANVASES, {path: sets[path]}, path)
         for path, stat in canvases.items():
             if path not in sets and path not in used and stat.modified_s <= self._cutoff_s:
-                yield Candidate("canvases", path, CANVASES_FOLDER, {path: stat})
+                yield Candidate("canvases", path, CANVASES, {path: stat})
 
     def known(self) -> Iterator[Candidate]:
         """What was learned of models and probes that no kept scan used.
@@ -133,7 +130,7 @@ class CandidateFinder:
         """
         for path, stat in self._inventory.known.items():
             if stat.modified_s <= self._cutoff_s and not self._is_known_needed(path):
-                yield Candidate("known inputs", path, KNOWN_FOLDER, {path: stat})
+                yield Candidate("known inputs", path, KNOWN, {path: stat})
 
     def leftovers(self) -> Iterator[Candidate]:
         """What killed scans left: their tables, and their records."""

@@ -17,13 +17,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby, islice
 
-from depara.errors import StorageUnavailableError, StoreError
+from depara.errors import StoreError
 from depara.maintenance.candidates import Candidate, chunk_paths
 from depara.maintenance.collection_plan import CollectionPlan, latest_scan
-from depara.maintenance.inventory import Files, collected_path, manifest_path, probe_set_path
+from depara.maintenance.inventory import Files
 from depara.maintenance.pool import in_parallel
 from depara.maintenance.references import References, merge, needed_by, read_claims
-from depara.store.scans import SCANS
+from depara.store.layout import SCANS, collected_path, manifest_path, probe_set_path
 from depara.store.storage import Storage
 
 _BATCH = 64
@@ -152,8 +152,6 @@ def _read_needs(storage: Storage, plan: CollectionPlan) -> _Needs:
     for key in references.probe_sets:
         try:
             chunks |= chunk_paths(storage, probe_set_path(key))
-        except StorageUnavailableError:
-            raise
         except StoreError:
             continue  # not written yet; the plan has looked at those that were
     return _Needs(

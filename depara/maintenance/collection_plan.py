@@ -6,19 +6,14 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from depara.errors import StorageUnavailableError, StoreError
+from depara.errors import StoreError
 from depara.locations import redact
 from depara.maintenance.candidates import Candidate, CandidateFinder
-from depara.maintenance.inventory import (
-    FOLDERS,
-    Inventory,
-    manifest_path,
-    probe_set_path,
-    take_inventory,
-)
+from depara.maintenance.inventory import Inventory, take_inventory
 from depara.maintenance.pool import in_parallel
 from depara.maintenance.references import needed_by, read_claims, read_references
-from depara.store.scans import LATEST_FILE, finished_manifests
+from depara.store.layout import FOLDERS, LATEST_FILE, manifest_path, probe_set_path
+from depara.store.scans import finished_manifests
 from depara.store.storage import Storage
 
 KEEP_SCANS = 14
@@ -120,8 +115,6 @@ def _finished_in_order(storage: Storage, inventory: Inventory) -> list[str]:
     try:
         order = [str(manifest["scan_id"]) for manifest in finished_manifests(storage)]
         strange = set(inventory.finished) - set(order)
-    except StorageUnavailableError:
-        raise
     except StoreError as error:
         raise StoreError(
             f"nothing is collected: {error}; remove that manifest.json to give the scan up"
@@ -146,8 +139,6 @@ def _losing(
     def loses(scan_id: str) -> bool:
         try:
             references = read_references(storage, scan_id)
-        except StorageUnavailableError:
-            raise
         except StoreError:
             return True
         paths = {probe_set_path(key) for key in references.probe_sets}

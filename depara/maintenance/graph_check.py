@@ -8,21 +8,21 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from depara.errors import SchemaError, StorageUnavailableError, StoreError
+from depara.errors import SchemaError, StoreError
 from depara.identity import short_hash
 from depara.locations import redact
-from depara.maintenance.inventory import Files, marker_path
+from depara.maintenance.inventory import Files
 from depara.maintenance.problem import Problem
-from depara.store.artifacts import (
+from depara.store.artifacts import FileFact, GraphMarker
+from depara.store.layout import (
     EDGES_FILE,
     FEATURES_FILE,
     GRAMS_FILE,
     MARKER_FILE,
-    FileFact,
-    GraphMarker,
+    graph_folder,
+    marker_path,
     nodes_file,
 )
-from depara.store.keys import graph_folder
 from depara.store.storage import FileStat, Storage, sha256_hex
 from depara.types import ProbeRange
 
@@ -62,8 +62,6 @@ class GraphCheck:
             found = list(self._marker_problems(marker))
             for name, fact in marker.files.items():
                 found += self._file_problems(marker, name, fact, files.get(f"{self.folder}/{name}"))
-        except StorageUnavailableError:
-            raise
         except (StoreError, ValueError, TypeError, AttributeError) as error:
             # The marker is JSON that anything may have been written into.
             return [self._problem(MARKER_FILE, f"cannot be used: {error}")]

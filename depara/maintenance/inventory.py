@@ -7,17 +7,14 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from depara.store.artifacts import MARKER_FILE
-from depara.store.keys import GRAPHS, graph_folder
-from depara.store.running import RUNNING
-from depara.store.scans import MANIFEST_FILE, SCANS, scan_folder
+from depara.store.layout import (
+    FOLDERS,
+    GRAPHS,
+    collected_path,
+    manifest_path,
+    marker_path,
+)
 from depara.store.storage import FileStat, Storage
-
-CANVASES_FOLDER = "canvases"
-KNOWN_FOLDER = "known"
-FOLDERS = (GRAPHS, SCANS, CANVASES_FOLDER, KNOWN_FOLDER, RUNNING)
-COLLECTED_FILE = "collected.json"
-"""In the folder of a finished scan: its graphs and canvases may have been collected."""
 
 _GRAPH_FILE = re.compile(rf"{GRAPHS}/(?P<shard>[0-9a-f]{{2}})/(?P<key>(?P=shard)[0-9a-f]+)/[^/]+")
 
@@ -85,26 +82,6 @@ def group_graphs(files: Files) -> dict[str, dict[str, FileStat]]:
         if match:
             groups.setdefault(match["key"], {})[path] = stat
     return groups
-
-
-def marker_path(key: str) -> str:
-    """Returns the path of a graph's commit marker."""
-    return f"{graph_folder(key)}/{MARKER_FILE}"
-
-
-def probe_set_path(key: str) -> str:
-    """Returns the path of a probe set's record."""
-    return f"{CANVASES_FOLDER}/sets/{key}.json"
-
-
-def manifest_path(scan_id: str) -> str:
-    """Returns the path of a scan's manifest."""
-    return f"{scan_folder(scan_id)}/{MANIFEST_FILE}"
-
-
-def collected_path(scan_id: str) -> str:
-    """Returns the path of the note that a scan's graphs may have been collected."""
-    return f"{scan_folder(scan_id)}/{COLLECTED_FILE}"
 
 
 def _by_folder(files: Files) -> dict[str, dict[str, FileStat]]:

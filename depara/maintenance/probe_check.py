@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from depara.errors import SchemaError, StorageUnavailableError, StoreError
+from depara.errors import SchemaError, StoreError
 from depara.identity import pixels_id, probe_set_key
 from depara.locations import redact
 from depara.maintenance.graph_check import open_parquet
-from depara.maintenance.inventory import CANVASES_FOLDER, Files, probe_set_path
+from depara.maintenance.inventory import Files
 from depara.maintenance.problem import Problem
 from depara.store.canvases import CanvasChunk, ProbeSet, read_probe_set
+from depara.store.layout import CANVASES, probe_set_path
 from depara.store.storage import Storage
 
 _DISCARD = "`depara verify --discard` removes it, and the next scan decodes the probes anew"
@@ -38,8 +39,6 @@ class ProbeSets:
             if key not in self._known:
                 try:
                     self._known[key] = _checked(read_probe_set(self.storage, key))
-                except StorageUnavailableError:
-                    raise
                 except StoreError as error:
                     self._known[key] = error
             found = self._known[key]
@@ -51,8 +50,6 @@ class ProbeSets:
         """Returns the ids of a probe set in index order, or None when they cannot be known."""
         try:
             found = self.read(key)
-        except StorageUnavailableError:
-            raise
         except StoreError:
             return None
         return found.probe_ids if probe_set_key(found.probe_ids, found.side) == key else None
@@ -69,7 +66,7 @@ class ProbeSetCheck:
     @property
     def folder(self) -> str:
         """The folder of all canvases, relative to the output."""
-        return CANVASES_FOLDER
+        return CANVASES
 
     def problems(self, files: Files) -> list[Problem]:
         """Returns what is wrong with the probe set, given all canvases as they were listed.
@@ -80,8 +77,6 @@ class ProbeSetCheck:
         path = probe_set_path(self.key)
         try:
             probe_set = _checked(read_probe_set(self.storage, self.key))
-        except StorageUnavailableError:
-            raise
         except StoreError as error:
             return [self._problem(path, f"cannot be used: {error}")]
         if (got := probe_set_key(probe_set.probe_ids, probe_set.side)) != self.key:

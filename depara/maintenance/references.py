@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from depara.errors import StorageUnavailableError, StoreError
+from depara.errors import StoreError
 from depara.maintenance.pool import in_parallel
 from depara.maintenance.scan_check import parse_manifest, read_graph_keys
 from depara.store.known import read_cards
@@ -65,8 +65,6 @@ def needed_by(storage: Storage, scan_ids: Collection[str]) -> References:
     def read(scan_id: str) -> References:
         try:
             return read_references(storage, scan_id)
-        except StorageUnavailableError:
-            raise
         except StoreError as error:
             raise StoreError(
                 f"nothing is collected: scan {scan_id} is kept, but which graphs it needs cannot "

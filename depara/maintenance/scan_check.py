@@ -9,13 +9,21 @@ from typing import Any
 
 import pyarrow as pa
 
-from depara.errors import SchemaError, StorageUnavailableError, StoreError
+from depara.errors import SchemaError, StoreError
 from depara.locations import redact
 from depara.maintenance.graph_check import open_parquet
-from depara.maintenance.inventory import Files, collected_path, manifest_path, marker_path
+from depara.maintenance.inventory import Files
 from depara.maintenance.problem import Problem
-from depara.store.keys import graph_folder
-from depara.store.scans import LATEST_FILE, read_manifest, scan_folder, table_path
+from depara.store.layout import (
+    LATEST_FILE,
+    collected_path,
+    graph_folder,
+    manifest_path,
+    marker_path,
+    scan_folder,
+    table_path,
+)
+from depara.store.scans import read_manifest
 from depara.store.storage import Storage, sha256_hex
 
 _RESCAN = "scan again: the graphs are reused; then remove this folder, manifest.json first"
@@ -49,8 +57,6 @@ class ScanCheck:
             found = []
             for name, fact in manifest["tables"].items():
                 found += self._table_problems(name, fact, files)
-        except StorageUnavailableError:
-            raise
         except StoreError as error:
             return [self._manifest_problem(f"cannot be used: {error}")]
         return found

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from depara.errors import StorageUnavailableError, StoreError
+from depara.errors import StoreError
 from depara.locations import redact
 from depara.maintenance.graph_check import GraphCheck
 from depara.maintenance.inventory import Files, Inventory, take_inventory
@@ -154,8 +154,6 @@ def _or_none(
 ) -> tuple[frozenset[str], str | None] | None:
     try:
         return look(scan_id)
-    except StorageUnavailableError:
-        raise
     except StoreError:
         return None
 

@@ -11,6 +11,8 @@ from typing import Any
 
 from torch import nn
 
+from depara.errors import ModelError
+
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _LIBRARIES = frozenset({"torch", "torchvision", "timm", "transformers"})
 _SCALARS = (bool, int, float, str, type(None))
@@ -28,7 +30,13 @@ def architecture_line(
     """
     digest = hashlib.sha256()
     for line in _description(module):
-        digest.update(line.encode())
+        try:
+            digest.update(line.encode())
+        except UnicodeEncodeError as error:
+            raise ModelError(
+                f"{source}: a name or setting in its module tree is no UTF-8 text, which no table "
+                f"can hold: {line[:200]!r}: rename it"
+            ) from error
         digest.update(b"\n")
     parts = [source]
     if kwargs:

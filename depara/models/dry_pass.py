@@ -12,8 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from depara.models.compiled import compiler_off
 from depara.models.foreign import foreign_code
 from depara.models.outputs import find_tensor
+from depara.models.recomputation import checkpoints_inlined, in_backward
 
 OUTPUT = "output"
 """Name of the cut point that is the model's own return value."""
@@ -142,6 +144,8 @@ def recorded_firings(module: nn.Module) -> Iterator[list[Firing]]:
 
 def _recorder(name: str, firings: list[Firing]) -> Callable[[nn.Module, object, object], None]:
     def record(_module: nn.Module, _inputs: object, output: object) -> None:
+        if in_backward():
+            return
         tensor = find_tensor(output)
         if tensor is None:
             firings.append(Firing(name, returned=type(output).__name__))
@@ -169,9 +173,12 @@ def call_model(module: nn.Module, preprocess: nn.Module, canvas_N3SS: Tensor) ->
     """
     images = preprocess(canvas_N3SS)
     shape = tuple(images.shape)
-    with foreign_code(
-        f"raised on one image batch of shape {shape} (models that need another input cannot be "
-        "probed; set input.side and input.mean when it is only another size or channel count)"
+    with (
+        compiler_off(),
+        foreign_code(
+            f"raised on one image batch of shape {shape} (models that need another input cannot be "
+            "probed; set input.side and input.mean when it is only another size or channel count)"
+        ),
     ):
         return module(images)
 
@@ -193,7 +200,12 @@ def run_dry_pass(module: nn.Module, preprocess: nn.Module, canvas_side: int) -> 
     canvas = dry_canvas(canvas_side).requires_grad_()
     # No backward follows: what autograd would keep for it is dropped.
     nothing_kept = torch.autograd.graph.saved_tensors_hooks(_dropped, _dropped)
-    with torch.enable_grad(), nothing_kept, recorded_firings(module) as firings:
+    with (
+        torch.enable_grad(),
+        checkpoints_inlined(),
+        nothing_kept,
+        recorded_firings(module) as firings,
+    ):
         returned = find_tensor(call_model(module, preprocess, canvas))
     named = module_names(module)
     return DryPass(

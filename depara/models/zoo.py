@@ -26,6 +26,7 @@ from depara.models.dry_pass import DryPass, call_model, dry_canvas, run_dry_pass
 from depara.models.layers import proven_layers
 from depara.models.outputs import find_tensor
 from depara.models.preprocessing import Preprocess
+from depara.models.resolved_cuts import ResolvedCuts
 from depara.models.source import DeclaredInput, Source
 from depara.models.sources import find_source
 from depara.models.state_dict import (
@@ -125,7 +126,15 @@ def choose_layers(
     """
     with _blamed_on(config.id):
         dry = run_dry_pass(model.module, model.preprocess, canvas_side)
-        return proven_layers(dry, model.module, config.layers, config.output_layer, features)
+        cuts = _own_cuts(model, config, dry, canvas_side)
+        return proven_layers(
+            dry,
+            model.module,
+            config.layers,
+            config.output_layer,
+            features,
+            cuts,
+        )
 
 
 def describe_model(
@@ -140,7 +149,15 @@ def describe_model(
     model = open_model(config, canvas_side=canvas_side)
     with _blamed_on(config.id):
         dry = run_dry_pass(model.module, model.preprocess, canvas_side)
-        layers = proven_layers(dry, model.module, config.layers, config.output_layer, features)
+        cuts = _own_cuts(model, config, dry, canvas_side)
+        layers = proven_layers(
+            dry,
+            model.module,
+            config.layers,
+            config.output_layer,
+            features,
+            cuts,
+        )
         seconds_per_probe = _timed_second_pass(model, dry, canvas_side)
     card = ModelCard(
         model_id=config.id,
@@ -153,9 +170,18 @@ def describe_model(
         output_layer=config.output_layer or layers[-1].name,
         seconds_per_probe=seconds_per_probe,
         activation_bytes=dry.activation_bytes(layers[-1].name),
-        notes=model.notes,
+        notes=(*model.notes, *(cuts.notes if cuts else ())),
     )
     return model, card
+
+
+def _own_cuts(
+    model: LoadedModel, config: ModelConfig, dry: DryPass, canvas_side: int
+) -> ResolvedCuts | None:
+    """What moves cuts before a normalisation; a random twin must have its model's, by name."""
+    if config.null_of is not None:
+        return None
+    return ResolvedCuts(model.module, model.preprocess, canvas_side, dry)
 
 
 @contextmanager

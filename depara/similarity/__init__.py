@@ -3,17 +3,18 @@
 ``A`` graphs of the source block, ``B`` graphs of the target block.
 """
 
-from depara.similarity.blocks import GraphBlock, TileScores
 from depara.similarity.combine import combine
 from depara.similarity.edges import edge_similarity
-from depara.similarity.footprint import Footprint
+from depara.similarity.engine.blocks import GraphBlock, TileScores
+from depara.similarity.engine.footprint import Footprint
+from depara.similarity.engine.plan import Tile, plan_tiles
+from depara.similarity.engine.products import accumulate_node_products, node_similarity
+from depara.similarity.engine.score_tile import score_tile
+from depara.similarity.engine.tile import similarity_tile
 from depara.similarity.grams import FeatureGrams
-from depara.similarity.plan import Tile, plan_tiles
-from depara.similarity.products import accumulate_node_products, node_similarity
+from depara.similarity.lambda_ranges import lambda_tables
 from depara.similarity.ranking import layer_ranking, model_ranking
-from depara.similarity.score_tile import score_tile
 from depara.similarity.scores import find_vectors
-from depara.similarity.tile import similarity_tile
 
 __all__ = [
     "FeatureGrams",
@@ -25,6 +26,7 @@ __all__ = [
     "combine",
     "edge_similarity",
     "find_vectors",
+    "lambda_tables",
     "layer_ranking",
     "model_ranking",
     "node_similarity",

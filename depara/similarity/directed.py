@@ -136,7 +136,8 @@ def _squared_errors(grams: FeatureGrams) -> Float64:
 def _inverse(matrix_NN: Float64) -> Float64:
     """Returns the inverse of a positive definite matrix, by Cholesky."""
     inverse_NN, info = dpotri(cholesky(matrix_NN, lower=True), lower=True)
-    assert info == 0
+    if info:
+        raise np.linalg.LinAlgError(f"the Gram matrix cannot be inverted (dpotri: {info})")
     lower_NN: Float64 = np.tril(inverse_NN)
     lower_NN += np.tril(inverse_NN, -1).T
     return lower_NN

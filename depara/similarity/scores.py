@@ -23,7 +23,7 @@ from depara.graph.edges import edge_count, edges_from_gram
 from depara.graph.ranks import rank_vector
 from depara.similarity.condensed import condense, condensed_length
 from depara.similarity.directed import directed_source, directed_target
-from depara.similarity.edges import edge_similarity
+from depara.similarity.edges import inner_products
 from depara.similarity.grams import (
     ROUNDING,
     FeatureGrams,
@@ -152,7 +152,7 @@ def score_block(name: str, source_vectors_AV: Float32, target_vectors_BV: Float3
             f"{name} vectors of sources have {source_vectors_AV.shape[1]} values, of targets "
             f"{target_vectors_BV.shape[1]}: both need the same score and the same probe set"
         )
-    values_AB = edge_similarity(source_vectors_AV, target_vectors_BV)
+    values_AB = inner_products(source_vectors_AV, target_vectors_BV)
     return np.clip(values_AB, row.lowest, 1.0, out=values_AB)
 
 

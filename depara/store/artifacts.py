@@ -14,18 +14,17 @@ import pyarrow.parquet as pq
 
 from depara.errors import SchemaError
 from depara.store.schemas import EDGES, FEATURES, GRAMS, SCHEMA_VERSION, nodes_schema
+from depara.texts import storable
 from depara.types import Float16, Float32, Float64, NodeMaps, Note, ProbeRange
 
-EDGES_FILE = "edges.parquet"
-GRAMS_FILE = "grams.parquet"
-FEATURES_FILE = "features.parquet"
-MARKER_FILE = "graph.json"
-NODES_PREFIX = "nodes-"
 
-
-def nodes_file(probes: ProbeRange) -> str:
-    """Returns the name of the node file of a probe range."""
-    return f"{NODES_PREFIX}{probes}.parquet"
+def table_of_rows(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
+    r"""Returns the rows as a table; texts that are not UTF-8 are escaped, see `storable`."""
+    plain = [
+        {name: storable(cell) if isinstance(cell, str) else cell for name, cell in row.items()}
+        for row in rows
+    ]
+    return pa.Table.from_pylist(plain, schema)
 
 
 def encode_table(table: pa.Table, metadata: Mapping[str, str]) -> bytes:

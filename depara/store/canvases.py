@@ -14,6 +14,7 @@ import pyarrow as pa
 from depara.errors import DamagedCanvasesError, SchemaError, StoreError
 from depara.identity import pixels_id, short_hash
 from depara.store.artifacts import decode_table, encode_table
+from depara.store.layout import canvases_path, probe_set_path
 from depara.store.schemas import CANVASES
 from depara.store.storage import Storage
 from depara.types import UInt8
@@ -42,7 +43,7 @@ class ProbeSet:
 
 def write_probe_set(storage: Storage, probe_set: ProbeSet) -> None:
     """Writes the probe set, named by its key; one that is there is of the same probes."""
-    storage.replace(_set_path(probe_set.key), json.dumps(asdict(probe_set)).encode())
+    storage.replace(probe_set_path(probe_set.key), json.dumps(asdict(probe_set)).encode())
 
 
 def read_probe_set(storage: Storage, key: str) -> ProbeSet:
@@ -51,9 +52,9 @@ def read_probe_set(storage: Storage, key: str) -> ProbeSet:
     Raises:
         StoreError: missing or damaged.
     """
-    location = storage.location(_set_path(key))
+    location = storage.location(probe_set_path(key))
     try:
-        tree = json.loads(storage.read(_set_path(key)))
+        tree = json.loads(storage.read(probe_set_path(key)))
         chunks = tuple(CanvasChunk(c["path"], tuple(c["probe_ids"])) for c in tree["chunks"])
         return ProbeSet(tree["key"], tree["side"], tuple(tree["probe_ids"]), chunks)
     except FileNotFoundError as error:
@@ -62,15 +63,11 @@ def read_probe_set(storage: Storage, key: str) -> ProbeSet:
         raise StoreError(f"{location} is damaged: remove it and scan again") from error
 
 
-def _set_path(key: str) -> str:
-    return f"canvases/sets/{key}.json"
-
-
 def write_canvases(storage: Storage, probe_ids: Sequence[str], canvas_NSS3: UInt8) -> CanvasChunk:
     """Writes canvases (N, S, S, 3) uint8 as one file named by its content; returns where."""
     side = canvas_NSS3.shape[1]
     assert canvas_NSS3.shape == (len(probe_ids), side, side, 3)
-    path = f"canvases/{short_hash([list(probe_ids), side])}.parquet"
+    path = canvases_path(short_hash([list(probe_ids), side]))
     rows = [canvas.tobytes() for canvas in canvas_NSS3]
     table = pa.table([pa.array(probe_ids, pa.string()), pa.array(rows, pa.binary())], CANVASES)
     data = encode_table(table, {"side": str(side)})

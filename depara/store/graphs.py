@@ -6,17 +6,12 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
 from depara.errors import DamagedGraphError, SchemaError, StoreError
 from depara.store.artifacts import (
-    EDGES_FILE,
-    FEATURES_FILE,
-    GRAMS_FILE,
-    MARKER_FILE,
-    NODES_PREFIX,
     FileFact,
     GraphMarker,
     check_artifact,
@@ -29,9 +24,18 @@ from depara.store.artifacts import (
     encode_features,
     encode_grams,
     encode_nodes,
+)
+from depara.store.layout import (
+    EDGES_FILE,
+    FEATURES_FILE,
+    GRAMS_FILE,
+    GRAPHS,
+    MARKER_FILE,
+    NODES_PREFIX,
+    graph_folder,
+    marker_path,
     nodes_file,
 )
-from depara.store.keys import GRAPHS, graph_folder
 from depara.store.schemas import EDGES, FEATURES, GRAMS, nodes_schema
 from depara.store.storage import Storage, sha256_hex
 from depara.types import Float16, Float32, Float64, NodeMaps, ProbeRange
@@ -40,6 +44,7 @@ _LOOKUPS_AT_ONCE = 16
 _LISTED_ONE_BY_ONE = 8
 _PUT_TRIES = 3
 _LOG = logging.getLogger("depara.store")
+_Decoded = TypeVar("_Decoded")
 
 
 class GraphWriter:
@@ -204,7 +209,7 @@ def committed_keys(
 
 def read_marker(storage: Storage, key: str) -> GraphMarker | None:
     """Returns the commit marker of a graph, or None when the graph is not committed."""
-    path = f"{graph_folder(key)}/{MARKER_FILE}"
+    path = marker_path(key)
     data = storage.read_or_none(path)
     return None if data is None else GraphMarker.decode(data, storage.location(path))
 
@@ -218,19 +223,24 @@ class CommittedGraph:
 
     def read_maps(self, probes: ProbeRange) -> Float16:
         """Returns the unit-norm maps (n, P) float16 of one of the marker's ranges."""
-        name = nodes_file(probes)
-        return decode_maps(self._read(name), self._location(name))
+        return self._decoded(nodes_file(probes), decode_maps)
 
     def read_edges(self) -> Float32:
         """Returns the cosines (E,) float32 in pdist order."""
-        return decode_edges(self._read(EDGES_FILE), self._location(EDGES_FILE))
+        return self._decoded(EDGES_FILE, decode_edges)
 
     def read_grams(self) -> tuple[Float64, Float64, Float64, Float64]:
         """Returns raw and z-scored Gram (N, N), raw and z-scored sums (N,), all float64."""
-        grams = self._read(GRAMS_FILE)
-        raw_NN, zscored_NN = decode_grams(grams, self.marker.num_probes, self._location(GRAMS_FILE))
-        sums = self._read(FEATURES_FILE)
-        return (raw_NN, zscored_NN, *decode_features(sums, self._location(FEATURES_FILE)))
+        count = self.marker.num_probes
+        grams = self._decoded(GRAMS_FILE, lambda data, name: decode_grams(data, count, name))
+        return (*grams, *self._decoded(FEATURES_FILE, decode_features))
+
+    def _decoded(self, name: str, decode: Callable[[bytes, str], _Decoded]) -> _Decoded:
+        """Returns what a file holds; one that is as committed but cannot be read is damaged too."""
+        try:
+            return decode(self._read(name), self._location(name))
+        except SchemaError as error:
+            raise self._damaged(name, f"cannot be read ({error})") from error
 
     def _location(self, name: str) -> str:
         return self.storage.location(f"{graph_folder(self.marker.graph_key)}/{name}")
@@ -261,7 +271,7 @@ def _damaged(key: str, what: str) -> DamagedGraphError:
     error = DamagedGraphError(
         f"{what}; scan again to have it recomputed, or run `depara verify --discard`"
     )
-    error.graph_key = key
+    error.graph_keys = (key,)
     return error
 
 
@@ -278,6 +288,6 @@ def open_graph(storage: Storage, key: str) -> CommittedGraph:
     if marker is None:
         raise _damaged(key, f"graph {key} is not committed in {storage.root}")
     if marker.graph_key != key:
-        path = storage.location(f"{graph_folder(key)}/{MARKER_FILE}")
+        path = storage.location(marker_path(key))
         raise _damaged(key, f"{path} is of graph {marker.graph_key}")
     return CommittedGraph(storage, marker)

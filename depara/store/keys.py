@@ -9,9 +9,6 @@ from depara.config import ScanConfig
 from depara.identity import short_hash
 from depara.types import LayerInfo, ModelCard
 
-GRAPHS = "graphs"
-"""Folder of all graphs, relative to the output."""
-
 METHOD_VERSION = 1
 """Raised when the numbers of a graph change for equal settings: old graphs are then not reused."""
 
@@ -65,8 +62,3 @@ def model_settings(card: ModelCard) -> dict[str, Any]:
         "architecture": card.architecture,
         "input": [card.input.side, list(card.input.mean), list(card.input.std)],
     }
-
-
-def graph_folder(key: str) -> str:
-    """Returns the folder of a graph, relative to the output."""
-    return f"{GRAPHS}/{key[:2]}/{key}"

@@ -16,19 +16,21 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
-from depara.errors import StorageUnavailableError, StoreError
+from depara.errors import StoreError
 from depara.store.canvases import read_probe_set
-from depara.store.scans import scan_folder
+from depara.store.layout import (
+    CANVASES,
+    KNOWN_MODELS,
+    cards_path,
+    known_model_path,
+    known_probes_path,
+)
 from depara.store.storage import Storage, sha256_hex
 from depara.types import Failure, InputSpec, LayerInfo, ModelCard, Note, Probe
 
 KNOWN_VERSION = 1
 """Raised when the form of the records changes: older ones are then not read."""
 
-CARDS_FILE = "cards.json"
-_MODELS_FOLDER = "known/models"
-_PROBES_FOLDER = "known/probes"
-_CANVASES_FOLDER = "canvases"
 _READS_AT_ONCE = 16
 _LASTING_ERRORS = ("ProbeError", "DuplicateProbe")
 _PASSING_SIGN = ": cannot be read ("
@@ -56,7 +58,7 @@ def known_cards(storage: Storage, fingerprints: Collection[str]) -> dict[str, Mo
     wanted = set(fingerprints)
     if not wanted:
         return {}
-    present = {name.removesuffix(".json") for name in storage.files(_MODELS_FOLDER)}
+    present = {name.removesuffix(".json") for name in storage.files(KNOWN_MODELS)}
     found = sorted(wanted & present)
     with ThreadPoolExecutor(_READS_AT_ONCE, thread_name_prefix="known") as pool:
         cards = pool.map(lambda fingerprint: _read_card(storage, fingerprint), found)
@@ -70,7 +72,7 @@ def write_card(storage: Storage, fingerprint: str, card: ModelCard) -> None:
     Raises:
         StoreError: the location cannot be written.
     """
-    storage.replace(_card_path(fingerprint), _encode("card", fingerprint, asdict(card)))
+    storage.replace(known_model_path(fingerprint), _encode("card", fingerprint, asdict(card)))
 
 
 def read_cards(storage: Storage, scan_id: str) -> dict[str, ModelCard]:
@@ -79,7 +81,7 @@ def read_cards(storage: Storage, scan_id: str) -> dict[str, ModelCard]:
     Raises:
         StoreError: the storage does not answer.
     """
-    data = storage.read_or_none(_bundle_path(scan_id))
+    data = storage.read_or_none(cards_path(scan_id))
     return {} if data is None else cards_from_json(data)
 
 
@@ -89,7 +91,7 @@ def write_cards(storage: Storage, scan_id: str, cards: Mapping[str, ModelCard]) 
     Raises:
         StoreError: the location cannot be written.
     """
-    storage.replace(_bundle_path(scan_id), cards_to_json(cards))
+    storage.replace(cards_path(scan_id), cards_to_json(cards))
 
 
 def cards_to_json(cards: Mapping[str, ModelCard]) -> bytes:
@@ -116,7 +118,7 @@ def read_probes(storage: Storage, fingerprint: str) -> KnownProbes | None:
     Raises:
         StoreError: the storage does not answer.
     """
-    path = _probes_path(fingerprint)
+    path = known_probes_path(fingerprint)
     data = storage.read_or_none(path)
     content = None if data is None else _decode("probes", fingerprint, data)
     if content is None:
@@ -146,24 +148,12 @@ def write_probes(storage: Storage, fingerprint: str, known: KnownProbes) -> bool
     if canvases is None:
         return False
     content = {**asdict(known), "canvases": canvases}
-    storage.replace(_probes_path(fingerprint), _encode("probes", fingerprint, content))
+    storage.replace(known_probes_path(fingerprint), _encode("probes", fingerprint, content))
     return True
 
 
-def _card_path(fingerprint: str) -> str:
-    return f"{_MODELS_FOLDER}/{fingerprint}.json"
-
-
-def _probes_path(fingerprint: str) -> str:
-    return f"{_PROBES_FOLDER}/{fingerprint}.json"
-
-
-def _bundle_path(scan_id: str) -> str:
-    return f"{scan_folder(scan_id)}/{CARDS_FILE}"
-
-
 def _read_card(storage: Storage, fingerprint: str) -> ModelCard | None:
-    data = storage.read_or_none(_card_path(fingerprint))
+    data = storage.read_or_none(known_model_path(fingerprint))
     content = None if data is None else _decode("card", fingerprint, data)
     try:
         return None if content is None else _card(content)
@@ -206,15 +196,13 @@ def _canvases(storage: Storage, known: KnownProbes) -> dict[str, Any] | None:
     """
     try:
         probe_set = read_probe_set(storage, known.key)
-    except StorageUnavailableError:
-        raise
     except StoreError:
         return None
     if probe_set.probe_ids != tuple(probe.probe_id for probe in known.probes):
         return None
-    present = storage.files(_CANVASES_FOLDER)
+    present = storage.files(CANVASES)
     paths = sorted(chunk.path for chunk in probe_set.chunks)
-    sizes = {path: present.get(path.removeprefix(f"{_CANVASES_FOLDER}/"), 0) for path in paths}
+    sizes = {path: present.get(path.removeprefix(f"{CANVASES}/"), 0) for path in paths}
     if not all(sizes.values()):
         return None
     return {"probe_set": sha256_hex(_json(asdict(probe_set))), "bytes": sizes}

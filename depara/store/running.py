@@ -18,12 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from depara.errors import StoreError
+from depara.errors import StorageUnavailableError, StoreError
+from depara.store.layout import RUNNING, owner_path, plan_path
 from depara.store.storage import Storage
 
-RUNNING = "running"
-OWNER_FILE = "owner.json"
-PLAN_FILE = "plan.json"
 BEAT_EVERY_S = 30.0
 DEAD_AFTER_S = 300.0
 """A scan of another machine that gave no sign of life for so long is taken for dead."""
@@ -71,8 +69,8 @@ def running_scans(storage: Storage) -> list[RunningScan]:
             modified[parts[1]] = max(modified.get(parts[1], 0.0), stat.modified_s)
     scans = []
     for scan_id, modified_s in sorted(modified.items()):
-        owner = _read_json(storage, f"{RUNNING}/{scan_id}/{OWNER_FILE}")
-        plan = _read_json(storage, f"{RUNNING}/{scan_id}/{PLAN_FILE}")
+        owner = _read_json(storage, owner_path(scan_id))
+        plan = _read_json(storage, plan_path(scan_id))
         keys = frozenset(map(str, plan.get("graph_keys", [])))
         scans.append(RunningScan(scan_id, owner, keys, plan.get("probe_set"), modified_s))
     return scans
@@ -94,7 +92,7 @@ class ScanLease:
     def publish_plan(self, graph_keys: Collection[str], probe_set: str) -> None:
         """Says which graphs the scan relies on, so that nobody deletes them."""
         plan = {"graph_keys": sorted(graph_keys), "probe_set": probe_set}
-        self.storage.replace(f"{self._folder}/{PLAN_FILE}", json.dumps(plan).encode())
+        self.storage.replace(plan_path(self.scan_id), json.dumps(plan).encode())
 
     def check(self) -> None:
         """Raises when another process has taken over.
@@ -117,7 +115,9 @@ class ScanLease:
         """Removes the record: the scan is finished, or cannot be."""
         self._stop_beating()
         if not self.lost.is_set():
-            with suppress(StoreError):  # a record that stays behind is seen to be dead
+            with suppress(
+                StoreError, StorageUnavailableError
+            ):  # a record that stays is seen to be dead
                 remove_record(self.storage, self.scan_id)
 
     def interrupt(self, reason: str) -> None:
@@ -155,7 +155,7 @@ class ScanLease:
     def _beat_once(self) -> None:
         try:
             self.beat()
-        except StoreError as error:  # the storage is away; the work itself will say so
+        except (StoreError, StorageUnavailableError) as error:  # the work itself will say so
             _LOG.debug("no sign of life written: %s", error)
 
     @property
@@ -164,12 +164,12 @@ class ScanLease:
 
     @property
     def _path(self) -> str:
-        return f"{self._folder}/{OWNER_FILE}"
+        return owner_path(self.scan_id)
 
 
 def remove_record(storage: Storage, scan_id: str) -> None:
     """Removes what says that a scan runs."""
-    storage.remove(f"{RUNNING}/{scan_id}/{name}" for name in (PLAN_FILE, OWNER_FILE))
+    storage.remove((plan_path(scan_id), owner_path(scan_id)))
 
 
 def claim_scan(storage: Storage, scan_id: str, config_hash: str, started_at: str) -> ScanLease:
@@ -184,7 +184,7 @@ def claim_scan(storage: Storage, scan_id: str, config_hash: str, started_at: str
     Raises:
         StoreError: the scan runs already.
     """
-    path = f"{RUNNING}/{scan_id}/{OWNER_FILE}"
+    path = owner_path(scan_id)
     owner = {
         "token": uuid.uuid4().hex,
         "config_hash": config_hash,

@@ -10,33 +10,20 @@ from typing import Any
 
 import pyarrow as pa
 
-from depara.errors import StorageUnavailableError, StoreError, near_names
+from depara.errors import StoreError, near_names
 from depara.store.artifacts import (
     decode_table,
     encode_table,
     json_checksum,
     with_null_columns,
 )
+from depara.store.layout import LATEST_FILE, SCANS, manifest_path, scan_folder, table_path
 from depara.store.schemas import SCHEMA_VERSION, TABLES
 from depara.store.storage import Storage, sha256_hex
-
-SCANS = "scans"
-MANIFEST_FILE = "manifest.json"
-LATEST_FILE = "latest.json"
 
 _READS_AT_ONCE = 16
 _LOG = logging.getLogger("depara.store")
 _MAX_SWAPS = 100
-
-
-def scan_folder(scan_id: str) -> str:
-    """Returns the folder of a scan, relative to the output."""
-    return f"{SCANS}/{scan_id}"
-
-
-def table_path(scan_id: str, table: str) -> str:
-    """Returns the path of one table of a scan, relative to the output."""
-    return f"{scan_folder(scan_id)}/{table}.parquet"
 
 
 def write_table(storage: Storage, scan_id: str, name: str, table: pa.Table) -> dict[str, Any]:
@@ -95,7 +82,7 @@ def finish_scan(storage: Storage, scan_id: str, manifest: Mapping[str, Any]) -> 
     sequence = latest_sequence(storage) + 1
     tree = {"schema_version": SCHEMA_VERSION, "scan_id": scan_id, "sequence": sequence, **manifest}
     tree["checksum"] = json_checksum(tree)
-    storage.ensure(f"{scan_folder(scan_id)}/{MANIFEST_FILE}", json.dumps(tree, indent=1).encode())
+    storage.ensure(manifest_path(scan_id), json.dumps(tree, indent=1).encode())
     _move_latest(storage, scan_id)
 
 
@@ -159,7 +146,7 @@ def read_manifest(storage: Storage, scan_id: str) -> dict[str, Any] | None:
     Raises:
         StoreError: it is damaged, or of another scan.
     """
-    path = f"{scan_folder(scan_id)}/{MANIFEST_FILE}"
+    path = manifest_path(scan_id)
     data = storage.read_or_none(path)
     if data is None:
         return None
@@ -194,8 +181,6 @@ def finished_manifests(storage: Storage, *, tolerant: bool = False) -> list[dict
     def read(scan_id: str) -> dict[str, Any] | None:
         try:
             return read_manifest(storage, scan_id)
-        except StorageUnavailableError:
-            raise
         except StoreError as error:
             if not tolerant:
                 raise

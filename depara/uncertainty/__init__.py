@@ -1,4 +1,4 @@
-"""How sure a scan is: other probes of the same kind, fewer probes, and another lambda.
+"""How sure a scan is: other probes of the same kind, and fewer probes.
 
 ``A`` source graphs, ``B`` target graphs.
 """
@@ -7,7 +7,6 @@ from depara.uncertainty.block import BlockUncertainty, ModelUncertainty, block_u
 from depara.uncertainty.candidates import GraphLabel, Ranking
 from depara.uncertainty.footprint import affordable_resamples, resampling_seconds
 from depara.uncertainty.intervals import RankIntervals, ScoreIntervals
-from depara.uncertainty.lambda_ranges import LambdaRanges, lambda_range, lambda_ranges
 from depara.uncertainty.node_cosines import node_cosines
 from depara.uncertainty.plan import UncertaintyPlan, UncertaintyTask, plan_uncertainty
 from depara.uncertainty.resampling import ResampledScores, resampled_scores
@@ -20,7 +19,6 @@ __all__ = [
     "TABLES",
     "BlockUncertainty",
     "GraphLabel",
-    "LambdaRanges",
     "ModelUncertainty",
     "RankIntervals",
     "Ranking",
@@ -33,8 +31,6 @@ __all__ = [
     "UncertaintyTask",
     "affordable_resamples",
     "block_uncertainty",
-    "lambda_range",
-    "lambda_ranges",
     "node_cosines",
     "plan_uncertainty",
     "resampled_scores",

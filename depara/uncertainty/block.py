@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from depara.similarity.blocks import GraphBlock, TileScores
 from depara.similarity.combine import combine
+from depara.similarity.engine.blocks import GraphBlock, TileScores
 from depara.types import Float32, Float64
 from depara.uncertainty.candidates import RANKINGS, GraphLabel, Ranking, candidate_groups
 from depara.uncertainty.intervals import (
@@ -20,7 +20,6 @@ from depara.uncertainty.intervals import (
     rank_intervals,
     score_intervals,
 )
-from depara.uncertainty.lambda_ranges import LambdaRanges, lambda_ranges
 from depara.uncertainty.resampling import ResampledScores, resampled_scores
 from depara.uncertainty.settings import UncertaintySettings
 from depara.uncertainty.stability import Stability, ranking_stability
@@ -31,11 +30,10 @@ _MAX_DIFFERENCE = 1e-3
 
 @dataclass(frozen=True)
 class ModelUncertainty:
-    """What is known of the model ranking: rank intervals, stability, and the role of lambda."""
+    """What is known of the model ranking: rank intervals and stability."""
 
     ranks: RankIntervals
     stability: Stability
-    lambda_ranges: LambdaRanges
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,7 @@ def block_uncertainty(
         num_probes: ``N``, all probes of the set.
         lambda_: the scan's weight of the edges.
         memory_bytes: limit of what this call allocates, the blocks' own reading included.
-        settings: resamples, subsets and the grid of lambda.
+        settings: resamples and subsets.
         rankings: which rankings to analyse.
         scores: the pairs' scores as the scan's table has them, so that values and ranks agree with
             it to the last bit; computed here when None.
@@ -113,9 +111,6 @@ def block_uncertainty(
         model = ModelUncertainty(
             ranks=rank_intervals(value_AB, bootstrap_BAR, groups_B),
             stability=ranking_stability(similarity_BAR, weights, groups_B),
-            lambda_ranges=lambda_ranges(
-                node.value_AB, edge.value_AB, groups_B, lambda_=lambda_, lambdas=settings.lambdas
-            ),
         )
     if "layer" in rankings:
         groups_B = [candidate_groups(sources, label, "layer") for label in targets]

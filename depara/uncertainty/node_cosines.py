@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from depara.errors import StoreError
-from depara.similarity.panel import PANEL_COLUMNS, Panel
+from depara.similarity.engine.panel import PANEL_COLUMNS, Panel
 from depara.types import Float16, Float32, ProbeRange
 
 MAX_COSINE = 1.01

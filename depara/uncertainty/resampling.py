@@ -15,9 +15,9 @@ import numpy as np
 
 from depara.errors import ConfigError, NonFiniteError, StoreError
 from depara.graph.edges import edge_count
-from depara.similarity.blocks import GraphBlock, common_steps
-from depara.similarity.footprint import EDGE_READ_AHEAD
-from depara.similarity.prefetch import prefetch
+from depara.similarity.engine.blocks import GraphBlock, common_steps
+from depara.similarity.engine.footprint import EDGE_READ_AHEAD
+from depara.similarity.engine.prefetch import prefetch
 from depara.types import Float16, Float32, Float64, ProbeRange
 from depara.uncertainty.edge_batch import EdgeBatch, active_edges
 from depara.uncertainty.edge_order import EdgeOrder, edge_order
@@ -115,7 +115,7 @@ def _node_scores(
             check_cosines(cosines_ABn, probes)
             shares_Rn = weights_RN[:, probes.start : probes.stop] / totals_R1
             add_weighted_cosines(node_BAR, cosines_ABn, shares_Rn)
-    return node_BAR
+    return np.clip(node_BAR, -1.0, 1.0, out=node_BAR)  # float16 maps may be longer than 1
 
 
 def _read_step(source: GraphBlock, target: GraphBlock, probes: ProbeRange) -> MapsPair:

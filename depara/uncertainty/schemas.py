@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from depara.store import schemas
 
-_NAMES = ("uncertainty", "rank_uncertainty", "stability", "lambda_ranges", "lambda_ranking")
+_NAMES = ("uncertainty", "rank_uncertainty", "stability")
 
 TABLES: dict[str, pa.Schema] = {name: schemas.TABLES[name] for name in _NAMES}
 """The first two join to the scan's rankings on the models and layers: ``source_layer`` is ``layer``

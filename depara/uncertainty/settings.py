@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from depara.uncertainty.edge_batch import active_edges
-from depara.uncertainty.lambda_ranges import LAMBDAS
 from depara.uncertainty.stability import FRACTIONS, subset_sizes
 from depara.uncertainty.weights import ProbeWeights, probe_weights
 
 
 @dataclass(frozen=True)
 class UncertaintySettings:
-    """Resamples, subsets and the grid of lambda.
+    """Resamples and subsets.
 
     Raises:
         ValueError: a field is out of its range.
@@ -26,8 +25,6 @@ class UncertaintySettings:
     """Shares of the probes at which stability is measured, each above 0 and below 1."""
     num_subsets: int = 20
     """Random subsets of each size; 0 leaves stability out."""
-    lambdas: tuple[float, ...] = LAMBDAS
-    """Grid of lambda, infinity allowed; the scan's own lambda is added."""
 
     def __post_init__(self) -> None:
         if self.num_resamples < 1:
@@ -38,8 +35,6 @@ class UncertaintySettings:
             raise ValueError(
                 f"num_subsets and seed are at least 0, got {self.num_subsets} and {self.seed}"
             )
-        if any(not value >= 0 for value in self.lambdas):
-            raise ValueError(f"every lambda is at least 0, got {self.lambdas}")
 
     def weights(self, num_probes: int, *, with_subsets: bool) -> ProbeWeights:
         """Returns the weights of the probes in every resample and, where wanted, every subset."""

@@ -1,6 +1,6 @@
 """Uncertainty as tidy tables, one row per fact, from the blocks that were computed.
 
-``A`` source graphs, ``B`` target graphs, ``K`` values of lambda, ``T`` rows of a table.
+``A`` source graphs, ``B`` target graphs, ``T`` rows of a table.
 """
 
 from __future__ import annotations
@@ -37,8 +37,6 @@ def uncertainty_tables(blocks: Sequence[BlockUncertainty]) -> dict[str, pa.Table
         "uncertainty": _score_table(ordered),
         "rank_uncertainty": _rank_table(ordered),
         "stability": _stability_table(ordered),
-        "lambda_ranges": _lambda_table(ordered),
-        "lambda_ranking": _lambda_ranking_table(ordered),
     }
 
 
@@ -163,51 +161,6 @@ def _one_ranking(rows_T: Columns, ranking: Ranking, graphs: _Graphs) -> pa.Table
 def _stability_table(blocks: Sequence[BlockUncertainty]) -> pa.Table:
     rows = summarize_stability([model.stability for _, model in _ranking_models(blocks)])
     return pa.Table.from_pylist([asdict(row) for row in rows], schema=TABLES["stability"])
-
-
-def _lambda_table(blocks: Sequence[BlockUncertainty]) -> pa.Table:
-    rows = []
-    for block, model in _ranking_models(blocks):
-        ranges = model.lambda_ranges
-        rows += [
-            {
-                "target_model": block.targets[place].model_id,
-                "first_choice": block.sources[ranges.first_B[place]].model_id,
-                "lambda": ranges.lambda_,
-                "lambda_low": float(ranges.low_B[place]),
-                "lambda_high": float(ranges.high_B[place]),
-            }
-            for place in np.flatnonzero(ranges.first_B >= 0)
-        ]
-    rows.sort(key=lambda row: str(row["target_model"]))
-    return pa.Table.from_pylist(rows, schema=TABLES["lambda_ranges"])
-
-
-def _lambda_ranking_table(blocks: Sequence[BlockUncertainty]) -> pa.Table:
-    graphs = _Graphs(blocks)
-    parts: list[Columns] = []
-    for block, model in _ranking_models(blocks):
-        ranges = model.lambda_ranges
-        places, rows, columns = np.nonzero(ranges.ranks_KAB)
-        parts.append(
-            {
-                "lambda": np.array(ranges.lambdas)[places],
-                "target": graphs.codes(block.targets)[columns],
-                "source": graphs.codes(block.sources)[rows],
-                "rank": ranges.ranks_KAB[places, rows, columns],
-            }
-        )
-    if not parts:
-        return TABLES["lambda_ranking"].empty_table()
-    rows_T = _joined(parts)
-    order = np.lexsort((rows_T["rank"], rows_T["target"], rows_T["lambda"]))
-    columns_T = {
-        "lambda": rows_T["lambda"][order],
-        "target_model": graphs.texts(rows_T["target"][order])[0],
-        "rank": rows_T["rank"][order],
-        "source_model": graphs.texts(rows_T["source"][order])[0],
-    }
-    return pa.table(columns_T, schema=TABLES["lambda_ranking"])
 
 
 def _ranking_models(

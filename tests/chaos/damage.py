@@ -10,16 +10,8 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from depara.graph import edge_index
-from depara.store.artifacts import (
-    EDGES_FILE,
-    MARKER_FILE,
-    GraphMarker,
-    decode_maps,
-    encode_edges,
-    encode_nodes,
-    nodes_file,
-)
-from depara.store.keys import GRAPHS
+from depara.store.artifacts import GraphMarker, decode_maps, encode_edges, encode_nodes
+from depara.store.layout import EDGES_FILE, GRAPHS, MARKER_FILE, nodes_file
 from depara.types import NodeMaps
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from depara.store.artifacts import MARKER_FILE
+from depara.store.layout import MARKER_FILE
 from tests.chaos.attempt import units_twice
 from tests.chaos.checks import differences, unsound
 from tests.chaos.damage import DAMAGES, damage, file_of, find_graph

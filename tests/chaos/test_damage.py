@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from depara import open_scan
-from depara.store.artifacts import MARKER_FILE
+from depara.store.layout import MARKER_FILE
 from tests.chaos.attempt import Attempt
 from tests.chaos.damage import DAMAGES, damage, file_of, find_graph
 from tests.chaos.lab import Lab

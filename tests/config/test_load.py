@@ -127,5 +127,10 @@ def test_a_mistake_gives_one_clear_message(text: str, overrides: list[str], mess
 def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="does not exist"):
         load_scan_file(str(tmp_path / "none.yaml"))
+    (tmp_path / "scan.yaml").write_text("")
+    with pytest.raises(ConfigError, match=r"does not exist; did you mean 'scan\.yaml'"):
+        load_scan_file(str(tmp_path / "scna.yaml"))
+    with pytest.raises(ConfigError, match="there is no folder"):
+        load_scan_file(str(tmp_path / "none" / "scan.yaml"))
     with pytest.raises(ConfigError, match="is a folder"):
         load_scan_file(str(tmp_path))

@@ -8,12 +8,12 @@ from typing import Any
 
 import yaml
 
-from cluster.launcher import InlineLauncher
-from cluster.progress import PlainReporter
-from cluster.record import ScanSummary
+from cluster.pool.launcher import InlineLauncher
+from cluster.pool.progress import PlainReporter
+from cluster.pool.stopping import StopSignal
+from cluster.pool.worker import Worker
+from cluster.record.manifest import ScanSummary
 from cluster.scan import run_scan
-from cluster.stopping import StopSignal
-from cluster.worker import Worker
 from depara.config import parse_scan
 from depara.store.storage import Storage
 

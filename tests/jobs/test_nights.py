@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from cluster import reduce as reducer
-from cluster.record import ScanSummary
-from cluster.worker import Worker
+from cluster.compare import tiles as reducer
+from cluster.pool.worker import Worker
+from cluster.record.manifest import ScanSummary
 from depara import open_scan
 from depara.errors import ModelError
 from tests.jobs.inline import scan_inline, tiny

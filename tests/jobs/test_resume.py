@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 from cluster import scan as scan_stage
-from cluster.session import ModelSession
-from cluster.stopping import StopSignal
-from cluster.worker import Worker
+from cluster.extract.session import ModelSession
+from cluster.pool.stopping import StopSignal
+from cluster.pool.worker import Worker
 from depara import open_scan
 from depara.errors import DamagedCanvasesError, ScanInterruptedError, StoreError
 from depara.store.running import claim_scan, running_scans
@@ -223,7 +223,7 @@ def test_canvases_that_stay_damaged_end_the_scan(
     def broken(*args: Any) -> None:
         raise DamagedCanvasesError("canvas file x is damaged")
 
-    monkeypatch.setattr("cluster.worker.read_canvases", broken)
+    monkeypatch.setattr("cluster.pool.worker.read_canvases", broken)
     with pytest.raises(DamagedCanvasesError, match="canvas file x"):
         scan_inline(str(tmp_path), photos, MODELS, **STEADY)
 

@@ -23,7 +23,7 @@ from depara.store.graphs import (
     open_graph,
     read_marker,
 )
-from depara.store.keys import graph_folder
+from depara.store.layout import graph_folder
 from depara.store.storage import Storage
 from depara.types import NodeMaps, ProbeRange
 

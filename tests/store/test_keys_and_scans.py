@@ -15,6 +15,7 @@ from depara.config import parse_scan
 from depara.errors import StoreError
 from depara.store.artifacts import encode_table
 from depara.store.keys import graph_key, method_settings
+from depara.store.layout import table_path
 from depara.store.scans import (
     finish_scan,
     finished_manifests,
@@ -24,7 +25,6 @@ from depara.store.scans import (
     read_table,
     remove_unfinished,
     resolve_scan_id,
-    table_path,
     write_table,
 )
 from depara.store.schemas import TABLES

@@ -13,7 +13,7 @@ import pytest
 
 from depara import retries
 from depara.errors import StorageUnavailableError, StoreError
-from depara.store import remote
+from depara.store.backends import remote
 from depara.store.storage import Storage
 from tests.store.faults import KINDS, FaultProxy
 from tests.store.s3 import mock_s3, select_endpoint, select_s3

@@ -86,7 +86,9 @@ def test_a_link_whose_answer_got_lost_is_ours(
         raise FileExistsError(errno.EEXIST, "File exists")
 
     monkeypatch.setattr(os, "link", lost)
-    monkeypatch.setattr("depara.store.local._HAS_NAMELESS", False)  # as on network file systems
+    monkeypatch.setattr(
+        "depara.store.backends.local._HAS_NAMELESS", False
+    )  # as on network file systems
     storage = Storage(str(tmp_path))
     assert storage.create("x", b"1")
     assert not storage.create("x", b"2")
@@ -128,7 +130,7 @@ def test_a_killed_writer_leaves_nothing_that_stays(
 def test_a_file_system_without_nameless_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("depara.store.local._HAS_NAMELESS", False)
+    monkeypatch.setattr("depara.store.backends.local._HAS_NAMELESS", False)
     storage = Storage(str(tmp_path))
     assert storage.create("x", b"1")
     assert not storage.create("x", b"2")

@@ -13,7 +13,7 @@ from depara.similarity import TileScores, combine, similarity_tile
 from depara.uncertainty import BlockUncertainty, UncertaintySettings, block_uncertainty
 from depara.uncertainty.weights import probe_weights
 from tests.oracle import uncertainty as oracle
-from tests.similarity.array_block import ArrayBlock, random_block
+from tests.similarity.engine.array_block import ArrayBlock, random_block
 from tests.uncertainty.zoo import Label, labels
 
 PLENTY_BYTES = 1 << 30
@@ -187,7 +187,6 @@ def test_a_zoo_of_one_model_has_scores_but_no_rankings(block: ArrayBlock):
     assert not result.model.ranks.rank_AB.any()
     assert not result.layer_ranks.rank_AB.any()
     assert np.isnan(result.model.stability.correlation_FDB).all()
-    assert result.model.lambda_ranges.first_B.tolist() == [-1]
     assert np.isfinite(result.similarity.low_AB).all()
 
 
@@ -217,7 +216,6 @@ def test_the_summary_stays_within_the_limit():
         ({"fractions": (0.5, 1.0)}, "between 0 and 1"),
         ({"num_subsets": -1}, "at least 0"),
         ({"seed": -1}, "at least 0"),
-        ({"lambdas": (1.0, float("nan"))}, "every lambda is at least 0"),
     ],
 )
 def test_settings_out_of_range_are_refused(fields: dict[str, Any], match: str):

@@ -13,7 +13,7 @@ from depara.graph import edges_from_gram, normalize_maps
 from depara.types import Float64
 from depara.uncertainty import resampled_scores
 from depara.uncertainty.weights import probe_weights
-from tests.similarity.array_block import ArrayBlock
+from tests.similarity.engine.array_block import ArrayBlock
 
 LATENT, FEATURES, PIXELS = 4, 12, 20
 NUM_PROBES, NUM_TRIALS, NUM_RESAMPLES = 36, 150, 150

@@ -10,7 +10,7 @@ from depara.graph import normalize_maps
 from depara.types import ProbeRange
 from depara.uncertainty import node_cosines
 from depara.uncertainty.node_cosines import check_cosines
-from tests.similarity.array_block import random_block
+from tests.similarity.engine.array_block import random_block
 
 
 @pytest.mark.parametrize("num_pixels", [1, 30, 9000])

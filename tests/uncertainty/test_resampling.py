@@ -15,7 +15,7 @@ from depara.uncertainty.edge_batch import active_edges
 from depara.uncertainty.footprint import ResamplingFootprint
 from depara.uncertainty.weights import probe_weights
 from tests.oracle import uncertainty as oracle
-from tests.similarity.array_block import ArrayBlock, random_block
+from tests.similarity.engine.array_block import ArrayBlock, random_block
 from tests.uncertainty.zoo import tied_block
 
 PLENTY_BYTES = 1 << 30

@@ -16,7 +16,7 @@ from depara.uncertainty import (
     plan_uncertainty,
     uncertainty_tables,
 )
-from tests.similarity.array_block import random_block
+from tests.similarity.engine.array_block import random_block
 from tests.uncertainty.zoo import labels
 
 NUM_PROBES, LAMBDA, PLENTY_BYTES = 24, 2.0, 1 << 30
@@ -170,22 +170,3 @@ def test_stability_is_of_all_targets(tables: dict[str, pa.Table]):
     assert (found["num_subsets"] == 4).all()
     assert (found["low"] <= found["correlation"]).all()
     assert (found["correlation"] <= found["high"]).all()
-
-
-def test_first_choices_hold_along_the_grid_within_their_range(
-    tables: dict[str, pa.Table], scan: dict[str, pd.DataFrame]
-):
-    ranges = tables["lambda_ranges"].to_pandas().set_index("target_model")
-    firsts = scan["model_ranking"].query("rank == 1").set_index("target_model")["source_model"]
-    assert ranges["first_choice"].to_dict() == firsts.to_dict()
-    assert (ranges["lambda"] == LAMBDA).all()
-    grid = tables["lambda_ranking"].to_pandas()
-    assert len(grid) == 11 * 5 * 4
-    for row in grid.query("rank == 1").itertuples():
-        bounds = ranges.loc[row.target_model]
-        lambda_ = float(grid.loc[row.Index, "lambda"])
-        if np.isfinite(lambda_):
-            inside = bounds["lambda_low"] <= lambda_ <= bounds["lambda_high"]
-            assert inside == (row.source_model == bounds["first_choice"])
-    at_scan = grid[grid["lambda"] == LAMBDA]
-    assert at_scan["source_model"].tolist() == scan["model_ranking"]["source_model"].tolist()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tests.similarity.array_block import ArrayBlock, random_block
+from tests.similarity.engine.array_block import ArrayBlock, random_block
 
 
 @dataclass(frozen=True)

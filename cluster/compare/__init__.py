@@ -1,0 +1,1 @@
+"""What follows from the graphs: pairs, tiles, tables, analysis."""

@@ -1,0 +1,136 @@
+"""Which pairs of graphs are to be compared: all but those that an earlier scan has compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cluster.compare.blocks import GraphRef
+from depara.config import ScanConfig
+from depara.similarity import plan_tiles
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """What is compared: every source graph with every target graph."""
+
+    sources: tuple[GraphRef, ...]
+    targets: tuple[GraphRef, ...]
+    num_probes: int
+    num_pixels: int
+    config: ScanConfig
+
+    @property
+    def outputs(self) -> tuple[GraphRef, ...]:
+        """The output graphs of all models but random-weights twins."""
+        return tuple(g for g in self.sources if g.is_output and not g.null_of)
+
+    @property
+    def is_square(self) -> bool:
+        """Whether sources and targets are the same graphs, so that half the tiles suffice."""
+        return self.sources == self.targets
+
+    @property
+    def num_pairs(self) -> int:
+        """Number of rows of the similarity table."""
+        return len(self.sources) * len(self.targets)
+
+
+@dataclass(frozen=True)
+class KnownPairs:
+    """Pairs that the similarity table of an earlier scan holds.
+
+    ``sources`` and ``targets`` give, for each graph of a reduction, its place in that scan's table,
+    or None; ``fact`` is what its manifest says of the table, of ``num_sources`` times
+    ``num_targets`` rows.
+    """
+
+    scan_id: str
+    fact: dict[str, Any]
+    num_sources: int
+    num_targets: int
+    sources: tuple[int | None, ...]
+    targets: tuple[int | None, ...]
+
+    @property
+    def count(self) -> int:
+        """How many pairs are known."""
+        return _count_known(self.sources) * _count_known(self.targets)
+
+
+@dataclass(frozen=True)
+class Region:
+    """Sources against targets, as places in a reduction: a rectangle of the similarity matrix.
+
+    ``is_symmetric``: both are the same graphs. ``mirrored``: the pairs with their roles exchanged
+    are wanted too.
+    """
+
+    sources: tuple[int, ...]
+    targets: tuple[int, ...]
+    is_symmetric: bool = False
+    mirrored: bool = False
+
+
+@dataclass(frozen=True)
+class TileJob:
+    """One tile with all that its task needs: graphs, and their places in the reduction."""
+
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+    sources: tuple[GraphRef, ...]
+    targets: tuple[GraphRef, ...]
+    is_diagonal: bool
+    mirrored: bool
+
+
+def missing_regions(reduction: Reduction, known: KnownPairs | None) -> list[Region]:
+    """Returns the rectangles that cover every pair which is not known, each once."""
+    every_source = tuple(range(len(reduction.sources)))
+    every_target = tuple(range(len(reduction.targets)))
+    if known is None:
+        return [Region(every_source, every_target, is_symmetric=reduction.is_square)]
+    new = tuple(i for i in every_source if known.sources[i] is None)
+    old = tuple(i for i in every_source if known.sources[i] is not None)
+    if reduction.is_square:
+        regions = [Region(new, new, is_symmetric=True), Region(new, old, mirrored=True)]
+    else:
+        new_targets = tuple(i for i in every_target if known.targets[i] is None)
+        regions = [Region(new, every_target), Region(old, new_targets)]
+    return [region for region in regions if region.sources and region.targets]
+
+
+def tile_jobs(reduction: Reduction, regions: Sequence[Region], workers: int) -> list[TileJob]:
+    """Returns the tiles of some regions, at least one for each worker where there are pairs."""
+    compute = reduction.config.compute
+    jobs = []
+    for region in regions:
+        tiles = plan_tiles(
+            len(region.sources),
+            len(region.targets),
+            num_probes=reduction.num_probes,
+            num_pixels=reduction.num_pixels,
+            memory_bytes=int(compute.memory),
+            symmetric=region.is_symmetric,
+            min_tiles=workers,
+            range_probes=min(compute.unit_probes, reduction.num_probes),
+        )
+        for tile in tiles:
+            rows = region.sources[tile.source_start : tile.source_stop]
+            columns = region.targets[tile.target_start : tile.target_stop]
+            jobs.append(
+                TileJob(
+                    rows,
+                    columns,
+                    tuple(reduction.sources[row] for row in rows),
+                    tuple(reduction.targets[column] for column in columns),
+                    is_diagonal=tile.symmetric,
+                    mirrored=region.mirrored or (region.is_symmetric and not tile.symmetric),
+                )
+            )
+    return jobs
+
+
+def _count_known(places: Sequence[int | None]) -> int:
+    return sum(place is not None for place in places)

@@ -1,0 +1,131 @@
+"""The task that writes the similarity and ranking tables, from tiles and from an earlier scan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from cluster.compare.blocks import GraphRef
+from cluster.compare.pairs import KnownPairs, Reduction
+from cluster.pool.tasks import TaskFailure, failure_of, merge_failures
+from depara.errors import StoreError
+from depara.similarity import combine, lambda_tables, layer_ranking, model_ranking
+from depara.similarity.nulls import null_similarity, without_sources
+from depara.store.scans import read_table, write_table
+from depara.store.schemas import TABLES
+from depara.store.storage import Storage
+from depara.types import Float64
+
+
+@dataclass(frozen=True)
+class TileResult:
+    """All scores of one tile by column name: float64 ``(A, B)`` each.
+
+    ``rows`` and ``columns`` are the tile's places in the matrix. ``mirrored`` is None where the
+    pairs with exchanged roles are not wanted, else it holds those scores that are not symmetric,
+    ``(B, A)``; the others are transposed.
+    """
+
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+    scores: dict[str, Float64]
+    mirrored: dict[str, Float64] | None
+
+
+def write_result_tables(
+    output: str,
+    scan_id: str,
+    reduction: Reduction,
+    known: KnownPairs | None,
+    *results: TileResult | TaskFailure,
+) -> dict[str, Any] | TaskFailure:
+    """Writes the similarity and ranking tables; returns their facts, or an error as data."""
+    failure = merge_failures(results)
+    if failure is not None:
+        return failure
+    storage = Storage(output)
+    names = ["node_similarity", "edge_similarity", *reduction.config.similarity.scores]
+    shape = (len(reduction.sources), len(reduction.targets))
+    matrices = {name: np.full(shape, np.nan) for name in names}
+    if known is not None:
+        try:
+            _take_known(storage, known, matrices)
+        except StoreError as error:
+            return TaskFailure(str(error), unreadable_scan=known.scan_id)
+    for result in results:
+        assert isinstance(result, TileResult)
+        for name, score_AB in result.scores.items():
+            matrices[name][np.ix_(result.rows, result.columns)] = score_AB
+            if result.mirrored is not None:
+                score_BA = result.mirrored.get(name, score_AB.T)
+                matrices[name][np.ix_(result.columns, result.rows)] = score_BA
+    try:
+        tables = result_tables(reduction, matrices)
+        return {name: write_table(storage, scan_id, name, t) for name, t in tables.items()}
+    except StoreError as error:
+        return failure_of(error)
+
+
+def _take_known(storage: Storage, known: KnownPairs, matrices: dict[str, Float64]) -> None:
+    """Fills in the pairs that an earlier scan has compared."""
+    table = read_table(storage, known.scan_id, "similarity", known.fact)
+    if table.num_rows != known.num_sources * known.num_targets:
+        raise StoreError(
+            f"the similarity table of scan {known.scan_id} has {table.num_rows} rows, "
+            f"{known.num_sources} x {known.num_targets} are expected"
+        )
+    rows = [(now, then) for now, then in enumerate(known.sources) if then is not None]
+    columns = [(now, then) for now, then in enumerate(known.targets) if then is not None]
+    here = np.ix_([now for now, _ in rows], [now for now, _ in columns])
+    there = np.ix_([then for _, then in rows], [then for _, then in columns])
+    for name, matrix in matrices.items():
+        score = table[name].to_numpy(zero_copy_only=False)
+        matrix[here] = score.reshape(known.num_sources, known.num_targets)[there]
+
+
+def result_tables(reduction: Reduction, matrices: dict[str, Float64]) -> dict[str, pa.Table]:
+    """Returns the similarity table and the rankings that follow from it."""
+    similarity = similarity_table(reduction, matrices)
+    graphs = reduction.sources
+    null_of = {graph.model_id: graph.null_of for graph in graphs if graph.null_of}
+    ranked = without_sources(similarity, null_of)
+    outputs = {graph.model_id: graph.layer for graph in reduction.outputs}
+    depths = {(graph.model_id, graph.layer): graph.depth for graph in graphs}
+    ranking = model_ranking(ranked, outputs)
+    floor = null_similarity(ranking, similarity, null_of)
+    return {
+        "similarity": similarity,
+        "model_ranking": ranking.append_column("null_similarity", floor),
+        "layer_ranking": layer_ranking(ranked, outputs, depths),
+        **lambda_tables(ranking, reduction.config.similarity.lambda_),
+    }
+
+
+def similarity_table(reduction: Reduction, matrices: dict[str, Float64]) -> pa.Table:
+    """Returns the long similarity table of all (source graph, target graph) pairs."""
+    schema = TABLES["similarity"]
+    node_AB, edge_AB = matrices["node_similarity"], matrices["edge_similarity"]
+    num_sources, num_targets = node_AB.shape
+    rows = np.repeat(np.arange(num_sources), num_targets)
+    places = np.tile(np.arange(num_targets), num_sources)
+
+    def names(graphs: Sequence[GraphRef], field: str, index: Any) -> pa.Array:
+        return pa.array([getattr(graph, field) for graph in graphs]).take(pa.array(index))
+
+    scores = combine(node_AB, edge_AB, reduction.config.similarity.lambda_)
+    columns: dict[str, Any] = {
+        "source_model": names(reduction.sources, "model_id", rows),
+        "source_layer": names(reduction.sources, "layer", rows),
+        "target_model": names(reduction.targets, "model_id", places),
+        "target_layer": names(reduction.targets, "layer", places),
+        "similarity": scores.ravel(),
+        "num_probes": np.full(node_AB.size, reduction.num_probes, dtype=np.int32),
+    }
+    for name, matrix_AB in matrices.items():
+        columns[name] = pa.array(matrix_AB.ravel(), from_pandas=True)  # NaN becomes null
+    absent = pa.nulls(node_AB.size, pa.float64())
+    return pa.table([columns.get(name, absent) for name in schema.names], schema=schema)

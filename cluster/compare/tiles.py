@@ -1,0 +1,117 @@
+"""The reducer: tiles of the similarity matrix as tasks, then one task that writes the tables.
+
+The driver only passes references: it never holds maps, edges, or the similarity matrix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cluster.compare.blocks import StoredBlock, feature_grams, open_graphs
+from cluster.compare.pairs import KnownPairs, Reduction, TileJob, missing_regions, tile_jobs
+from cluster.compare.tables import TileResult, write_result_tables
+from cluster.compare.unusable import NUMERIC_ERRORS, check_graph, failure_of_graphs
+from cluster.pool.context import ScanContext
+from cluster.pool.tasks import TaskFailure, collect_facts, follow
+from depara.similarity import find_vectors, score_tile, similarity_tile
+from depara.store.graphs import CommittedGraph
+from depara.store.storage import Storage
+from depara.types import Float64
+
+
+@dataclass(frozen=True)
+class TileSettings:
+    """What all tiles of a scan have in common."""
+
+    output: str
+    threads: int
+    num_probes: int
+    memory_bytes: int
+    scores: tuple[str, ...]
+
+
+def compute_tile(settings: TileSettings, job: TileJob) -> TileResult | TaskFailure:
+    """Returns the scores of one tile, or the error as data."""
+    import threadpoolctl
+
+    storage = Storage(settings.output)
+    try:
+        sources = open_graphs(storage, job.sources)
+        targets = sources if job.is_diagonal else open_graphs(storage, job.targets)
+        source = StoredBlock(sources)
+        target = source if job.is_diagonal else StoredBlock(targets)
+        with threadpoolctl.threadpool_limits(settings.threads):
+            own = similarity_tile(
+                source,
+                target,
+                num_probes=settings.num_probes,
+                memory_bytes=settings.memory_bytes,
+            )
+            neighbours = _neighbours(settings, settings.scores, sources, targets)
+            mirrored: dict[str, Float64] = {}
+            if job.mirrored:
+                directed = [name for name in settings.scores if not find_vectors(name).symmetric]
+                mirrored = _neighbours(settings, directed, targets, sources)
+    except NUMERIC_ERRORS as error:
+        return failure_of_graphs(
+            error,
+            storage,
+            (*job.sources, *job.targets),
+            lambda graph: check_graph(graph, settings.scores),
+        )
+    scores = {"node_similarity": own.node_AB, "edge_similarity": own.edge_AB, **neighbours}
+    return TileResult(job.rows, job.columns, scores, mirrored if job.mirrored else None)
+
+
+def _neighbours(
+    settings: TileSettings,
+    names: Sequence[str],
+    sources: Sequence[CommittedGraph],
+    targets: Sequence[CommittedGraph],
+) -> dict[str, Float64]:
+    return score_tile(
+        list(names),
+        lambda graph: feature_grams(sources[graph]),
+        len(sources),
+        lambda graph: feature_grams(targets[graph]),
+        len(targets),
+        num_probes=settings.num_probes,
+        memory_bytes=settings.memory_bytes,
+    )
+
+
+def reduce_graphs(
+    reduction: Reduction, known: KnownPairs | None, scan_id: str, context: ScanContext
+) -> dict[str, Any]:
+    """Computes all pairs that are not known and writes the result tables; returns their facts.
+
+    Raises:
+        DamagedGraphError: a graph is not what was committed.
+        StoreError: a graph cannot be read, or a table not be written.
+        ClusterError: tasks keep dying.
+        ScanInterruptedError: a stop was requested.
+    """
+    context.phases.enter("comparison")
+    launcher, compute = context.launcher, reduction.config.compute
+    settings = TileSettings(
+        output=context.storage.root,
+        threads=max(1, int(compute.num_cpus)),
+        num_probes=reduction.num_probes,
+        memory_bytes=int(compute.memory),
+        scores=tuple(reduction.config.similarity.scores),
+    )
+    jobs = tile_jobs(reduction, missing_regions(reduction, known), launcher.capacity())
+    if known is not None:
+        context.reporter.note(
+            f"{known.count} of {reduction.num_pairs} pairs are taken from scan {known.scan_id}"
+        )
+    context.reporter.phase("similarity", len(jobs), "tiles")
+    refs = [launcher.submit(compute_tile, settings, job) for job in jobs]
+    follow(refs, context)
+    context.phases.enter("tables")
+    table_ref = launcher.submit(
+        write_result_tables, context.storage.root, scan_id, reduction, known, *refs
+    )
+    return collect_facts(table_ref, context, "the similarity tables could not be computed")

@@ -1,0 +1,210 @@
+"""The plan: which graphs exist, which are missing, and the work units that compute them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from cluster.pool.units import CommitUnit, ExtractUnit, Group, ModelJob
+from depara.catalog import METHODS
+from depara.config import ModelConfig, ScanConfig
+from depara.ledger import part_bytes
+from depara.store.keys import graph_key, method_settings
+from depara.types import LayerInfo, ModelCard, ProbeRange
+
+_BACKWARD_COST = 1.3  # of an input-only backward pass, in forward passes of the same depth
+
+
+@dataclass(frozen=True)
+class GraphPlan:
+    """One graph of the scan: its layer, its key, and whether it is committed already."""
+
+    layer: LayerInfo
+    key: str
+    committed: bool
+
+
+@dataclass(frozen=True)
+class ModelPlan:
+    """One model of the scan and its graphs in firing order."""
+
+    model: ModelConfig
+    card: ModelCard
+    graphs: tuple[GraphPlan, ...]
+
+    @property
+    def missing(self) -> tuple[GraphPlan, ...]:
+        """The graphs that no earlier scan has committed."""
+        return tuple(graph for graph in self.graphs if not graph.committed)
+
+
+@dataclass(frozen=True)
+class ScanPlan:
+    """All that a scan will do, before any of it is done."""
+
+    config: ScanConfig
+    models: tuple[ModelPlan, ...]
+    probe_set_key: str
+    ranges: tuple[ProbeRange, ...]
+    fresh: bool = False
+
+    @property
+    def graph_keys(self) -> list[str]:
+        """The keys of all graphs, committed or not."""
+        return [graph.key for model in self.models for graph in model.graphs]
+
+    @property
+    def num_probes(self) -> int:
+        """Number of probes."""
+        return self.ranges[-1].stop
+
+    @property
+    def num_graphs(self) -> int:
+        """Number of graphs of all models, committed or not."""
+        return sum(len(model.graphs) for model in self.models)
+
+    @property
+    def num_missing(self) -> int:
+        """Number of graphs to compute."""
+        return sum(len(model.missing) for model in self.models)
+
+    @property
+    def bytes_to_write(self) -> int:
+        """Upper estimate of the graph files' bytes: fp16 maps, and 12 bytes per edge."""
+        num_edges = self.num_probes * (self.num_probes - 1) // 2
+        per_graph = self.num_probes * self.config.map_side**2 * 2 + num_edges * 12
+        return self.num_missing * per_graph
+
+    def with_missing(self, keys: Collection[str]) -> ScanPlan:
+        """Returns the plan that is left when all graphs but these are committed."""
+        models = tuple(
+            replace(
+                model,
+                graphs=tuple(replace(g, committed=g.key not in keys) for g in model.graphs),
+            )
+            for model in self.models
+        )
+        return replace(self, models=models, fresh=False)
+
+    def groups(self, rank: int = 0) -> list[Group]:
+        """Returns the work: one group per model with missing graphs, each graph computed once.
+
+        Two models with the same weights share their graphs: the first one listed computes them.
+
+        Args:
+            rank: how many scans that started earlier are at the same work now. The first one takes
+                the longest groups first; the next ones begin elsewhere, so that they meet as late
+                as possible and find done what the others have done.
+        """
+        claimed: set[str] = set()
+        groups = []
+        for model in self.models:
+            keys = {
+                graph.layer.name: graph.key for graph in model.missing if graph.key not in claimed
+            }
+            claimed.update(keys.values())
+            if keys:
+                groups.append(self._group(model, keys))
+        return _begin_elsewhere(groups, rank) if rank else groups
+
+    def ranges_for(self, num_layers: int) -> tuple[ProbeRange, ...]:
+        """Returns a model's probe ranges: the scan's, halved until all its layers' maps fit.
+
+        The maps of one range of all layers are in memory at once, in float16; they may take
+        their part of `compute.memory`.
+        """
+        per_probe_bytes = num_layers * self.config.map_side**2 * 2
+        maps_bytes = part_bytes(self.config.compute.memory, "maps")
+        fitting = max(1, maps_bytes // per_probe_bytes)
+        ranges = self.ranges
+        while any(len(probes) > fitting for probes in ranges):
+            ranges = tuple(half for probes in ranges for half in _halves(probes))
+        return ranges
+
+    def _group(self, model: ModelPlan, keys: dict[str, str]) -> Group:
+        ranges = self.ranges_for(len(keys))
+        job = ModelJob(
+            model.model, model.card, keys, self.probe_set_key, ranges, self.config, self.fresh
+        )
+        units = [ExtractUnit(job, probes) for probes in ranges]
+        seconds = estimate_seconds(model.card, keys, self.num_probes, self.config)
+        return Group(model.card.model_id, (*units, CommitUnit(job)), seconds)
+
+
+def make_plan(
+    config: ScanConfig,
+    cards: Sequence[ModelCard],
+    probe_set_key: str,
+    num_probes: int,
+    find_committed: Callable[[Sequence[str]], Collection[str]],
+    *,
+    fresh: bool = False,
+) -> ScanPlan:
+    """Returns the plan for the models that could be resolved.
+
+    Args:
+        config: the scan.
+        cards: one per model that works; models of the config without one are left out.
+        probe_set_key: identity of the probe set.
+        num_probes: size of the probe set.
+        find_committed: returns those of some graph keys that are committed.
+        fresh: compute all graphs, whatever is committed.
+    """
+    settings = method_settings(config)
+    by_id = {card.model_id: card for card in cards}
+    keys = {
+        (card.model_id, layer.name): graph_key(card, layer, probe_set_key, settings)
+        for card in cards
+        for layer in card.layers
+    }
+    committed = set() if fresh else set(find_committed(list(keys.values())))
+    models = []
+    for model in config.models:
+        card = by_id.get(model.id)
+        if card is not None:
+            graphs = tuple(
+                GraphPlan(layer, key := keys[model.id, layer.name], key in committed)
+                for layer in card.layers
+            )
+            models.append(ModelPlan(model, card, graphs))
+    ranges = split_probes(num_probes, config.compute.unit_probes)
+    return ScanPlan(config, tuple(models), probe_set_key, ranges, fresh)
+
+
+def _begin_elsewhere(groups: list[Group], rank: int) -> list[Group]:
+    """Groups in another order: backwards for rank 1, from other places onwards after that."""
+    order = sorted(groups, key=lambda group: (-group.seconds, group.name))
+    if rank == 1:
+        order.reverse()
+    else:
+        start = len(order) * (rank - 1) // rank
+        order = order[start:] + order[:start]
+    return [replace(group, seconds=float(-place)) for place, group in enumerate(order)]
+
+
+def _halves(probes: ProbeRange) -> tuple[ProbeRange, ...]:
+    if len(probes) == 1:
+        return (probes,)
+    middle = (probes.start + probes.stop) // 2
+    return ProbeRange(probes.start, middle), ProbeRange(middle, probes.stop)
+
+
+def split_probes(num_probes: int, unit_probes: int) -> tuple[ProbeRange, ...]:
+    """Returns consecutive ranges of at most `unit_probes`, of sizes as equal as can be."""
+    assert num_probes > 0
+    pieces = -(-num_probes // unit_probes)
+    cuts = [round(piece * num_probes / pieces) for piece in range(pieces + 1)]
+    return tuple(ProbeRange(start, stop) for start, stop in pairwise(cuts))
+
+
+def estimate_seconds(
+    card: ModelCard, keys: dict[str, str], num_probes: int, config: ScanConfig
+) -> float:
+    """Returns a rough time of one model's extraction, s; used to order work, never to promise."""
+    backwards = sum(
+        layer.depth_fraction * _BACKWARD_COST for layer in card.layers if layer.name in keys
+    )
+    repeated = METHODS[config.attribution.method].repeats
+    repeats = getattr(config.attribution, repeated) if repeated else 1
+    return card.seconds_per_probe * num_probes * repeats * (1 + backwards)

@@ -1,0 +1,135 @@
+"""The probe stage: list, draw, decode on the workers until enough are usable, fix the order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cluster.pool.context import ScanContext
+from cluster.pool.events import show_groups
+from cluster.pool.loop import WorkerPool
+from cluster.pool.progress import Reporter
+from cluster.pool.units import DecodeResult, DecodeUnit, Group
+from depara.config import ScanFile
+from depara.errors import ProbeError
+from depara.fingerprints import probes_fingerprint
+from depara.identity import probe_set_key
+from depara.probes import (
+    FoundProbes,
+    LeftOut,
+    ProbeMeta,
+    build_probe_set,
+    describe_left_out,
+    draw_order,
+    find_probes,
+)
+from depara.store.canvases import CanvasChunk, ProbeSet, write_probe_set
+from depara.store.known import KnownProbes, read_probes, write_probes
+from depara.types import Failure, Probe, ProbeRef
+
+MIN_PROBES = 4
+_REFS_PER_UNIT = 64
+
+
+@dataclass(frozen=True)
+class PreparedProbes:
+    """The probes of a scan, ready for the workers, and what was left out of them.
+
+    ``failures`` are the images that cannot be used, ``left_out`` the files that were never taken
+    for one.
+    """
+
+    key: str
+    probes: tuple[Probe, ...]
+    failures: tuple[Failure, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+def prepare_probes(
+    file: ScanFile, pool: WorkerPool, context: ScanContext, *, fresh: bool, keep: bool
+) -> PreparedProbes:
+    """Returns the probe set of the scan; bad images are replaced by the next of the draw.
+
+    Args:
+        file: the scan.
+        pool: decodes the images, unless an earlier scan has decoded the very same files.
+        context: where to look and to show.
+        fresh: decode them in any case.
+        keep: write canvases and probe set to the storage, for the workers.
+
+    Raises:
+        ProbeError: nothing to probe with, or fewer usable images than `probes.count` asks for.
+    """
+    context.phases.enter("probes")
+    config = file.config
+    source, storage, reporter = config.probes, context.storage, context.reporter
+    found = find_probes(source.source, column=source.column, label_column=source.label_column)
+    draw = draw_order(found.refs, source.seed)
+    wanted = len(draw) if source.count is None else min(source.count, len(draw))
+    fingerprint = probes_fingerprint(draw, source, config.canvas.side)
+    if fingerprint is not None and not fresh:
+        known = read_probes(storage, fingerprint)
+        if known is not None:
+            reporter.note(f"{len(known.probes)} probes are unchanged and not decoded again")
+            return PreparedProbes(known.key, known.probes, known.failures, found.left_out)
+    reporter.phase("probes", wanted, "images")
+    metas: list[ProbeMeta] = []
+    failures: list[Failure] = []
+    chunks: list[CanvasChunk] = []
+    probes: list[Probe] = []
+    duplicates: list[Failure] = []
+    position = 0
+    while len(probes) < wanted and position < len(draw):
+        batch = draw[position : position + wanted - len(probes)]
+        position += len(batch)
+        for result in _decode(batch, config.canvas.side, pool, keep, reporter):
+            metas += result.probes
+            failures += result.failures
+            chunks += [result.chunk] if result.chunk else []
+        probes, duplicates = build_probe_set(metas)
+    failures += duplicates
+    _check_count(file, found, len(probes), failures)
+    key = probe_set_key([probe.probe_id for probe in probes], config.canvas.side)
+    if keep:
+        ids = tuple(probe.probe_id for probe in probes)
+        write_probe_set(storage, ProbeSet(key, config.canvas.side, ids, tuple(chunks)))
+        if fingerprint is not None:
+            record = KnownProbes(key, tuple(probes), tuple(failures))
+            write_probes(storage, fingerprint, record)
+    for failure in failures:
+        reporter.fail(failure.message)
+    return PreparedProbes(key, tuple(probes), tuple(failures), found.left_out)
+
+
+def _decode(
+    refs: Sequence[ProbeRef], side: int, pool: WorkerPool, keep: bool, reporter: Reporter
+) -> list[DecodeResult]:
+    pieces = [refs[i : i + _REFS_PER_UNIT] for i in range(0, len(refs), _REFS_PER_UNIT)]
+    units = [DecodeUnit(tuple(piece), side, keep) for piece in pieces]
+    groups = [Group(f"probes {number}", (unit,)) for number, unit in enumerate(units)]
+    sizes = {group.name: len(unit.refs) for group, unit in zip(groups, units, strict=True)}
+    results = pool.run(groups, show_groups(reporter, sizes))
+    for result in results:
+        if result.failure is not None:
+            raise ProbeError(f"the probes could not be decoded: {result.failure.message}")
+    return [result.values[0] for result in results]
+
+
+def _check_count(
+    file: ScanFile, found: FoundProbes, num_usable: int, failures: Sequence[Failure]
+) -> None:
+    asked = file.config.probes.count
+    lost = f"; {len(failures)} of {len(found.refs)} images are unusable" if failures else ""
+    lost += f", such as: {failures[0].message}" if failures else ""
+    lost += f"; left out were {describe_left_out(found.left_out)}" if found.left_out else ""
+    if num_usable < MIN_PROBES:
+        raise ProbeError(
+            f"{num_usable} usable probes in {file.config.probes.source!r}, at least "
+            f"{MIN_PROBES} are needed{lost}"
+        )
+    if file.count_is_given and asked is not None and num_usable < asked:
+        raise ProbeError(
+            f"probes.count asks for {asked} images but {file.config.probes.source!r} has "
+            f"{num_usable} usable ones{lost}. Lower probes.count, or set it to null "
+            "to take all"
+        )

@@ -1,0 +1,243 @@
+"""One model on one worker: opened once, fed with probe ranges, committed at the end."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+
+from cluster.extract.graph_checks import checked_edges, graph_notes
+from cluster.pool.memory import PeakMemory
+from cluster.pool.units import CommitResult, ModelJob
+from depara.attribution import Extractor, FeatureBank, LayerGrams
+from depara.graph import edge_index
+from depara.ledger import part_bytes
+from depara.models import LoadedModel
+from depara.store.artifacts import GraphMarker
+from depara.store.graphs import GraphWriter
+from depara.store.keys import method_settings, model_settings
+from depara.store.storage import Storage
+from depara.types import Float64, NodeMaps, Note, ProbeRange, UInt8
+
+_CONDITIONED_PROBES = 32
+"""The conditioning of a graph is the median of its first probes, also where a scan was resumed."""
+
+
+def open_writers(job: ModelJob, storage: Storage) -> dict[str, GraphWriter]:
+    """Returns the writers of those graphs that nobody has committed since the plan was made."""
+    writers = {
+        layer.name: GraphWriter(storage, job.graph_keys[layer.name], fresh=job.fresh)
+        for layer in job.card.layers
+        if layer.name in job.graph_keys
+    }
+    return {name: writer for name, writer in writers.items() if not writer.is_committed}
+
+
+class FoundSession:
+    """Stands for a model whose graphs another scan has committed meanwhile: nothing is left."""
+
+    def __init__(self, job: ModelJob, device: str) -> None:
+        self.job = job
+        self._device = device
+
+    def extract(self, probes: ProbeRange, canvas_NSS3: UInt8, probe_ids: list[str]) -> None:
+        """Does nothing."""
+
+    def commit(self) -> CommitResult:
+        """Says that every graph was found."""
+        return CommitResult(0.0, 0, 0, self._device, len(self.job.graph_keys))
+
+    def flush(self) -> None:
+        """Does nothing."""
+
+    def close(self) -> None:
+        """Does nothing."""
+
+
+class ModelSession:
+    """Computes the missing graphs of one model; writing overlaps with computing.
+
+    The device does the forward and backward passes on the caller's thread; one background thread
+    compresses and writes the node files. `commit` waits for it before any marker is written.
+    """
+
+    def __init__(
+        self,
+        job: ModelJob,
+        model: LoadedModel,
+        writers: dict[str, GraphWriter],
+        device: str,
+        attempt: int,
+    ) -> None:
+        self.job = job
+        self._device = device
+        self._seconds = 0.0
+        self._reused_files = 0
+        self._stack = ExitStack()
+        compute, card = job.config.compute, job.card
+        self._writers = writers
+        self._layers = [layer for layer in card.layers if layer.name in writers]
+        num_probes = job.ranges[-1].stop
+        rows = min(num_probes, _CONDITIONED_PROBES)
+        self._conditioning_n = {layer.name: np.full(rows, np.nan) for layer in self._layers}
+        self._has_maps = dict.fromkeys(writers, False)
+        self._notes: dict[str, tuple[Note, ...]] = {}
+        self._memory = PeakMemory(device)
+        self._bank = self._stack.enter_context(
+            FeatureBank(
+                num_probes,
+                self._layers,
+                memory_bytes=int(compute.memory),
+                spill_dir=compute.spill_dir,
+                device=device,
+            )
+        )
+        self._extractor = Extractor(
+            model.module,
+            model.preprocess,
+            self._layers,
+            job.config.attribution,
+            features=job.config.edges.features,
+            map_side=job.config.map_side,
+            device=device,
+            batch_size=_batch_size(compute.batch_size, attempt),
+            precision=compute.precision,
+            memory_bytes=int(compute.memory),
+            model_id=card.model_id,
+        )
+        self._stack.callback(self._extractor.close)
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="depara-write")
+        self._stack.callback(
+            self._pool.shutdown
+        )  # what is computed is written: the next try reuses it
+        self._writes: deque[tuple[Future[None], int]] = deque()
+
+    def extract(self, probes: ProbeRange, canvas_NSS3: UInt8, probe_ids: list[str]) -> None:
+        """Computes one probe range: features always, maps of the layers that lack the file."""
+        started = time.perf_counter()
+        lacking = [
+            name
+            for name, writer in self._writers.items()
+            if not writer.has_nodes(probes, probe_ids, self.job.config.map_side**2)
+        ]
+        self._reused_files += len(self._layers) - len(lacking)
+        maps = self._extractor.extract(
+            canvas_NSS3,
+            probe_ids,
+            lambda layer, row, features: self._bank.write(layer, probes.start + row, features),
+            on_conditioning=lambda layer, row, values: self._take_conditioning(
+                layer, probes.start + row, values.cpu().numpy()
+            ),
+            with_maps=bool(lacking) or probes.start < _CONDITIONED_PROBES,
+        )
+        for name, nodes in maps.items():
+            self._has_maps[name] |= bool(nodes.norms_N.any())
+        for name in lacking:
+            self._write_behind(name, probes, probe_ids, maps[name])
+        self._seconds += time.perf_counter() - started
+
+    def commit(self) -> CommitResult:
+        """Computes the edges, waits for all writes, and commits every graph of the model.
+
+        Raises:
+            NonFiniteError: a layer's features give edges that are not finite.
+            ModelError: a layer's features cannot be compared.
+            StoreError: something could not be written.
+        """
+        started = time.perf_counter()
+        pairs = edge_index(self.job.ranges[-1].stop)
+        num_features = {layer.name: layer.num_features for layer in self._layers}
+        for name, writer in self._writers.items():
+            grams = self._bank.grams(name)
+            edge_gram_NN = self._edge_gram(name, grams)
+            cosine_E = checked_edges(
+                self.job.card.model_id, name, edge_gram_NN, grams, num_features[name]
+            )
+            self._notes[name] = graph_notes(
+                name, grams, cosine_E, self._has_maps[name], self._conditioning(name)
+            )
+            writer.write_edges(pairs, cosine_E)
+            writer.write_grams(
+                grams.raw_NN, grams.zscored_NN, grams.raw_sums_N, grams.zscored_sums_N
+            )
+        self.flush()
+        seconds = self._seconds + time.perf_counter() - started
+        peak_bytes = self._memory.peak_bytes()
+        for name, writer in self._writers.items():
+            writer.commit(self._marker(name, num_features[name], seconds, peak_bytes))
+        found = len(self.job.graph_keys) - len(self._writers)
+        return CommitResult(seconds, peak_bytes, self._reused_files, self._device, found)
+
+    def flush(self) -> None:
+        """Waits until every node file is written."""
+        while self._writes:
+            self._writes.popleft()[0].result()
+
+    def close(self) -> None:
+        """Frees features, hooks and threads; uncommitted node files stay for the next try."""
+        self._stack.close()
+
+    def _take_conditioning(self, layer: str, row: int, values: Float64) -> None:
+        kept = self._conditioning_n[layer][row : row + len(values)]
+        kept[:] = values[: len(kept)]
+
+    def _conditioning(self, layer: str) -> float | None:
+        """The median over the first probes whose output is not all zero."""
+        values = self._conditioning_n[layer]
+        values = values[np.isfinite(values)]
+        return float(np.median(values)) if values.size else None
+
+    def _edge_gram(self, name: str, grams: LayerGrams) -> Float64:
+        """The Gram matrix that the edges are made of."""
+        normalize = self.job.config.edges.normalize
+        if normalize == "center":  # not from the raw one: subtracting there would cost precision
+            return self._bank.gram(name, normalize)
+        return grams.zscored_NN if normalize == "zscore" else grams.raw_NN
+
+    def _write_behind(
+        self, name: str, probes: ProbeRange, probe_ids: list[str], nodes: NodeMaps
+    ) -> None:
+        """Queues a write; waits for older ones while too many bytes are in the queue."""
+        limit_bytes = part_bytes(self.job.config.compute.memory, "writes")
+        while self._writes and sum(size for _, size in self._writes) > limit_bytes:
+            self._writes.popleft()[0].result()
+        while self._writes and self._writes[0][0].done():
+            self._writes.popleft()[0].result()
+        write = self._pool.submit(self._writers[name].write_nodes, probes, probe_ids, nodes)
+        self._writes.append((write, nodes.maps_NP.nbytes))
+
+    def _marker(self, name: str, num_features: int, seconds: float, peak_bytes: int) -> GraphMarker:
+        settings: dict[str, Any] = {
+            **method_settings(self.job.config),
+            **model_settings(self.job.card),
+        }
+        return GraphMarker(
+            graph_key=self.job.graph_keys[name],
+            model_id=self.job.card.model_id,
+            layer=name,
+            num_probes=self.job.ranges[-1].stop,
+            num_pixels=self.job.config.map_side**2,
+            num_features=num_features,
+            probe_set=self.job.probe_set_key,
+            ranges=self.job.ranges,
+            files={},
+            settings=settings,
+            seconds=seconds,
+            peak_memory_bytes=peak_bytes,
+            conditioning=self._conditioning(name),
+            notes=(
+                *(note for note in self._extractor.notes if note.layer in (None, name)),
+                *self._notes[name],
+            ),
+        )
+
+
+def _batch_size(configured: Any, attempt: int) -> Any:
+    """After a death, which may be the memory's fault, smaller batches: a half, then a quarter."""
+    if attempt == 0:
+        return configured
+    return max(1, (8 if configured == "auto" else int(configured)) >> attempt)

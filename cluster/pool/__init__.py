@@ -1,0 +1,1 @@
+"""Who works: workers, the loop that keeps them busy, Ray, progress."""

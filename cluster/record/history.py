@@ -1,0 +1,276 @@
+"""What an earlier scan of the same output makes unnecessary, and what has changed since."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cluster.compare.analysis import KnownAnalysis, wants_label_scores
+from cluster.compare.blocks import GraphRef
+from cluster.compare.pairs import KnownPairs, Reduction
+from cluster.record.graph_facts import GraphFacts, facts_of_scan
+from depara.errors import StoreError
+from depara.identity import short_hash
+from depara.store.scans import finished_manifests, read_table
+from depara.store.storage import Storage
+from depara.types import Failure
+
+_CANDIDATES = 5
+
+
+@dataclass(frozen=True)
+class PreviousScan:
+    """A finished scan of the same method and probes.
+
+    ``graphs`` are those of its `layers` table in order; ``nights`` says how many scans in a row
+    a model has failed, by model; ``facts`` are those of its graphs by key.
+    """
+
+    manifest: dict[str, Any]
+    graphs: tuple[GraphRef, ...]
+    nights: dict[str, int]
+    facts: Mapping[str, GraphFacts]
+
+    @property
+    def scan_id(self) -> str:
+        """Its id."""
+        return str(self.manifest["scan_id"])
+
+    @property
+    def targets(self) -> tuple[GraphRef, ...]:
+        """Its target graphs, in the order of the columns of its similarity matrix."""
+        if self.manifest.get("pairs") == "all":
+            return self.graphs
+        return tuple(graph for graph in self.graphs if graph.is_output and not graph.null_of)
+
+    def fact(self, table: str) -> dict[str, Any]:
+        """What its manifest says of a table."""
+        return dict(self.manifest["tables"][table])
+
+
+@dataclass(frozen=True)
+class History:
+    """The earlier scans, as far as this one needs them.
+
+    ``previous`` is the scan to continue from, None when there is none of the same method and
+    probes; ``reasons`` then says what differs from the latest one. ``nights`` says how many
+    scans in a row models have failed in, whether their graphs are taken from that scan or not.
+    """
+
+    previous: PreviousScan | None
+    known_ids: frozenset[str]
+    reasons: tuple[str, ...]
+    nights: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Changes:
+    """The models of a scan by what became of them since the previous one."""
+
+    new: tuple[str, ...]
+    changed: tuple[str, ...]
+    reused: tuple[str, ...]
+    removed: tuple[str, ...]
+    failed: tuple[str, ...]
+
+
+def read_history(
+    storage: Storage,
+    settings: Mapping[str, Any],
+    model_ids: Collection[str],
+    without: Collection[str] = (),
+) -> History:
+    """Returns what earlier scans offer to one with these comparison settings and models.
+
+    Among the finished scans of equal settings it is the one that shares most models, the newest of
+    several. One whose tables cannot be read is passed over.
+
+    Args:
+        storage: the output.
+        settings: see `comparison_settings`.
+        model_ids: of this scan.
+        without: scans not to use, because they turned out to be unreadable.
+    """
+    manifests = [
+        m for m in finished_manifests(storage, tolerant=True) if m["scan_id"] not in without
+    ]
+    if not manifests:
+        return History(None, frozenset(), ())
+    wanted = set(model_ids)
+    fitting = [m for m in manifests if m.get("comparison") == settings]
+    order = sorted(
+        range(len(fitting)), key=lambda i: (len(wanted & _model_ids(fitting[i])), i), reverse=True
+    )
+    for index in order[:_CANDIDATES]:
+        previous = _open_previous(storage, fitting[index])
+        if previous is not None:
+            ids = frozenset(_model_ids(previous.manifest))
+            return History(previous, ids, (), previous.nights)
+    newest = manifests[-1]
+    reasons = explain(newest.get("comparison"), settings) if not fitting else ()
+    return History(None, frozenset(_model_ids(newest)), reasons)
+
+
+def explain(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> tuple[str, ...]:
+    """Returns what differs between two scans' comparison settings, one line each."""
+    if before is None:
+        return ("the latest scan is of an older version",)
+    old, new = dict(_flatten(before)), dict(_flatten(now))
+    lines = []
+    for name in sorted(old.keys() | new.keys()):
+        if old.get(name) == new.get(name) or name == "probe_set":
+            continue
+        if name == "attribution.map_side" and _map_is_canvas(old) and _map_is_canvas(new):
+            continue  # it follows from the canvas
+        lines.append(f"{name}: {old.get(name)} -> {new.get(name)}")
+    if old.get("probe_set") != new.get("probe_set") and not lines:
+        lines.append("the probe images are others")
+    return tuple(lines)
+
+
+def known_pairs(reduction: Reduction, previous: PreviousScan | None) -> KnownPairs | None:
+    """Returns the pairs that the previous scan holds, or None when there are none to use."""
+    if previous is None:
+        return None
+    scores = set(previous.manifest.get("scores", []))
+    if not set(reduction.config.similarity.scores) <= scores:
+        return None
+    targets = previous.targets
+    if reduction.is_square and targets != previous.graphs:
+        return None  # half of a square costs less than what a narrow table saves
+    row = {graph.key: place for place, graph in enumerate(previous.graphs)}
+    column = {graph.key: place for place, graph in enumerate(targets)}
+    known = KnownPairs(
+        scan_id=previous.scan_id,
+        fact=previous.fact("similarity"),
+        num_sources=len(previous.graphs),
+        num_targets=len(targets),
+        sources=tuple(row.get(graph.key) for graph in reduction.sources),
+        targets=tuple(column.get(graph.key) for graph in reduction.targets),
+    )
+    return known if known.count else None
+
+
+def known_analysis(
+    reduction: Reduction, labels: Sequence[str | None], previous: PreviousScan | None
+) -> KnownAnalysis | None:
+    """Returns what the previous scan has analysed of these graphs, or None."""
+    if previous is None:
+        return None
+    labelled = {}
+    if wants_label_scores(reduction, labels) and previous.manifest.get("labels_key") == labels_key(
+        reduction, labels
+    ):
+        labelled = {
+            graph.key: (graph.model_id, graph.layer)
+            for graph in previous.graphs
+            if not graph.null_of
+        }
+    return KnownAnalysis(
+        scan_id=previous.scan_id,
+        facts=dict(previous.manifest["tables"]),
+        has_rankings=previous.manifest.get("rankings_key") == rankings_key(reduction),
+        labelled=labelled,
+    )
+
+
+def rankings_key(reduction: Reduction) -> str:
+    """Returns the identity of what the uncertainty of the rankings depends on.
+
+    The time that the resamples may take is none of it: an unchanged zoo keeps its intervals.
+    """
+    config = reduction.config
+    return short_hash(
+        {
+            "graphs": [
+                [g.model_id, g.layer, g.depth, g.key, g.is_output, g.null_of]
+                for g in reduction.sources
+            ],
+            "lambda": config.similarity.lambda_,
+            "resamples": config.uncertainty.resamples,
+            "seed": config.uncertainty.seed,
+        }
+    )
+
+
+def labels_key(reduction: Reduction, labels: Sequence[str | None]) -> str | None:
+    """Returns the identity of the probes' labels, or None when no label score is computed."""
+    return short_hash(list(labels)) if wants_label_scores(reduction, labels) else None
+
+
+def classify(graphs: Sequence[GraphRef], failed: Collection[str], history: History) -> Changes:
+    """Returns what became of each model: new, changed, reused, removed or failed.
+
+    Args:
+        graphs: of the models of this scan that did not fail.
+        failed: the models that did.
+        history: the earlier scans.
+    """
+    now = _keys_by_model(graphs)
+    then = _keys_by_model(history.previous.graphs if history.previous else ())
+    new = [name for name in now if name not in history.known_ids]
+    reused = [name for name in now if then.get(name) == now[name]]
+    changed = [name for name in now if name not in new and name not in reused]
+    gone = history.known_ids - now.keys() - set(failed)
+    return Changes(tuple(new), tuple(changed), tuple(reused), tuple(sorted(gone)), tuple(failed))
+
+
+def count_nights(failures: Sequence[Failure], history: History) -> list[int | None]:
+    """Returns for each failure how many scans in a row its model has failed in; None for probes."""
+    return [
+        history.nights.get(failure.model_id, 0) + 1 if failure.model_id else None
+        for failure in failures
+    ]
+
+
+def _keys_by_model(graphs: Sequence[GraphRef]) -> dict[str, dict[str, str]]:
+    keys: dict[str, dict[str, str]] = {}
+    for graph in graphs:
+        keys.setdefault(graph.model_id, {})[graph.layer] = graph.key
+    return keys
+
+
+def _model_ids(manifest: Mapping[str, Any]) -> set[str]:
+    changes = manifest.get("changes", {})
+    return {
+        name for group in ("new", "changed", "reused", "failed") for name in changes.get(group, [])
+    }
+
+
+def _open_previous(storage: Storage, manifest: dict[str, Any]) -> PreviousScan | None:
+    scan_id, facts = str(manifest["scan_id"]), manifest.get("tables", {})
+    try:
+        tables = {
+            name: read_table(storage, scan_id, name, facts[name]).to_pylist()
+            for name in ("models", "layers", "failures")
+        }
+    except (StoreError, KeyError):
+        return None
+    null_of = {row["model_id"]: row["null_of"] for row in tables["models"]}
+    graphs = tuple(
+        GraphRef(
+            row["model_id"],
+            row["layer"],
+            row["depth"],
+            row["graph_key"],
+            row["is_output"],
+            null_of[row["model_id"]],
+        )
+        for row in tables["layers"]
+    )
+    nights = {row["model_id"]: row["nights"] or 1 for row in tables["failures"] if row["model_id"]}
+    facts_by_key = facts_of_scan(storage, manifest, tables["layers"])
+    return PreviousScan(manifest, graphs, nights, facts_by_key)
+
+
+def _map_is_canvas(settings: Mapping[str, Any]) -> bool:
+    return settings.get("attribution.map_side") == settings.get("canvas_side")
+
+
+def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value

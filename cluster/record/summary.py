@@ -1,0 +1,199 @@
+"""What a scan prints before and after: the plan of a dry run, and the closing summary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from cluster.extract.plan import ModelPlan
+from cluster.pool.phases import Spent
+from cluster.record.history import Changes, History
+from cluster.record.manifest import PreparedScan, ScanSummary
+from cluster.record.notes import ModelNote, matters_of, model_notes
+from depara.ledger import PARTS, part_bytes
+from depara.probes import LeftOut, describe_left_out
+from depara.report import ScanResults
+from depara.report.tables import top_sources_table
+from depara.texts import shown, shown_line
+from depara.types import Failure
+
+MAX_TARGETS_SHOWN = 10
+SAFE = 0.9
+_MAX_FAILURES_SHOWN = 20
+_MAX_NOTES_SHOWN = 20
+
+
+def print_plan(
+    console: Console, prepared: PreparedScan, pairs: tuple[int, int], changes: Changes
+) -> None:
+    """Prints the models, layers, units, bytes to write and work to do of a scan.
+
+    Args:
+        console: where to.
+        prepared: the scan.
+        pairs: how many pairs of graphs there are, and how many an earlier scan has compared.
+        changes: what became of the models since then.
+    """
+    plan = prepared.plan
+    table = Table(title="models", title_justify="left", header_style="bold")
+    for name in ("model", "input px", "parameters"):
+        table.add_column(name, justify="left" if name == "model" else "right", overflow="fold")
+    table.add_column("layers", justify="right")
+    table.add_column("to compute", justify="right")
+    table.add_column("first … last layer", overflow="fold")
+    for model in plan.models:
+        table.add_row(*_plan_row(model))
+    console.print(table)
+    groups = plan.groups()
+    num_units = sum(len(group.units) for group in groups)
+    memory = plan.config.compute.memory
+    parts = [f"{name} {_bytes(part_bytes(memory, name))}" for name in PARTS]
+    lines = [
+        f"probes:      {plan.num_probes}, canvas {plan.config.canvas.side} px",
+        f"graphs:      {plan.num_graphs}, of which {plan.num_missing} are to be computed",
+        f"work:        {num_units} units for {len(groups)} models",
+        f"to write:    up to {_bytes(plan.bytes_to_write)} of graph files",
+        f"memory:      {_bytes(memory)} a worker: {', '.join(parts)}",
+        f"comparisons: {pairs[0]} (similarity.pairs: {plan.config.similarity.pairs}), of which "
+        f"{pairs[0] - pairs[1]} are to be computed",
+        f"models:      {_counted(changes)}",
+        f"earlier:     {_since(prepared.history)}",
+        f"output:      {plan.config.output}",
+    ]
+    console.print(shown("\n".join(lines)), markup=False, highlight=False)
+    print_failures(console, prepared.failures)
+    print_left_out(console, prepared.left_out)
+    print_notes(console, model_notes(plan.models, {}))
+    console.print("dry run: nothing was computed or written", markup=False)
+
+
+def print_summary(console: Console, summary: ScanSummary, results: ScanResults) -> None:
+    """Prints the best sources of the first targets, the failures, and where the results lie."""
+    ranking = results.table("model_ranking")
+    targets = [name for name in results.models() if (ranking["target_model"] == name).any()]
+    if targets:
+        console.print("best sources per target, with their similarity", style="italic")
+        console.print(top_sources_table(ranking, targets[:MAX_TARGETS_SHOWN]))
+        if len(targets) > MAX_TARGETS_SHOWN:
+            rest = len(targets) - MAX_TARGETS_SHOWN
+            console.print(f"and {rest} more targets: see model_ranking.parquet", markup=False)
+    print_certainty(console, results)
+    print_failures(console, summary.failures)
+    print_left_out(console, summary.left_out)
+    print_notes(console, summary.notes)
+    new_graphs = summary.num_graphs - summary.num_reused_graphs
+    new_pairs = summary.num_pairs - summary.num_reused_pairs
+    console.print(
+        f"models: {_counted(summary.changes)}\n"
+        f"graphs: {new_graphs} computed, {summary.num_reused_graphs} reused; "
+        f"pairs: {new_pairs} computed, {summary.num_reused_pairs} reused\n"
+        f"{summary.num_probes} probes, {summary.seconds:.1f} s\n"
+        f"{_times(summary.spent)}\n"
+        f"results: {shown_line(summary.location)}",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def print_certainty(console: Console, results: ScanResults) -> None:
+    """Prints how safe the first choices are, and whether fewer probes would have done."""
+    ranks = results.table("rank_uncertainty")
+    first = ranks[(ranks["ranking"] == "model") & (ranks["rank"] == 1)]
+    if first.empty:
+        return
+    safe = int((first["p_first"] >= SAFE).sum())
+    line = f"first choice safe (first in {SAFE:.0%} of resamples): {safe} of {len(first)} targets"
+    stability = results.table("stability")
+    if len(stability):
+        half = stability.iloc[0]
+        line += (
+            f"; {int(half['num_probes'])} probes give the same ranking to a rank correlation of "
+            f"{half['correlation']:.2f}"
+        )
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_failures(console: Console, failures: Sequence[Failure]) -> None:
+    """Prints what was left out, one line each."""
+    if not failures:
+        return
+    models = len({failure.model_id for failure in failures if failure.model_id})
+    probes = sum(not failure.model_id for failure in failures)
+    parts = [f"{models} models"] * bool(models) + [f"{probes} probes"] * bool(probes)
+    console.print(Text(f"failed: {', '.join(parts)}", style="bold"))
+    for failure in failures[:_MAX_FAILURES_SHOWN]:
+        name = f"{failure.model_id}: " if failure.model_id else ""
+        line = f"  {name}{failure.error_type}: {failure.message}"
+        console.print(shown_line(line), markup=False, highlight=False, soft_wrap=True)
+    if len(failures) > _MAX_FAILURES_SHOWN:
+        rest = len(failures) - _MAX_FAILURES_SHOWN
+        console.print(f"  and {rest} more: see failures.parquet", markup=False)
+
+
+def print_left_out(console: Console, left_out: Sequence[LeftOut]) -> None:
+    """Prints what lies beside the probes and was not taken for images, in one line."""
+    if left_out:
+        line = f"not taken for probes: {shown_line(describe_left_out(left_out))}"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_notes(console: Console, notes: Sequence[ModelNote]) -> None:
+    """Prints what a user must know of numbers that are given all the same, one line a matter."""
+    if not notes:
+        return
+    console.print(Text("to know of these numbers:", style="bold"))
+    matters = matters_of(notes)
+    for matter in matters[:_MAX_NOTES_SHOWN]:
+        line = f"  {matter.kind}: {matter.places}: {matter.message}"
+        console.print(shown_line(line), markup=False, highlight=False, soft_wrap=True)
+    if len(matters) > _MAX_NOTES_SHOWN:
+        rest = len(matters) - _MAX_NOTES_SHOWN
+        console.print(f"  and {rest} more: see notes.parquet", markup=False)
+
+
+def _times(spent: Spent) -> str:
+    """Where the time went, on one line."""
+    phases = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in spent.phases.items())
+    share, traffic = spent.busy_share, spent.traffic
+    busy = "" if share is None else f"; workers {share:.0%} busy"
+    moved = f"read {_bytes(traffic.read_bytes)}, wrote {_bytes(traffic.written_bytes)}"
+    return f"time: {phases}{busy}; {moved}"
+
+
+def _counted(changes: Changes) -> str:
+    return ", ".join(f"{len(ids)} {name}" for name, ids in vars(changes).items())
+
+
+def _since(history: History) -> str:
+    """Why much or little is to be done."""
+    if history.previous is not None:
+        return f"scan {history.previous.scan_id} is of the same method and probes, and reused"
+    if history.reasons:
+        return "nothing is taken from the latest scan: " + "; ".join(history.reasons)
+    return "there is no earlier scan to reuse"
+
+
+def _plan_row(model: ModelPlan) -> list[Text]:
+    card, names = model.card, [graph.layer.name for graph in model.graphs]
+    span = names[0] if len(names) == 1 else f"{names[0]} … {names[-1]}"
+    cells = [
+        card.model_id,
+        str(card.input.side),
+        f"{card.num_parameters:,}",
+        str(len(names)),
+        str(len(model.missing)),
+        span,
+    ]
+    return [Text(shown_line(cell)) for cell in cells]
+
+
+def _bytes(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"

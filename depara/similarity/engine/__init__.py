@@ -1,0 +1,1 @@
+"""How all pairs are streamed: blocks, panels, tiles within bounded memory."""

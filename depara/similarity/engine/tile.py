@@ -1,0 +1,163 @@
+"""One tile: node and edge similarity of every pair of two blocks of graphs, in bounded memory.
+
+``A`` source graphs, ``B`` target graphs, ``R`` resident graphs, ``E`` edges, ``P`` map pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import partial
+
+import numpy as np
+
+from depara.errors import ConfigError, NonFiniteError, StoreError
+from depara.graph.edges import edge_count
+from depara.graph.ranks import rank_vector
+from depara.similarity.edges import edge_similarity
+from depara.similarity.engine.blocks import GraphBlock, TileScores, common_steps
+from depara.similarity.engine.footprint import EDGE_READ_AHEAD, Footprint
+from depara.similarity.engine.prefetch import prefetch
+from depara.similarity.engine.products import NodeProducts, node_similarity
+from depara.similarity.engine.stream import stream_maps
+from depara.types import Float32, Float64
+
+_MAX_COSINE = 1.01
+
+
+def similarity_tile(
+    source: GraphBlock, target: GraphBlock, *, num_probes: int, memory_bytes: int
+) -> TileScores:
+    """Returns ``s_V`` and ``s_E`` of every (source, target) pair of two blocks.
+
+    The node pass streams probe ranges: only the maps of one step, and those of the next, which a
+    thread reads meanwhile, are in memory. The edge pass keeps the ranks of the smaller block and
+    lets the other one pass by in groups; every graph is ranked once. Steps and groups are as large
+    as ``memory_bytes`` allows (`footprint` has the account), and do not change the scores beyond
+    1e-6. The same object given twice is computed as symmetric: read once, half the work.
+
+    BLAS threads are the caller's to set.
+
+    Args:
+        source: block of the ``A`` sources.
+        target: block of the ``B`` targets over the same probe set.
+        num_probes: ``N``, all probes of the set.
+        memory_bytes: limit of what this call allocates, the blocks' own reading included.
+
+    Raises:
+        ConfigError: the tile does not fit in ``memory_bytes``, or the maps' sizes differ.
+        StoreError: ranges do not cover the probes, an array read has the wrong shape, or maps are
+            not of unit norm.
+        NonFiniteError: edges that were read are NaN or infinite.
+    """
+    if source.num_pixels != target.num_pixels:
+        raise ConfigError(
+            f"source maps have {source.num_pixels} px, target maps {target.num_pixels}: graphs of "
+            "one canvas and one attribution.map_side can be compared, others cannot"
+        )
+    footprint = Footprint(
+        num_sources=source.num_graphs,
+        num_targets=target.num_graphs,
+        num_probes=num_probes,
+        num_pixels=source.num_pixels,
+        symmetric=source is target,
+    )
+    if footprint.min_bytes > memory_bytes:
+        raise ConfigError(
+            f"a tile of {source.num_graphs} x {target.num_graphs} graphs, {num_probes} probes and "
+            f"{source.num_pixels} px per map needs {footprint.min_bytes:,} bytes, the limit is "
+            f"{memory_bytes:,}: raise compute.memory or plan smaller tiles"
+        )
+    return TileScores(
+        node_AB=_node_scores(source, target, footprint, memory_bytes),
+        edge_AB=_edge_scores(source, target, footprint, memory_bytes),
+    )
+
+
+def _node_scores(
+    source: GraphBlock, target: GraphBlock, footprint: Footprint, memory_bytes: int
+) -> Float64:
+    """Streams probe ranges through `NodeProducts`."""
+    steps = common_steps(
+        source.ranges(),
+        target.ranges(),
+        num_probes=footprint.num_probes,
+        max_probes=footprint.max_step_probes(memory_bytes),
+    )
+    products = NodeProducts(
+        footprint.num_sources, footprint.num_targets, symmetric=footprint.symmetric
+    )
+    blocks = [source] if footprint.symmetric else [source, target]
+    with closing(stream_maps(blocks, steps)) as maps_of_steps:
+        for maps in maps_of_steps:
+            products.add(*maps)
+    return _checked_cosines(node_similarity(products.sums_AB, footprint.num_probes))
+
+
+def _checked_cosines(node_AB: Float64) -> Float64:
+    """Returns means of cosines, cut off at the ends that float16's rounding of norms oversteps.
+
+    Means beyond what that explains are refused: maps not of unit norm.
+    """
+    bad = np.argwhere(~(np.abs(node_AB) <= _MAX_COSINE))
+    if bad.size:
+        source, target = bad[0].tolist()
+        raise StoreError(
+            f"source {source} and target {target} of the tile have node similarity "
+            f"{node_AB[source, target]:.3g}, beyond 1: maps of one of them are not of unit norm or "
+            "not finite; its node files are damaged, write the graph again"
+        )
+    return np.clip(node_AB, -1.0, 1.0, out=node_AB)
+
+
+def _edge_scores(
+    source: GraphBlock, target: GraphBlock, footprint: Footprint, memory_bytes: int
+) -> Float64:
+    """Holds the ranks of the smaller block and passes the other one by in groups."""
+    num_edges = edge_count(footprint.num_probes)
+    resident, passing = source, target
+    if footprint.num_resident < source.num_graphs:
+        resident, passing = target, source
+    resident_RE = np.empty((resident.num_graphs, num_edges), dtype=np.float32)
+    for _ in _ranked_groups(resident, resident_RE):
+        pass
+    if footprint.symmetric:
+        return edge_similarity(resident_RE, resident_RE)
+    rho_AB = np.empty((footprint.num_sources, footprint.num_targets), dtype=np.float64)
+    rho_RG = rho_AB if resident is source else rho_AB.T
+    group = footprint.max_edge_group(memory_bytes)
+    buffer_GE = np.empty((group, num_edges), dtype=np.float32)
+    for graphs in _ranked_groups(passing, buffer_GE):
+        passing_GE = buffer_GE[: graphs.stop - graphs.start]
+        rho_RG[:, graphs] = edge_similarity(resident_RE, passing_GE)
+    return rho_AB
+
+
+def _ranked_groups(block: GraphBlock, buffer_GE: Float32) -> Iterator[slice]:
+    """Fills the buffer's rows with the ranks of one group of graphs after the other.
+
+    Yields which graphs the buffer's first rows hold.
+    """
+    size = len(buffer_GE)
+    reads: Iterator[Callable[[], Float32]] = (
+        partial(block.read_edges, graph) for graph in range(block.num_graphs)
+    )
+    with closing(prefetch(reads, depth=EDGE_READ_AHEAD)) as edges_of_graphs:
+        for graph, cosine_E in enumerate(edges_of_graphs):
+            buffer_GE[graph % size] = _ranks(cosine_E, graph, buffer_GE.shape[1])
+            del cosine_E  # before the next ones are read
+            if graph % size == size - 1 or graph == block.num_graphs - 1:
+                yield slice(graph - graph % size, graph + 1)
+
+
+def _ranks(cosine_E: Float32, graph: int, num_edges: int) -> Float32:
+    """Ranks one graph's edges, with its place in the block in the errors."""
+    if cosine_E.shape != (num_edges,) or cosine_E.dtype != np.float32:
+        raise StoreError(
+            f"edges of graph {graph} of the block: expected float32 of shape ({num_edges},), got "
+            f"{cosine_E.dtype} of shape {cosine_E.shape}; the file belongs to another probe set"
+        )
+    try:
+        return rank_vector(cosine_E)
+    except NonFiniteError as error:
+        raise NonFiniteError(f"graph {graph} of the block: {error}") from error

@@ -1,0 +1,129 @@
+"""How the model ranking depends on lambda, the weight of the edges in ``s = s_V + lambda * s_E``.
+
+``g`` candidates of a target, ``K`` values of lambda, ``R`` rows of the model ranking.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from depara.similarity.combine import combine
+from depara.types import Float64
+
+Int32 = NDArray[np.int32]
+
+_EMPTY = pa.schema(
+    [
+        ("lambda", pa.float64()),
+        ("target_model", pa.string()),
+        ("rank", pa.int32()),
+        ("source_model", pa.string()),
+    ]
+).empty_table()
+
+LAMBDAS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, math.inf)
+"""Grid of lambda: nodes only, the values of the paper and beyond, edges only."""
+
+
+def lambda_tables(
+    ranking: pa.Table, lambda_: float, lambdas: Sequence[float] = LAMBDAS
+) -> dict[str, pa.Table]:
+    """Returns the tables ``lambda_ranges`` and ``lambda_ranking`` of a scan.
+
+    Args:
+        ranking: its ``model_ranking`` table.
+        lambda_: its weight of the edges, finite and >= 0; it joins the grid.
+        lambdas: values >= 0, infinity allowed.
+    """
+    grid = tuple(sorted({*lambdas, lambda_}))
+    ranges: list[tuple[str, str, float, float, float]] = []
+    parts: list[pa.Table] = []
+    for target, names_g, node_g, edge_g in _targets(ranking):
+        first, low, high = lambda_range(node_g, edge_g, lambda_)
+        ranges.append((target, names_g[first], lambda_, low, high))
+        order_Kg = np.argsort(lambda_ranks(node_g, edge_g, grid), axis=1)
+        parts.append(
+            pa.table(
+                {
+                    "lambda": np.repeat(np.array(grid), len(node_g)),
+                    "target_model": pa.array([target] * order_Kg.size, pa.string()),
+                    "rank": np.tile(np.arange(1, len(node_g) + 1, dtype=np.int32), len(grid)),
+                    "source_model": pa.array(names_g, pa.string()).take(pa.array(order_Kg.ravel())),
+                }
+            )
+        )
+    names = ("target_model", "first_choice", "lambda", "lambda_low", "lambda_high")
+    kinds = (pa.string(), pa.string(), pa.float64(), pa.float64(), pa.float64())
+    columns = list(zip(*ranges, strict=True)) if ranges else [()] * len(names)
+    keys = [("lambda", "ascending"), ("target_model", "ascending"), ("rank", "ascending")]
+    return {
+        "lambda_ranges": pa.table(list(map(pa.array, columns, kinds)), names=names),
+        "lambda_ranking": pa.concat_tables(parts or [_EMPTY]).sort_by(keys),
+    }
+
+
+def _targets(ranking: pa.Table) -> Iterator[tuple[str, list[str], Float64, Float64]]:
+    """Yields each target with its sources in order of name, and their node and edge similarity."""
+    by_name = ranking.sort_by([("target_model", "ascending"), ("source_model", "ascending")])
+    runs = pc.run_end_encode(by_name["target_model"].combine_chunks())
+    start = 0
+    for target, stop in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
+        part = by_name.slice(start, stop - start)
+        node_g, edge_g = (part[name].to_numpy() for name in ("node_similarity", "edge_similarity"))
+        yield target, part["source_model"].to_pylist(), node_g, edge_g
+        start = stop
+
+
+def lambda_range(node_g: Float64, edge_g: Float64, lambda_: float) -> tuple[int, float, float]:
+    """Returns the first choice at ``lambda_`` and, exactly, the range in which it stays first.
+
+    Against every rival the lead ``(n - n') + lambda (e - e')`` is linear in lambda, so each rival
+    bounds the range on one side at most, at the crossing ``-(n - n') / (e - e')``: the closest
+    crossings on either side are the ends, where a rival is equal. Song et al., CVPR 2020, Eq. 5,
+    leave lambda to be tuned; this tells whether it matters.
+
+    Args:
+        node_g: ``s_V`` of each candidate, in the order that breaks ties; at least one.
+        edge_g: ``s_E`` likewise.
+        lambda_: the scan's value, finite and >= 0.
+
+    Returns:
+        The first choice's place, and the lowest and highest lambda, the latter maybe infinite.
+    """
+    assert node_g.size
+    first = int(np.argmax(combine(node_g, edge_g, lambda_)))
+    node_lead_g, edge_lead_g = node_g[first] - node_g, edge_g[first] - edge_g
+    gaining, losing = edge_lead_g > 0, edge_lead_g < 0
+    low_g = -node_lead_g[gaining] / edge_lead_g[gaining]
+    high_g = -node_lead_g[losing] / edge_lead_g[losing]
+    # A rival that is level at lambda_ itself crosses there, but for rounding.
+    low = min(max(0.0, low_g.max(initial=0.0)), lambda_)
+    high = max(high_g.min(initial=math.inf), lambda_)
+    return first, float(low), float(high)
+
+
+def lambda_ranks(node_g: Float64, edge_g: Float64, lambdas: Sequence[float]) -> Int32:
+    """Returns the rank of each candidate at each lambda: int32 ``(K, g)``, 1 is the best.
+
+    At infinity candidates rank by ``s_E`` and, where that is equal, by ``s_V``: the limit of large
+    lambda.
+
+    Args:
+        node_g: ``s_V`` of each candidate, in the order that breaks ties.
+        edge_g: ``s_E`` likewise.
+        lambdas: values >= 0, infinity allowed.
+    """
+    ranks_Kg = np.empty((len(lambdas), node_g.size), dtype=np.int32)
+    for ranks_g, lambda_ in zip(ranks_Kg, lambdas, strict=True):
+        if math.isinf(lambda_):
+            ranks_g[np.lexsort((-node_g, -edge_g))] = np.arange(1, node_g.size + 1)
+        else:
+            order_g = np.argsort(-combine(node_g, edge_g, lambda_), kind="stable")
+            ranks_g[order_g] = np.arange(1, node_g.size + 1)
+    return ranks_Kg

@@ -1,0 +1,1 @@
+"""Where files lie: local folders, fsspec file systems, S3."""

@@ -1,0 +1,116 @@
+"""Where everything lies in an output location: every path, once.
+
+All paths are relative to the output::
+
+    graphs/<2 digits>/<key>/graph.json              the commit marker of a graph, written last
+    graphs/<2 digits>/<key>/{nodes-*,edges,...}     its artifacts
+    scans/<scan id>/manifest.json                   written last, makes a scan a finished one
+    scans/<scan id>/<table>.parquet                 its tables; beside them scan.yaml, cards.json
+    latest.json                                     names the last finished scan
+    canvases/<hash>.parquet, canvases/sets/<key>    decoded probes, and the sets that they form
+    known/{models,probes}/<fingerprint>.json        what is known of unchanged inputs
+    running/<scan id>/{owner,plan}.json             a scan under way: sign of life, its graphs
+"""
+
+from __future__ import annotations
+
+from depara.types import ProbeRange
+
+GRAPHS = "graphs"
+SCANS = "scans"
+CANVASES = "canvases"
+KNOWN = "known"
+RUNNING = "running"
+FOLDERS = (GRAPHS, SCANS, CANVASES, KNOWN, RUNNING)
+"""All folders of an output."""
+
+KNOWN_MODELS = f"{KNOWN}/models"
+KNOWN_PROBES = f"{KNOWN}/probes"
+
+MARKER_FILE = "graph.json"
+EDGES_FILE = "edges.parquet"
+GRAMS_FILE = "grams.parquet"
+FEATURES_FILE = "features.parquet"
+NODES_PREFIX = "nodes-"
+
+LATEST_FILE = "latest.json"
+
+
+def graph_folder(key: str) -> str:
+    """Returns the folder of a graph."""
+    return f"{GRAPHS}/{key[:2]}/{key}"
+
+
+def marker_path(key: str) -> str:
+    """Returns the path of a graph's commit marker."""
+    return f"{graph_folder(key)}/{MARKER_FILE}"
+
+
+def nodes_file(probes: ProbeRange) -> str:
+    """Returns the name of the node file of one probe range, in its graph's folder."""
+    return f"{NODES_PREFIX}{probes}.parquet"
+
+
+def scan_folder(scan_id: str) -> str:
+    """Returns the folder of a scan."""
+    return f"{SCANS}/{scan_id}"
+
+
+def table_path(scan_id: str, table: str) -> str:
+    """Returns the path of one table of a scan."""
+    return f"{scan_folder(scan_id)}/{table}.parquet"
+
+
+def manifest_path(scan_id: str) -> str:
+    """Returns the path of a scan's manifest."""
+    return f"{scan_folder(scan_id)}/manifest.json"
+
+
+def scan_file_path(scan_id: str) -> str:
+    """Returns the path of a scan's resolved scan file."""
+    return f"{scan_folder(scan_id)}/scan.yaml"
+
+
+def cards_path(scan_id: str) -> str:
+    """Returns the path of the cards of a scan's models."""
+    return f"{scan_folder(scan_id)}/cards.json"
+
+
+def collected_path(scan_id: str) -> str:
+    """Returns the path of the note that a scan's graphs may have been collected."""
+    return f"{scan_folder(scan_id)}/collected.json"
+
+
+def evaluation_folder(scan_id: str) -> str:
+    """Returns the folder of a scan's evaluation, unless another one is asked for."""
+    return f"{scan_folder(scan_id)}/evaluation"
+
+
+def canvases_path(content: str) -> str:
+    """Returns the path of a file of canvases, named by its content."""
+    return f"{CANVASES}/{content}.parquet"
+
+
+def probe_set_path(key: str) -> str:
+    """Returns the path of a probe set's record."""
+    return f"{CANVASES}/sets/{key}.json"
+
+
+def known_model_path(fingerprint: str) -> str:
+    """Returns the path of the card of an unchanged model."""
+    return f"{KNOWN_MODELS}/{fingerprint}.json"
+
+
+def known_probes_path(fingerprint: str) -> str:
+    """Returns the path of the record of unchanged probes."""
+    return f"{KNOWN_PROBES}/{fingerprint}.json"
+
+
+def owner_path(scan_id: str) -> str:
+    """Returns the path of a running scan's sign of life."""
+    return f"{RUNNING}/{scan_id}/owner.json"
+
+
+def plan_path(scan_id: str) -> str:
+    """Returns the path of a running scan's list of graphs."""
+    return f"{RUNNING}/{scan_id}/plan.json"

@@ -1,0 +1,69 @@
+"""The neighbour scores of a tile: the same as pair by pair, whatever the groups."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from depara.catalog import SCORES
+from depara.config.schema import SimilarityConfig
+from depara.similarity.engine.score_tile import _group_size, score_tile
+from depara.similarity.grams import FeatureGrams
+from depara.similarity.scores import score_block, score_vectors
+from depara.store.schemas import NEIGHBOURS
+
+NUM_PROBES = 12
+NAMES = list(SCORES)
+
+
+@pytest.fixture(scope="module")
+def grams() -> list[FeatureGrams]:
+    rng = np.random.default_rng(0)
+    return [FeatureGrams.from_features(rng.normal(size=(NUM_PROBES, 20))) for _ in range(5)]
+
+
+def test_every_pair_has_the_score_of_its_own_vectors(grams: list[FeatureGrams]) -> None:
+    sources, targets = grams[:3], grams[2:]
+    got = score_tile(
+        NAMES, sources.__getitem__, 3, targets.__getitem__, 3,
+        num_probes=NUM_PROBES, memory_bytes=2**30,
+    )  # fmt: skip
+    for name in NAMES:
+        for row, source in enumerate(sources):
+            for column, target in enumerate(targets):
+                pair = score_block(
+                    name,
+                    score_vectors(name, source, "source")[None],
+                    score_vectors(name, target, "target")[None],
+                )
+                assert got[name][row, column] == pytest.approx(pair[0, 0], abs=1e-6)
+        if name != "directed":
+            assert got[name][2, 0] == pytest.approx(1, abs=1e-5)
+
+
+def test_groups_change_nothing_and_follow_the_memory(grams: list[FeatureGrams]) -> None:
+    def tile(memory_bytes: int) -> dict[str, np.ndarray]:
+        return score_tile(
+            NAMES, grams.__getitem__, 5, grams.__getitem__, 5,
+            num_probes=NUM_PROBES, memory_bytes=memory_bytes,
+        )  # fmt: skip
+
+    small, large = tile(1), tile(2**30)
+    for name in NAMES:
+        np.testing.assert_allclose(small[name], large[name], atol=1e-6)
+    assert _group_size(5, NUM_PROBES, 1) == 1
+    assert _group_size(5, 1000, 4 * 2**30) > 150
+
+
+def test_a_score_with_too_few_probes_is_missing() -> None:
+    grams = FeatureGrams.from_features(np.random.default_rng(0).normal(size=(3, 5)))
+    got = score_tile(
+        ["cka", "dds"], lambda graph: grams, 1, lambda graph: grams, 1,
+        num_probes=3, memory_bytes=2**20,
+    )  # fmt: skip
+    assert np.isnan(got["cka"]).all()
+    assert np.isfinite(got["dds"]).all()
+
+
+def test_scan_file_and_table_know_the_same_scores() -> None:
+    assert SimilarityConfig().scores == NAMES == list(NEIGHBOURS)
