@@ -57,8 +57,9 @@ def report_lines(rows: Sequence[Row], planned: int, limit_s: float) -> list[str]
         "that of the two plain passes. *Gram*: largest error of an inner product, relative to the "
         "largest one; *edges*: largest error; both against float64, features of each probe alone. "
         f"A graph agrees when each error is at most {SLACK:g} + {FLOOR_FACTOR} times plain "
-        f"float32's own; *not resolved*: plain float32 and float64 maps differ by more than "
-        f"{UNRESOLVED:g} in cosine. *conditioning*: the least, as the product measures it.",
+        f"float32's own. Where plain float32 itself is off by more than {UNRESOLVED:g} in cosine, "
+        "float32 does not resolve the map: the product has to mark it, or it disagrees. "
+        "*conditioning*: the least, as the product measures it.",
         "",
         *_table(HEADER, (_cells(row) for row in _sorted(shown))),
         "",

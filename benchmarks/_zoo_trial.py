@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import tempfile
 import time
 import traceback
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -26,7 +26,8 @@ from depara.config import AttributionConfig, InputConfig, ModelConfig
 from depara.errors import DeparaError
 from depara.graph import edges_from_gram
 from depara.models import OUTPUT, LoadedModel, choose_layers, describe_model, open_model
-from depara.types import LayerInfo, ModelCard
+from depara.models.conditioning import is_resolved
+from depara.types import LayerInfo, ModelCard, Note
 
 CANVAS_SIDE_PX = 64
 NUM_PROBES = 3
@@ -142,7 +143,7 @@ def _try(entry: Entry, row: Row, folder: Path) -> None:
         return
     row.parameters = opened.model.num_parameters
     row.side_px = opened.card.input.side
-    row.notes += [f"note: {note.kind}" for note in opened.card.notes]
+    row.notes += _kinds(opened.card.notes)
     compared = _compared(opened, row)
     row.compared = len(compared)
     plain_module, wide_module = _copies(opened)
@@ -236,11 +237,10 @@ def _extracted(
 ) -> dict[str, Extracted]:
     """The product's nodes, Gram matrices and edges."""
     conditionings: dict[str, list[float]] = {}
-    settings: dict[str, Any] = {}
-    if "on_conditioning" in inspect.signature(Extractor.extract).parameters:
-        settings["on_conditioning"] = lambda layer, _row, values_B: conditionings.setdefault(
-            layer, []
-        ).extend(values_B.tolist())
+
+    def take(layer: str, _row: int, values_B: torch.Tensor) -> None:
+        conditionings.setdefault(layer, []).extend(values_B.tolist())
+
     with (
         FeatureBank(len(canvas_NSS3), layers, memory_bytes=MEMORY_BYTES) as bank,
         Extractor(
@@ -254,15 +254,15 @@ def _extracted(
         ) as extractor,
     ):
         ids = [f"{index:064x}" for index in range(len(canvas_NSS3))]
-        nodes = extractor.extract(canvas_NSS3, ids, bank.write, **settings)
-        row.notes += sorted({f"note: {note.kind}" for note in extractor.notes})
+        nodes = extractor.extract(canvas_NSS3, ids, bank.write, on_conditioning=take)
+        row.notes += _kinds(extractor.notes)
         grams = {layer.name: bank.grams(layer.name) for layer in layers}
     return {
         name: Extracted(
             maps_NP=nodes[name].maps_NP.astype(np.float64),
             gram_NN=found.raw_NN,
             edges_E=edges_from_gram(found.zscored_NN).astype(np.float64),
-            conditioning=min(conditionings[name]) if conditionings.get(name) else None,
+            conditioning=float(np.min(conditionings[name])) if name in conditionings else None,
         )
         for name, found in grams.items()
     }
@@ -284,6 +284,7 @@ def compare(
     """
     wrong: list[str] = []
     unresolved: list[str] = []
+    zero: list[str] = []
     for layer, mine in product.items():
         one, exact = plain[layer], wide[layer]
         against_plain = _least_cosine(mine.maps_NP, one.maps_NP)
@@ -298,8 +299,12 @@ def compare(
         row.edges_error = max(row.edges_error or 0.0, edges_error)
         if mine.conditioning is not None:
             row.conditioning = _least(row.conditioning, mine.conditioning)
-        if 1 - floor > UNRESOLVED:
+        if not mine.maps_NP.any():
+            zero.append(layer)
+        elif min(1 - floor, 1 - against_exact) > UNRESOLVED:
             unresolved.append(layer)
+            if is_resolved(mine.conditioning):
+                wrong.append(f"{layer}: float32 does not resolve its maps, and nobody is told")
         errors = {
             "maps": (1 - against_exact, 1 - floor),
             "Gram": (gram_error, _relative(one.gram_NN, exact.gram_NN)),
@@ -310,11 +315,17 @@ def compare(
             for what, (error, least) in errors.items()
             if not error <= SLACK + FLOOR_FACTOR * least
         ]
+    if zero:
+        row.notes.append(f"zero maps at {_span(zero)}")
     if unresolved:
         row.notes.append(f"float32 does not resolve {_span(unresolved)}")
     row.verdict = DISAGREES if wrong else AGREES
     more = f" and {len(wrong) - 2} more" if len(wrong) > 2 else ""
     row.words = "; ".join(wrong[:2]) + more
+
+
+def _kinds(notes: Iterable[Note]) -> list[str]:
+    return [f"{count} notes of {kind}" for kind, count in Counter(n.kind for n in notes).items()]
 
 
 def _least_cosine(one_NP: Array, other_NP: Array) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -90,10 +91,14 @@ def test_values_that_are_not_finite_disagree() -> None:
     assert row.verdict == DISAGREES
 
 
-def test_maps_that_float32_does_not_resolve_are_noted() -> None:
-    row = Row("timm:one")
-    compare(row, {"a": extracted(graph(1))}, {"a": graph(1)}, {"a": graph()})
-    assert any("does not resolve 1: a" in note for note in row.notes)
+def test_maps_that_float32_does_not_resolve_agree_when_they_are_marked() -> None:
+    for conditioning, verdict in ((1e-7, AGREES), (0.5, DISAGREES)):
+        row = Row("timm:one")
+        mine = replace(extracted(graph(1)), conditioning=conditioning)
+        exact = replace(graph(), features_ND=graph(1).features_ND)
+        compare(row, {"a": mine}, {"a": graph(1)}, {"a": exact})
+        assert row.verdict == verdict
+        assert "float32 does not resolve 1: a" in row.notes
 
 
 def test_rows_are_kept_and_a_line_cut_off_is_passed_over(tmp_path: Path) -> None:
