@@ -83,10 +83,9 @@ def scan(
 
 
 def _dry_run(file: ScanFile, fresh: bool) -> int:
-    """Opens everything in this process, without Ray and without writing; prints the plan."""
+    """Opens everything in a process of its own, without Ray or writing; prints the plan."""
     from cluster.pool.context import ScanContext
-    from cluster.pool.launcher import InlineLauncher
-    from cluster.pool.worker import Worker
+    from cluster.pool.process_launcher import ProcessLauncher
     from cluster.record.history import classify, known_pairs
     from cluster.record.summary import print_plan
     from cluster.scan import make_pool, make_reduction, prepare_scan
@@ -94,7 +93,7 @@ def _dry_run(file: ScanFile, fresh: bool) -> int:
 
     config = file.config
     reporter = make_reporter()
-    launcher = InlineLauncher(lambda: Worker(config.output, config.compute.num_cpus, 0))
+    launcher = ProcessLauncher(config.output, config.compute.num_cpus)
     context = ScanContext(Storage(config.output), launcher, reporter)
     pool = make_pool(config, context)
     try:

@@ -88,6 +88,15 @@ def prepare_probes(
             chunks += [result.chunk] if result.chunk else []
         probes, duplicates = build_probe_set(metas)
     failures += duplicates
+    if fingerprint is not None and fingerprint != probes_fingerprint(
+        draw, source, config.canvas.side
+    ):
+        fingerprint = None  # what was decoded is not what was looked at before
+        if any(ref.column is not None and ref.label is not None for ref in draw):
+            raise ProbeError(
+                f"{source.source!r} changed while it was decoded: images and labels of its tables "
+                "may not belong together: scan again when it is no longer written"
+            )
     _check_count(file, found, len(probes), failures)
     key = probe_set_key([probe.probe_id for probe in probes], config.canvas.side)
     if keep:

@@ -242,7 +242,7 @@ def _model_row(model: ModelConfig, plan: ModelPlan | None, record: ScanRecord) -
             "architecture": plan.card.architecture,
             "weights_sha256": plan.card.weights_sha256,
             "num_parameters": plan.card.num_parameters,
-            "input_size": plan.card.input.side,
+            **_input_columns(plan.card),
         }
     result = record.results.get(model.id)
     if model.id in record.changes.failed:
@@ -256,6 +256,16 @@ def _model_row(model: ModelConfig, plan: ModelPlan | None, record: ScanRecord) -
         if commit.found_graphs and not commit.seconds:
             row["status"] = "reused"
     return row
+
+
+def _input_columns(card: ModelCard) -> dict[str, Any]:
+    return {
+        "input_size": card.input.side,
+        "input_channels": card.input.channels,
+        "input_mean": ", ".join(f"{value:.6g}" for value in card.input.mean),
+        "input_std": ", ".join(f"{value:.6g}" for value in card.input.std),
+        "input_from": redact(card.input_from),
+    }
 
 
 def _layer_rows(plan: ModelPlan, facts: Mapping[str, GraphFacts]) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from cluster.record.manifest import PreparedScan, ScanSummary
 from cluster.record.notes import ModelNote, matters_of, model_notes
 from depara.ledger import PARTS, part_bytes
 from depara.probes import LeftOut, describe_left_out
+from depara.redaction import redact
 from depara.report import ScanResults
 from depara.report.tables import top_sources_table
 from depara.texts import shown, shown_line
@@ -47,6 +48,7 @@ def print_plan(
     for model in plan.models:
         table.add_row(*_plan_row(model))
     console.print(table)
+    print_inputs(console, plan.models)
     groups = plan.groups()
     num_units = sum(len(group.units) for group in groups)
     memory = plan.config.compute.memory
@@ -76,7 +78,15 @@ def print_summary(console: Console, summary: ScanSummary, results: ScanResults) 
     targets = [name for name in results.models() if (ranking["target_model"] == name).any()]
     if targets:
         console.print("best sources per target, with their similarity", style="italic")
-        console.print(top_sources_table(ranking, targets[:MAX_TARGETS_SHOWN]))
+        noisy = {
+            (one.model_id, one.note.layer or "")
+            for one in summary.notes
+            if (one.stage, one.note.kind) == ("extract", "conditioning")
+        }
+        console.print(top_sources_table(ranking, targets[:MAX_TARGETS_SHOWN], noisy=noisy))
+        outputs = zip(ranking["source_model"], ranking["source_layer"], strict=True)
+        if noisy & set(outputs):
+            console.print("~ its maps are rounding noise, see below", markup=False)
         if len(targets) > MAX_TARGETS_SHOWN:
             rest = len(targets) - MAX_TARGETS_SHOWN
             console.print(f"and {rest} more targets: see model_ranking.parquet", markup=False)
@@ -138,6 +148,20 @@ def print_left_out(console: Console, left_out: Sequence[LeftOut]) -> None:
     """Prints what lies beside the probes and was not taken for images, in one line."""
     if left_out:
         line = f"not taken for probes: {shown_line(describe_left_out(left_out))}"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_inputs(console: Console, models: Sequence[ModelPlan]) -> None:
+    """Prints the input of each model and where its parts were found; equal ones share a line."""
+    sharing: dict[tuple[str, str], list[str]] = {}
+    for model in models:
+        taken = model.card.input
+        mean, std = (" ".join(f"{v:.4g}" for v in values) for values in (taken.mean, taken.std))
+        text = f"{taken.side} px {taken.channels}, mean {mean}, std {std}"
+        sharing.setdefault((text, model.card.input_from), []).append(model.card.model_id)
+    console.print(Text("inputs:", style="bold"))
+    for (text, origins), names in sharing.items():
+        line = shown_line(f"  {text} ({redact(origins)}): {', '.join(names)}")
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 

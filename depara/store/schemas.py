@@ -38,6 +38,20 @@ TABLES: dict[str, pa.Schema] = {
             _field("weights_sha256", pa.string(), "sha256 of the weights, hex", null=True),
             _field("num_parameters", pa.int64(), "parameters, count", null=True),
             _field("input_size", pa.int32(), "side of the model's own input, px", null=True),
+            _field("input_channels", pa.string(), "RGB, BGR or luminance", null=True),
+            _field(
+                "input_mean",
+                pa.string(),
+                "subtracted per channel, in that order, of pixels in [0, 1]",
+                null=True,
+            ),
+            _field("input_std", pa.string(), "divided by, likewise", null=True),
+            _field(
+                "input_from",
+                pa.string(),
+                "where each part of the input was found, and what the canvas stands for",
+                null=True,
+            ),
             _field("status", pa.string(), "computed, reused or failed"),
             _field("null_of", pa.string(), "the model whose random-weights twin it is", null=True),
             _field("seconds", pa.float64(), "time spent in this scan, s", null=True),
@@ -57,7 +71,8 @@ TABLES: dict[str, pa.Schema] = {
                 "conditioning",
                 pa.float64(),
                 "relative change of the attributed scalar for one of the input, unitless: median "
-                "of the first 32 probes; below 1e-3 maps are noise of float32; null: not measured",
+                "of the first 32 probes; sound layers have at least 0.05, far below it maps are "
+                "noise of float32 (see notes); null: not measured",
                 null=True,
             ),
         ]

@@ -11,16 +11,9 @@ import pytest
 
 from depara import open_scan
 from depara.store import graphs as graphs_module
-from depara.store.artifacts import (
-    EDGES_FILE,
-    GRAMS_FILE,
-    MARKER_FILE,
-    GraphMarker,
-    encode_edges,
-    encode_grams,
-)
+from depara.store.artifacts import GraphMarker, encode_edges, encode_grams
 from depara.store.graphs import GraphWriter
-from depara.store.keys import graph_folder
+from depara.store.layout import EDGES_FILE, GRAMS_FILE, MARKER_FILE, graph_folder
 from tests.jobs.inline import scan_inline, tiny
 
 MODELS = [tiny("a", 0), tiny("b", 1)]
