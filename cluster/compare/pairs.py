@@ -24,7 +24,7 @@ class Reduction:
     @property
     def outputs(self) -> tuple[GraphRef, ...]:
         """The output graphs of all models but random-weights twins."""
-        return tuple(g for g in self.sources if g.is_output and not g.null_of)
+        return tuple(g for g in self.sources if g.is_ranked)
 
     @property
     def is_square(self) -> bool:

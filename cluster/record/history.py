@@ -42,7 +42,7 @@ class PreviousScan:
         """Its target graphs, in the order of the columns of its similarity matrix."""
         if self.manifest.get("pairs") == "all":
             return self.graphs
-        return tuple(graph for graph in self.graphs if graph.is_output and not graph.null_of)
+        return tuple(graph for graph in self.graphs if graph.is_ranked)
 
     def fact(self, table: str) -> dict[str, Any]:
         """What its manifest says of a table."""
