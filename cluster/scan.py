@@ -11,7 +11,7 @@ from cluster.compare.analysis import analyse
 from cluster.compare.blocks import GraphRef
 from cluster.compare.pairs import Reduction
 from cluster.compare.tiles import reduce_graphs
-from cluster.extract.cards import prepare_inputs
+from cluster.extract.cards import forget_changed, prepare_inputs
 from cluster.extract.graphs import extract_graphs, extraction_failures
 from cluster.extract.plan import ScanPlan, make_plan
 from cluster.extract.probes import prepare_probes
@@ -35,6 +35,8 @@ from depara.errors import (
     UnreadableScanError,
     UnusableGraphError,
 )
+from depara.locations import is_remote
+from depara.retries import patience_s
 from depara.store.graphs import committed_keys, discard_graph
 from depara.store.keys import comparison_settings
 from depara.store.running import ScanLease
@@ -104,6 +106,7 @@ def prepare_scan(
         inputs.fingerprinted,
         history,
         settings,
+        probes.left_out,
     )
 
 
@@ -253,6 +256,8 @@ class _Run:
                 prepare_probes(self._file, self._pool, self._context, fresh=True, keep=True)
             else:
                 self._results |= results
+                cards = forget_changed(self._prepared.fingerprinted, results, self._context.storage)
+                self._prepared = replace(self._prepared, fingerprinted=cards)
                 return
 
     def _graph_facts(self) -> dict[str, GraphFacts]:
@@ -327,6 +332,14 @@ def make_pool(config: ScanConfig, context: ScanContext) -> WorkerPool:
         size,
         compute.ready_timeout_s,
         compute.unit_timeout_s,
+        patience_s() if _reads_from_afar(config) else 0.0,
         stop=context.stop,
         phases=context.phases,
     )
+
+
+def _reads_from_afar(config: ScanConfig) -> bool:
+    """Whether units wait for a storage that may not answer for a while."""
+    sources = config.probes.source
+    places = [config.output, *([sources] if isinstance(sources, str) else sources)]
+    return any(map(is_remote, [*places, *(model.weights or "" for model in config.models)]))

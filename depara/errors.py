@@ -32,6 +32,10 @@ class WeightsError(ModelError):
     """A weights file is missing, damaged, unsafe, or does not fit the architecture."""
 
 
+class ChangedModelError(ModelError):
+    """A model is no longer what it was when the scan was planned, or changed while it was read."""
+
+
 class LayerError(ModelError):
     """A layer specification matches nothing, or a layer does not behave as a cut point must."""
 

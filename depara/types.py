@@ -7,6 +7,7 @@ Shape suffixes used everywhere: ``N`` probes, ``C H W`` image, ``S`` canvas side
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ Float16 = NDArray[np.float16]
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 UInt8 = NDArray[np.uint8]
+
+ChannelOrder = Literal["rgb", "bgr"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -64,19 +67,27 @@ class DecodedProbe:
 class InputSpec:
     """What a model takes: a square of ``side`` px, normalised by ``mean`` and ``std`` per channel.
 
-    Three values of mean and std mean RGB, one value means a single luminance channel; both refer to
-    pixels in [0, 1].
+    Three values of mean and std mean colours in the order ``channel_order``, one value means a
+    single luminance channel; both are in that order and refer to pixels in [0, 1], whatever range
+    the model was trained with: (255 p - m) / s is (p - m/255) / (s/255).
     """
 
     side: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    channel_order: ChannelOrder = "rgb"
 
     def __post_init__(self) -> None:
         assert self.side > 0
         assert len(self.mean) == len(self.std)
         assert len(self.mean) in (1, 3)
         assert all(value > 0 for value in self.std)
+        assert self.channel_order == "rgb" or len(self.mean) == 3
+
+    @property
+    def channels(self) -> str:
+        """RGB, BGR or luminance."""
+        return self.channel_order.upper() if len(self.mean) == 3 else "luminance"
 
 
 @dataclass(frozen=True)
@@ -114,7 +125,8 @@ class ModelCard:
     ``layers`` are in firing order; ``output_layer`` is the name of the one that stands for the
     model as a target. ``seconds_per_probe`` is a measured forward pass on this machine, for
     ordering work only; ``activation_bytes`` is what one probe's forward pass keeps for the
-    backwards. ``notes`` are what was noticed while the model was opened.
+    backwards. ``input_from`` says where each part of the input was found; ``notes`` are what was
+    noticed while the model was opened.
     """
 
     model_id: str
@@ -127,6 +139,7 @@ class ModelCard:
     output_layer: str
     seconds_per_probe: float = 0.0
     activation_bytes: int = 0
+    input_from: str = ""
     notes: tuple[Note, ...] = ()
 
 

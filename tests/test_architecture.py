@@ -22,9 +22,11 @@ BASE = {
     "retries",
     "redaction",
     "traffic",
+    "texts",
     "fingerprints",
     "identity",
     "catalog",
+    "ledger",
     "_version",
 }
 
@@ -49,9 +51,11 @@ ALLOWED = {
     "retries": set(),
     "redaction": set(),
     "traffic": set(),
+    "texts": set(),
     "fingerprints": set(),
     "identity": set(),
     "catalog": set(),
+    "ledger": set(),
     "_version": set(),
     "": {"report"},
 }

@@ -15,6 +15,7 @@ from cluster.pool.memory import PeakMemory
 from cluster.pool.units import CommitResult, ModelJob
 from depara.attribution import Extractor, FeatureBank, LayerGrams
 from depara.graph import edge_index
+from depara.ledger import part_bytes
 from depara.models import LoadedModel
 from depara.store.artifacts import GraphMarker
 from depara.store.graphs import GraphWriter
@@ -22,7 +23,6 @@ from depara.store.keys import method_settings, model_settings
 from depara.store.storage import Storage
 from depara.types import Float64, NodeMaps, Note, ProbeRange, UInt8
 
-_WRITE_QUEUE_SHARE = 16
 _CONDITIONED_PROBES = 32
 """The conditioning of a graph is the median of its first probes, also where a scan was resumed."""
 
@@ -202,7 +202,7 @@ class ModelSession:
         self, name: str, probes: ProbeRange, probe_ids: list[str], nodes: NodeMaps
     ) -> None:
         """Queues a write; waits for older ones while too many bytes are in the queue."""
-        limit_bytes = self.job.config.compute.memory // _WRITE_QUEUE_SHARE
+        limit_bytes = part_bytes(self.job.config.compute.memory, "writes")
         while self._writes and sum(size for _, size in self._writes) > limit_bytes:
             self._writes.popleft()[0].result()
         while self._writes and self._writes[0][0].done():

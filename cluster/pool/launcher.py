@@ -17,15 +17,22 @@ class WorkerLostError(Exception):
 
     ``is_node_loss`` says that its whole node went, as spot machines do: then its unit, which may
     run well elsewhere, is not to blame. ``is_memory_loss`` says that it was ended because its node
-    ran out of memory: then its unit may be to blame, or one beside it.
+    ran out of memory: then its unit may be to blame, or one beside it. ``is_hang`` says that its
+    unit did not end in time.
     """
 
     def __init__(
-        self, reason: str, *, is_node_loss: bool = False, is_memory_loss: bool = False
+        self,
+        reason: str,
+        *,
+        is_node_loss: bool = False,
+        is_memory_loss: bool = False,
+        is_hang: bool = False,
     ) -> None:
         super().__init__(reason)
         self.is_node_loss = is_node_loss
         self.is_memory_loss = is_memory_loss
+        self.is_hang = is_hang
 
 
 class Launcher(Protocol):

@@ -20,8 +20,10 @@ from cluster.pool.units import CommitResult, GroupResult
 from cluster.record.graph_facts import GraphFacts
 from cluster.record.history import Changes, History, count_nights, labels_key, rankings_key
 from cluster.record.notes import ModelNote, model_notes
-from depara.config import ModelConfig, render_scan
+from depara.config import ModelConfig, ScanConfig, render_scan
+from depara.probes import LeftOut
 from depara.redaction import redact
+from depara.store.artifacts import table_of_rows
 from depara.store.known import write_cards
 from depara.store.layout import scan_file_path, scan_folder
 from depara.store.scans import finish_scan, write_table
@@ -37,7 +39,8 @@ class PreparedScan:
     """A scan whose probes and models are known, and what could not be used.
 
     ``fingerprinted`` are the cards of models by the fingerprint under which the next scan may take
-    them; ``settings`` is what its pairs depend on, see `comparison_settings`.
+    them; ``settings`` is what its pairs depend on, see `comparison_settings`; ``left_out`` are the
+    files beside the probes that were not taken for images.
     """
 
     plan: ScanPlan
@@ -46,6 +49,7 @@ class PreparedScan:
     fingerprinted: dict[str, ModelCard]
     history: History
     settings: dict[str, Any]
+    left_out: tuple[LeftOut, ...]
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,7 @@ class ScanSummary:
     changes: Changes
     failures: tuple[Failure, ...]
     notes: tuple[ModelNote, ...]
+    left_out: tuple[LeftOut, ...]
 
     @property
     def seconds(self) -> float:
@@ -140,6 +145,11 @@ def finish(record: ScanRecord, storage: Storage) -> ScanSummary:
     return summary
 
 
+def _config_json(config: ScanConfig) -> str:
+    # Not model_dump_json, which refuses names that are not UTF-8; nor ASCII, which hides secrets.
+    return json.dumps(config.model_dump(mode="json", by_alias=True), ensure_ascii=False)
+
+
 def _summarize(record: ScanRecord, storage: Storage) -> ScanSummary:
     return ScanSummary(
         scan_id=record.scan_id,
@@ -154,6 +164,7 @@ def _summarize(record: ScanRecord, storage: Storage) -> ScanSummary:
         changes=record.changes,
         failures=record.failures,
         notes=model_notes(_good_plans(record), record.graph_facts),
+        left_out=record.prepared.left_out,
     )
 
 
@@ -177,6 +188,7 @@ def _manifest(
         "num_reused_pairs": summary.num_reused_pairs,
         "num_probes": summary.num_probes,
         "num_notes": len(summary.notes),
+        "left_out": {one.kind: one.count for one in summary.left_out},
         "changes": {name: list(ids) for name, ids in vars(record.changes).items()},
         "work": {**record.work, "node_files_reused": files_reused},
         "probe_set": record.prepared.plan.probe_set_key,
@@ -188,7 +200,7 @@ def _manifest(
         "tables": facts,
         "versions": versions(),
         "git_revision": git_revision(),
-        "config": json.loads(redact(config.model_dump_json(by_alias=True))),
+        "config": json.loads(redact(_config_json(config))),
     }
 
 
@@ -212,7 +224,7 @@ def describing_tables(record: ScanRecord) -> dict[str, pa.Table]:
             for one in model_notes(good, record.graph_facts)
         ],
     }
-    return {name: pa.Table.from_pylist(part, TABLES[name]) for name, part in rows.items()}
+    return {name: table_of_rows(part, TABLES[name]) for name, part in rows.items()}
 
 
 def _good_plans(record: ScanRecord) -> list[ModelPlan]:
@@ -230,7 +242,7 @@ def _model_row(model: ModelConfig, plan: ModelPlan | None, record: ScanRecord) -
             "architecture": plan.card.architecture,
             "weights_sha256": plan.card.weights_sha256,
             "num_parameters": plan.card.num_parameters,
-            "input_size": plan.card.input.side,
+            **_input_columns(plan.card),
         }
     result = record.results.get(model.id)
     if model.id in record.changes.failed:
@@ -244,6 +256,16 @@ def _model_row(model: ModelConfig, plan: ModelPlan | None, record: ScanRecord) -
         if commit.found_graphs and not commit.seconds:
             row["status"] = "reused"
     return row
+
+
+def _input_columns(card: ModelCard) -> dict[str, Any]:
+    return {
+        "input_size": card.input.side,
+        "input_channels": card.input.channels,
+        "input_mean": ", ".join(f"{value:.6g}" for value in card.input.mean),
+        "input_std": ", ".join(f"{value:.6g}" for value in card.input.std),
+        "input_from": redact(card.input_from),
+    }
 
 
 def _layer_rows(plan: ModelPlan, facts: Mapping[str, GraphFacts]) -> list[dict[str, Any]]:

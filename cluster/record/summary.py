@@ -13,8 +13,12 @@ from cluster.pool.phases import Spent
 from cluster.record.history import Changes, History
 from cluster.record.manifest import PreparedScan, ScanSummary
 from cluster.record.notes import ModelNote, matters_of, model_notes
+from depara.ledger import PARTS, part_bytes
+from depara.probes import LeftOut, describe_left_out
+from depara.redaction import redact
 from depara.report import ScanResults
 from depara.report.tables import top_sources_table
+from depara.texts import shown, shown_line
 from depara.types import Failure
 
 MAX_TARGETS_SHOWN = 10
@@ -44,21 +48,26 @@ def print_plan(
     for model in plan.models:
         table.add_row(*_plan_row(model))
     console.print(table)
+    print_inputs(console, plan.models)
     groups = plan.groups()
     num_units = sum(len(group.units) for group in groups)
+    memory = plan.config.compute.memory
+    parts = [f"{name} {_bytes(part_bytes(memory, name))}" for name in PARTS]
     lines = [
         f"probes:      {plan.num_probes}, canvas {plan.config.canvas.side} px",
         f"graphs:      {plan.num_graphs}, of which {plan.num_missing} are to be computed",
         f"work:        {num_units} units for {len(groups)} models",
         f"to write:    up to {_bytes(plan.bytes_to_write)} of graph files",
+        f"memory:      {_bytes(memory)} a worker: {', '.join(parts)}",
         f"comparisons: {pairs[0]} (similarity.pairs: {plan.config.similarity.pairs}), of which "
         f"{pairs[0] - pairs[1]} are to be computed",
         f"models:      {_counted(changes)}",
         f"earlier:     {_since(prepared.history)}",
         f"output:      {plan.config.output}",
     ]
-    console.print("\n".join(lines), markup=False, highlight=False)
+    console.print(shown("\n".join(lines)), markup=False, highlight=False)
     print_failures(console, prepared.failures)
+    print_left_out(console, prepared.left_out)
     print_notes(console, model_notes(plan.models, {}))
     console.print("dry run: nothing was computed or written", markup=False)
 
@@ -83,6 +92,7 @@ def print_summary(console: Console, summary: ScanSummary, results: ScanResults) 
             console.print(f"and {rest} more targets: see model_ranking.parquet", markup=False)
     print_certainty(console, results)
     print_failures(console, summary.failures)
+    print_left_out(console, summary.left_out)
     print_notes(console, summary.notes)
     new_graphs = summary.num_graphs - summary.num_reused_graphs
     new_pairs = summary.num_pairs - summary.num_reused_pairs
@@ -92,7 +102,7 @@ def print_summary(console: Console, summary: ScanSummary, results: ScanResults) 
         f"pairs: {new_pairs} computed, {summary.num_reused_pairs} reused\n"
         f"{summary.num_probes} probes, {summary.seconds:.1f} s\n"
         f"{_times(summary.spent)}\n"
-        f"results: {summary.location}",
+        f"results: {shown_line(summary.location)}",
         markup=False,
         highlight=False,
         soft_wrap=True,
@@ -128,10 +138,31 @@ def print_failures(console: Console, failures: Sequence[Failure]) -> None:
     for failure in failures[:_MAX_FAILURES_SHOWN]:
         name = f"{failure.model_id}: " if failure.model_id else ""
         line = f"  {name}{failure.error_type}: {failure.message}"
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(shown_line(line), markup=False, highlight=False, soft_wrap=True)
     if len(failures) > _MAX_FAILURES_SHOWN:
         rest = len(failures) - _MAX_FAILURES_SHOWN
         console.print(f"  and {rest} more: see failures.parquet", markup=False)
+
+
+def print_left_out(console: Console, left_out: Sequence[LeftOut]) -> None:
+    """Prints what lies beside the probes and was not taken for images, in one line."""
+    if left_out:
+        line = f"not taken for probes: {shown_line(describe_left_out(left_out))}"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_inputs(console: Console, models: Sequence[ModelPlan]) -> None:
+    """Prints the input of each model and where its parts were found; equal ones share a line."""
+    sharing: dict[tuple[str, str], list[str]] = {}
+    for model in models:
+        taken = model.card.input
+        mean, std = (" ".join(f"{v:.4g}" for v in values) for values in (taken.mean, taken.std))
+        text = f"{taken.side} px {taken.channels}, mean {mean}, std {std}"
+        sharing.setdefault((text, model.card.input_from), []).append(model.card.model_id)
+    console.print(Text("inputs:", style="bold"))
+    for (text, origins), names in sharing.items():
+        line = shown_line(f"  {text} ({redact(origins)}): {', '.join(names)}")
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_notes(console: Console, notes: Sequence[ModelNote]) -> None:
@@ -142,7 +173,7 @@ def print_notes(console: Console, notes: Sequence[ModelNote]) -> None:
     matters = matters_of(notes)
     for matter in matters[:_MAX_NOTES_SHOWN]:
         line = f"  {matter.kind}: {matter.places}: {matter.message}"
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(shown_line(line), markup=False, highlight=False, soft_wrap=True)
     if len(matters) > _MAX_NOTES_SHOWN:
         rest = len(matters) - _MAX_NOTES_SHOWN
         console.print(f"  and {rest} more: see notes.parquet", markup=False)
@@ -181,7 +212,7 @@ def _plan_row(model: ModelPlan) -> list[Text]:
         str(len(model.missing)),
         span,
     ]
-    return [Text(cell) for cell in cells]
+    return [Text(shown_line(cell)) for cell in cells]
 
 
 def _bytes(count: float) -> str:

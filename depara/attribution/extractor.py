@@ -29,6 +29,7 @@ from depara.attribution.prepared import PreparedModel
 from depara.attribution.torch_state import arithmetic
 from depara.config.schema import AttributionConfig, FeatureReduction, Precision
 from depara.errors import ModelError, OutOfMemoryError
+from depara.ledger import part_bytes
 from depara.models.compiled import compiler_off
 from depara.models.dry_pass import layer_module
 from depara.models.foreign import is_out_of_memory, one_line
@@ -43,8 +44,6 @@ Rows that come again replace those that came before: a model did not hold what i
 ConditioningSink = Callable[[str, int, Tensor], None]
 """Takes a layer's name, the row of the first probe, and conditionings ``B``."""
 
-_ACTIVATION_SHARE = 3 / 8
-"""Share of the host memory limit for a batch's activations: half goes to features."""
 _FREE_SHARE = 1 / 2
 """Share of the device's free memory for a batch's activations: cuDNN's workspace needs some."""
 _FIRST_PROBES = 2
@@ -74,8 +73,8 @@ class Extractor:
         batch_size: probes per batch, or ``auto`` to choose size and memory format by measuring on
             the first probes; the choice is kept for later calls.
         precision: ``fp32``, or ``tf32`` to allow TensorFloat-32 on CUDA.
-        memory_bytes: memory of this worker; a batch's activations take at most three eighths of it
-            (on CUDA: half of the device's free memory).
+        memory_bytes: memory of this worker; a batch's activations take their part of it
+            (`depara.ledger`; on CUDA: half of the device's free memory).
         model_id: for messages.
     """
 
@@ -236,7 +235,7 @@ class Extractor:
         if self._device.type == "cuda":
             budget = _FREE_SHARE * device_free_bytes(self._device)
         else:
-            budget = _ACTIVATION_SHARE * self._memory_bytes
+            budget = part_bytes(self._memory_bytes, "activations")
         if done:
             self._tuner(job.with_maps).limit(max(int(budget * done / max(peak.peak_bytes, 1)), 1))
             self._is_unmeasured[job.with_maps] = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -68,15 +69,17 @@ class ProbesConfig(Section):
     source: str | list[str]
     """Folder (searched recursively), glob, URI prefix (s3://...), ``package://NAME/path``, text
     file with one image per line (optionally a tab and a label), or a Parquet file with a column of
-    image bytes. A list joins several sources."""
+    images. A list joins several sources."""
     count: Annotated[int, Field(ge=4)] | None = 200
     """How many probes to draw from the source; null takes all."""
     seed: int = 0
     """Seed of the draw."""
     column: str | None = None
-    """Image-bytes column of a Parquet source; null finds the only binary (or HF image) column."""
+    """Image column of a Parquet source: bytes, a Hugging Face image, or text of paths or base64;
+    null finds the only column of bytes or Hugging Face images."""
     label_column: str | None = None
-    """Label column of a Parquet source; null uses ``label`` when there is one."""
+    """Label column of a Parquet source, or its folders ``NAME=...``; null uses ``label`` when there
+    is one."""
 
 
 class CanvasConfig(Section):
@@ -95,16 +98,27 @@ class InputConfig(Section):
     """Mean per channel of pixels in [0, 1]: three values for RGB, one for a luminance input."""
     std: list[float] | None = None
     """Standard deviation per channel, likewise."""
+    channel_order: Literal["rgb", "bgr"] | None = None
+    """Order of the three channels, of mean and of std: rgb or bgr."""
+    scale: Annotated[float, Field(gt=0)] | None = None
+    """What a full pixel is before mean and std, which are then in its units: 255 for networks that
+    take 0 to 255. null: 1."""
 
     @model_validator(mode="after")
     def _mean_and_std_agree(self) -> InputConfig:
         for name, values in (("mean", self.mean), ("std", self.std)):
             if values is not None and len(values) not in (1, 3):
                 raise ValueError(f"{name} needs 1 or 3 values, got {len(values)}")
+            if values is not None and not all(map(math.isfinite, values)):
+                raise ValueError(f"{name} must be finite, got {values}")
         if self.mean is not None and self.std is not None and len(self.mean) != len(self.std):
             raise ValueError(f"mean has {len(self.mean)} values but std has {len(self.std)}")
         if self.std is not None and any(value <= 0 for value in self.std):
             raise ValueError(f"std must be positive, got {self.std}")
+        if self.scale is not None and (self.mean is None or self.std is None):
+            raise ValueError(f"scale {self.scale:g} needs mean and std, which are in its units")
+        if self.channel_order == "bgr" and 1 in (len(self.mean or ()), len(self.std or ())):
+            raise ValueError("channel_order bgr needs three channels, mean or std has one")
         return self
 
 
@@ -130,7 +144,7 @@ class ModelConfig(Section):
     strip_prefix: str | None = None
     """Prefix to take off the state dict's keys; null strips ``module.`` when all keys carry it."""
     input: InputConfig = InputConfig()
-    """Input side, mean and std; default: what the source declares."""
+    """Side, mean, std and channel order of the input; default: what the source declares."""
     layers: Literal["output", "stages", "blocks"] | list[str] = "blocks"
     """Cut points: ``output``, ``stages``, ``blocks``, or a list of module globs, where ``*``
     matches within one dotted part and ``**`` across parts. The first three are cut before a final
@@ -227,7 +241,8 @@ class ComputeConfig(Section):
     num_cpus: Annotated[float, Field(gt=0)] = 1
     """CPUs of each worker, and its number of compute threads."""
     batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
-    """Probes per forward pass; auto measures on the first probes. Never changes the result."""
+    """Probes per forward pass; auto measures on the first probes. Never changes the result: models
+    whose probes depend on each other are run one at a time."""
     precision: Precision = "fp32"
     """fp32, or tf32 to allow TensorFloat-32 on NVIDIA GPUs."""
     memory: ByteSize = ByteSize(4 * 1024**3)
@@ -235,7 +250,8 @@ class ComputeConfig(Section):
     unit_probes: Annotated[int, Field(ge=1)] = 256
     """Probes per work unit and per node file."""
     unit_timeout_s: Annotated[float, Field(gt=0)] = 1800.0
-    """How long one work unit may take before its worker is replaced, s."""
+    """The most that one work unit may take, s. Deadlines are shorter, many times what was measured
+    and at least two minutes; above the default, they rise with it."""
     spill_dir: str | None = None
     """Local folder for spilled features; null is the system's temporary folder."""
     ready_timeout_s: Annotated[float, Field(gt=0)] = 600.0

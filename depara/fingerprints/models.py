@@ -22,7 +22,7 @@ CARD_VERSION = 2
 _PACKAGES = {
     "torchvision": ("torch", "torchvision"),
     "timm": ("torch", "torchvision", "timm", "safetensors"),
-    "hf": ("torch", "transformers", "safetensors"),
+    "hf": ("torch", "torchvision", "transformers", "timm", "safetensors"),
     "python": ("torch",),
 }
 """The packages that build and load the models of a source."""

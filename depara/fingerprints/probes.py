@@ -12,11 +12,11 @@ from depara.identity import short_hash
 from depara.locations import has_glob, is_remote
 from depara.types import ProbeRef
 
-PROBES_VERSION = 1
+PROBES_VERSION = 2
 """Raised when unchanged images give other canvases: all are then decoded again."""
 
 _ROW = re.compile(r"(.+\.parquet)#\d+", re.IGNORECASE | re.DOTALL)
-_PACKAGES = ("numpy", "pillow", "pyarrow")
+_PACKAGES = ("numpy", "pillow", "pillow-heif", "pyarrow")
 
 
 def probes_fingerprint(

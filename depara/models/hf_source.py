@@ -5,27 +5,32 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from depara.errors import ModelError, WeightsError
+from depara.errors import ModelError, OutOfMemoryError, WeightsError
 from depara.models.foreign import foreign_code
+from depara.models.image_processor import declared_by_processor
 from depara.models.source import (
     DeclaredInput,
     Pretrained,
     Source,
     checked_module,
     missing_extra,
-    one_per_channel,
+    square_side,
 )
 from depara.models.state_dict import StateDict
-from depara.types import IMAGENET_MEAN, IMAGENET_STD
 
 _HUB_KWARGS = ("revision", "subfolder")
 _SHOWN = 5
+_NO_JSON = "valid JSON"
+"""In transformers' error about a file that is there and damaged, of the type of an absent one."""
+_REMOTE_CODE = "custom code"
+"""In transformers' error about a processor that is code of its repository."""
 
 
 def _transformers() -> Any:
@@ -85,19 +90,29 @@ class HuggingFaceSource(Source):
     def declared_input(
         self, name: str, kwargs: Mapping[str, Any], weights_name: str | None, module: nn.Module
     ) -> DeclaredInput:
-        """Returns side, mean and std of the image processor, else the side of the config."""
+        """Returns what the image processor does to pixels, and its side or that of the config."""
         config = getattr(module, "config", None)
-        processor = _image_processor(name, kwargs)
-        side = _processor_side(processor) or _square_side(getattr(config, "image_size", None))
-        if processor is None:
-            return DeclaredInput(side=side)
-        if not getattr(processor, "do_normalize", True):
-            mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-        else:
-            mean = getattr(processor, "image_mean", None) or IMAGENET_MEAN
-            std = getattr(processor, "image_std", None) or IMAGENET_STD
         channels = int(getattr(config, "num_channels", None) or 3)
-        return DeclaredInput(side, one_per_channel(mean, channels), one_per_channel(std, channels))
+        declared = _declared_pixels(name, kwargs, channels)
+        side, wide = square_side(getattr(config, "image_size", None))
+        if "image_size" in kwargs or (declared.side is None and not declared.side_problem):
+            problem = f"its config has an image_size of {wide} px" if wide else ""
+            origin = f"image_size of {type(config).__name__}"
+            declared = replace(declared, side=side, side_origin=origin, side_problem=problem)
+        return declared
+
+
+def _declared_pixels(name: str, kwargs: Mapping[str, Any], channels: int) -> DeclaredInput:
+    nothing = DeclaredInput(num_channels=channels)
+    if channels not in (1, 3):
+        return nothing
+    try:
+        processor = _image_processor(name, kwargs)
+    except OutOfMemoryError:
+        raise
+    except ModelError as error:
+        return replace(nothing, problem=str(error))
+    return nothing if processor is None else declared_by_processor(processor, channels)
 
 
 def _folder_or_name(name: str) -> str:
@@ -178,39 +193,28 @@ def _prove_complete(name: str, module: nn.Module, report: Mapping[str, Any]) -> 
 
 
 def _image_processor(name: str, kwargs: Mapping[str, Any]) -> Any:
-    """Returns the image processor that lies beside the model, or None."""
+    """Returns the image processor that lies beside the model, or None where none does.
+
+    Raises:
+        ModelError: there is one, and it cannot be read.
+    """
     hub = {key: kwargs[key] for key in _HUB_KWARGS if key in kwargs}
-    try:
-        return _transformers().AutoImageProcessor.from_pretrained(
-            _folder_or_name(name), trust_remote_code=False, **hub
-        )
-    except (OSError, ValueError, KeyError, ImportError):
-        return None
-
-
-def _processor_side(processor: Any) -> int | None:
-    if processor is None:
-        return None
-    crop = getattr(processor, "crop_size", None) if _crops(processor) else None
-    return _square_side(crop) or _square_side(getattr(processor, "size", None))
-
-
-def _crops(processor: Any) -> bool:
-    return bool(getattr(processor, "do_center_crop", False))
-
-
-def _square_side(size: Any) -> int | None:
-    """Returns the side of a size given as a number, a pair, or a mapping; None for no square."""
-    if isinstance(size, int):
-        return size
-    if isinstance(size, list | tuple) and len(set(size)) == 1:
-        return int(size[0])
-    fields = size if isinstance(size, Mapping) else vars(size) if size is not None else {}
-    height, width = fields.get("height"), fields.get("width")
-    if height is not None and height == width:
-        return int(height)
-    shortest = fields.get("shortest_edge")
-    return int(shortest) if shortest is not None else None
+    transformers = _transformers()
+    with foreign_code("its image processor cannot be read"):
+        try:
+            return transformers.AutoImageProcessor.from_pretrained(
+                _folder_or_name(name), trust_remote_code=False, **hub
+            )
+        except OSError as error:
+            if _NO_JSON in str(error):
+                raise
+            return None
+        except ValueError as error:
+            if _REMOTE_CODE not in str(error):
+                raise
+            raise ModelError(
+                "its image processor is code of its repository, which is not run"
+            ) from error
 
 
 @contextmanager

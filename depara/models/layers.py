@@ -71,6 +71,8 @@ def _chosen_names(dry: DryPass, module: nn.Module, layers: str | Sequence[str]) 
         return [OUTPUT]
     if layers in ("blocks", "stages"):
         blocks = find_blocks(module, dry)
+        if not dry.qualified:
+            raise LayerError(f"layers: {layers} finds no cut point: {_no_choice(dry)}")
         if not blocks:
             raise LayerError(
                 f"layers: {layers} finds no weight layer that can be a cut point; name module "
@@ -84,6 +86,8 @@ def _chosen_names(dry: DryPass, module: nn.Module, layers: str | Sequence[str]) 
         if not matches:
             raise LayerError(
                 f"layer {pattern!r} matches no module: {_hint(pattern, dry.qualified)}"
+                if dry.qualified
+                else f"layer {pattern!r} matches no module; {_no_choice(dry)}"
             )
         chosen.update(dict.fromkeys(matches))
     return list(chosen)
@@ -136,7 +140,12 @@ def _escaped_set(characters: str) -> str:
 def _prove(dry: DryPass, name: str) -> None:
     reason = dry.rejection(name)
     if reason is not None:
-        raise LayerError(f"layer {name!r}: {reason}; {_hint(name, dry.qualified)}")
+        choice = _hint(name, dry.qualified) if dry.qualified else "no layer of it can be chosen"
+        raise LayerError(f"layer {name!r}: {reason}; {choice}")
+
+
+def _no_choice(dry: DryPass) -> str:
+    return f"no layer of this model can be chosen: its output {dry.rejection(OUTPUT)}"
 
 
 def _hint(name: str, candidates: Sequence[str]) -> str:

@@ -18,9 +18,9 @@ _LUMINANCE = (0.299, 0.587, 0.114)
 class Preprocess(nn.Module):
     """Turns ``canvas_N3SS`` float in [0, 1] into a model's input ``N C H W``.
 
-    In order: luminance ``0.299 R + 0.587 G + 0.114 B`` (ITU-R BT.601) for one-channel models,
-    resize to ``side`` (bilinear, antialiased; skipped when the canvas has that side), and
-    ``(x - mean) / std`` per channel. All three are linear and differentiable.
+    In order: luminance ``0.299 R + 0.587 G + 0.114 B`` (ITU-R BT.601) for one-channel models, or
+    the channels in the model's order; resize to ``side`` (bilinear, antialiased; skipped when the
+    canvas has that side); ``(x - mean) / std`` per channel. All are affine and differentiable.
     """
 
     mean: Tensor
@@ -31,6 +31,7 @@ class Preprocess(nn.Module):
         super().__init__()
         self.side = spec.side
         self.num_channels = len(spec.mean)
+        self.channel_order = spec.channel_order
         for name, values in (("mean", spec.mean), ("std", spec.std), ("luminance", _LUMINANCE)):
             self.register_buffer(
                 name, torch.tensor(values, dtype=torch.float32)[None, :, None, None]
@@ -41,6 +42,8 @@ class Preprocess(nn.Module):
         images = canvas_N3SS
         if self.num_channels == 1:
             images = (images * self.luminance).sum(dim=1, keepdim=True)
+        elif self.channel_order == "bgr":
+            images = images.flip(1)
         if images.shape[-1] != self.side or images.shape[-2] != self.side:
             images = functional.interpolate(
                 images, size=(self.side, self.side), mode="bilinear", antialias=True
@@ -49,4 +52,5 @@ class Preprocess(nn.Module):
 
     def extra_repr(self) -> str:
         """Returns the input's side and channels for printing."""
-        return f"side={self.side}, num_channels={self.num_channels}"
+        order = f", {self.channel_order}" if self.num_channels > 1 else ""
+        return f"side={self.side}, num_channels={self.num_channels}{order}"

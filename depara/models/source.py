@@ -12,15 +12,32 @@ from torch import nn
 
 from depara.errors import ModelError
 from depara.models.state_dict import StateDict, load_strictly
+from depara.types import ChannelOrder
+
+_LEAST_CROP = 0.985
+"""A larger share of the picture is all of it, but for rounding."""
 
 
 @dataclass(frozen=True)
 class DeclaredInput:
-    """The input that a source declares for a model; None where it declares nothing."""
+    """The input that a source declares for a model; None where it declares nothing.
+
+    ``mean`` and ``std`` are in the order ``channel_order``, of pixels in [0, 1]. ``origin`` names
+    what declares it, ``side_origin`` likewise where the side comes from elsewhere. ``problem`` says
+    why what is declared of the pixels cannot be honoured, ``side_problem`` the same of the size:
+    the scan file must then say it. ``not_applied`` are the parts that the canvas stands for.
+    """
 
     side: int | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    channel_order: ChannelOrder = "rgb"
+    num_channels: int | None = None
+    origin: str = ""
+    side_origin: str = ""
+    problem: str = ""
+    side_problem: str = ""
+    not_applied: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,6 +117,35 @@ def checked_module(source: str, built: object) -> nn.Module:
             f"{source}: the builder returned {type(built).__name__}, expected a torch.nn.Module"
         )
     return built
+
+
+def not_applied(crop_fraction: float | None, interpolation: str | None) -> tuple[str, ...]:
+    """Returns what a source declares of resizing and cropping that the shared canvas replaces.
+
+    Args:
+        crop_fraction: share of the picture's side that is cut out; None where none is declared.
+        interpolation: such as ``bicubic``; all models are resized bilinearly.
+    """
+    crops = crop_fraction is not None and crop_fraction < _LEAST_CROP
+    crop = [f"crop to about {crop_fraction:.3g} of the side"] if crops else []
+    return (*crop, *([interpolation] if interpolation not in (None, "bilinear") else []))
+
+
+def square_side(size: object) -> tuple[int | None, str]:
+    """Returns the side of a number, a pair or a mapping; None where there is none.
+
+    The text is ``HEIGHTxWIDTH`` of a size that is no square, else empty.
+    """
+    if isinstance(size, Mapping):
+        size = [size[key] for key in ("height", "width", "shortest_edge") if size.get(key)]
+    if isinstance(size, int | float):
+        return int(size), ""
+    if isinstance(size, Sequence) and not isinstance(size, str) and size:
+        sides = [int(value) for value in size]
+        if len(set(sides)) > 1:
+            return None, "x".join(map(str, sides))
+        return sides[0], ""
+    return None, ""
 
 
 def one_per_channel(values: Sequence[float], num_channels: int) -> tuple[float, ...]:

@@ -15,7 +15,9 @@ from depara.models.source import (
     Source,
     checked_module,
     missing_extra,
+    not_applied,
     one_per_channel,
+    square_side,
 )
 
 
@@ -26,6 +28,14 @@ def _timm() -> Any:
     except ImportError as error:
         raise missing_extra("timm", "timm", "timm") from error
     return timm
+
+
+def _config_name(config: Mapping[str, Any], name: str) -> str:
+    """Returns architecture and tag of a pretrained config: a bare name takes the default tag's."""
+    architecture, tag = config.get("architecture"), config.get("tag")
+    if not architecture:
+        return f"timm:{name}"
+    return f"timm:{architecture}.{tag}" if tag else f"timm:{architecture}"
 
 
 class TimmSource(Source):
@@ -46,23 +56,26 @@ class TimmSource(Source):
     def declared_input(
         self, name: str, kwargs: Mapping[str, Any], weights_name: str | None, module: nn.Module
     ) -> DeclaredInput:
-        """Returns input size, mean and std of timm's data config.
-
-        Raises:
-            ModelError: the config declares an input that is not square.
-        """
+        """Returns input size, mean and std of timm's data config."""
+        own = getattr(module, "pretrained_cfg", None) or {}
         config = _timm().data.resolve_model_data_config(module)
-        channels, height, width = config["input_size"]
-        channels = int(kwargs.get("in_chans", channels))
-        if height != width:
-            raise ModelError(
-                f"timm:{name} declares an input of {height}x{width}, only squares are supported: "
-                "choose another tag, or build it square (kwargs: {img_size: ...})"
-            )
+        channels = int(kwargs.get("in_chans", config["input_size"][0]))
+        side, wide = square_side(kwargs.get("img_size", config["input_size"][1:]))
+        crop = config["crop_pct"] if config["crop_mode"] == "center" else None
+        mode = () if crop is not None else (f"{config['crop_mode']} instead of a central crop",)
+        declared = {
+            part: one_per_channel(config[part], channels) if own.get(part) else None
+            for part in ("mean", "std")
+        }
         return DeclaredInput(
-            side=int(kwargs.get("img_size", height)),
-            mean=one_per_channel(config["mean"], channels),
-            std=one_per_channel(config["std"], channels),
+            side=side,
+            mean=declared["mean"],
+            std=declared["std"],
+            num_channels=channels,
+            origin=f"data config of {_config_name(own, name)}",
+            side_origin="kwargs" if "img_size" in kwargs else "",
+            side_problem=f"its data config gives {wide} px" if wide else "",
+            not_applied=(*not_applied(crop, config["interpolation"]), *mode),
         )
 
     def weight_names(self, name: str) -> Sequence[str]:

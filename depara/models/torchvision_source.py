@@ -21,6 +21,8 @@ from depara.models.source import (
     Source,
     checked_module,
     missing_extra,
+    not_applied,
+    square_side,
 )
 from depara.models.state_dict import StateDict
 
@@ -67,13 +69,19 @@ class TorchvisionSource(Source):
         if weights is None:
             return DeclaredInput()
         transforms = weights.transforms()
-        size = getattr(transforms, "crop_size", None) or getattr(transforms, "resize_size", None)
-        side = int(size[0]) if size else None
+        crop, resize = (getattr(transforms, f"{step}_size", None) for step in ("crop", "resize"))
+        side, wide = square_side(kwargs.get("image_size", crop or resize))
+        interpolation = getattr(getattr(transforms, "interpolation", None), "value", None)
+        crop_fraction = crop[0] / resize[0] if crop and resize else None
         # A preset without mean and std (detection) hands plain pixels to a model that normalises.
         return DeclaredInput(
-            side=kwargs.get("image_size", side),
+            side=side,
             mean=tuple(getattr(transforms, "mean", (0.0, 0.0, 0.0))),
             std=tuple(getattr(transforms, "std", (1.0, 1.0, 1.0))),
+            origin=f"transforms of {weights}",
+            side_origin="kwargs" if "image_size" in kwargs else "",
+            side_problem=f"the transforms of {weights} give {wide} px" if wide else "",
+            not_applied=not_applied(crop_fraction, interpolation),
         )
 
     def weight_names(self, name: str) -> Sequence[str]:

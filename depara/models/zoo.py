@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
-from depara.config.schema import FeatureReduction, InputConfig, ModelConfig
+from depara.config.schema import FeatureReduction, ModelConfig
 from depara.errors import ModelError, WeightsError, near_names
-from depara.models.architecture import architecture_line
+from depara.models.architecture import architecture_line, own_modules
 from depara.models.checkpoint import (
     file_sha256,
     read_checkpoint,
@@ -23,11 +23,15 @@ from depara.models.checkpoint import (
     weights_file,
 )
 from depara.models.dry_pass import DryPass, call_model, dry_canvas, run_dry_pass
+from depara.models.foreign import foreign_code
+from depara.models.identity import FileProof, hold_tensors, prove_code_is_current
 from depara.models.layers import proven_layers
-from depara.models.outputs import find_tensor
+from depara.models.model_input import resolve_input
 from depara.models.preprocessing import Preprocess
+from depara.models.process_state import process_kept, seeded
 from depara.models.resolved_cuts import ResolvedCuts
-from depara.models.source import DeclaredInput, Source
+from depara.models.settled import settled
+from depara.models.source import Source
 from depara.models.sources import find_source
 from depara.models.state_dict import (
     StateDict,
@@ -35,7 +39,7 @@ from depara.models.state_dict import (
     find_state_dict,
     strip_prefix,
 )
-from depara.types import IMAGENET_MEAN, IMAGENET_STD, InputSpec, LayerInfo, ModelCard, Note
+from depara.types import InputSpec, LayerInfo, ModelCard, Note
 
 _RANDOM = "random:"
 _DEFAULT_SEED = 0
@@ -47,7 +51,8 @@ class LoadedModel:
 
     ``preprocess`` turns a canvas into its input (see `Preprocess`); ``weights_sha256`` is that of
     the weights file, or of the state dict when there is no file; ``architecture`` is the line of
-    `architecture_line`; ``notes`` are what a user must know of how it was opened.
+    `architecture_line`; ``input_from`` says where each part of the input was found; ``notes`` are
+    what a user must know of how it was opened.
     """
 
     module: nn.Module
@@ -57,6 +62,7 @@ class LoadedModel:
     architecture: str
     num_parameters: int
     source: str
+    input_from: str
     notes: tuple[Note, ...] = ()
 
 
@@ -80,6 +86,7 @@ def open_model(config: ModelConfig, *, canvas_side: int) -> LoadedModel:
     Raises:
         WeightsError: weights missing, damaged, unsafe, not finite, of another sha256, or not of
             this architecture.
+        ChangedModelError: weights or code changed while they were read.
         ModelError: unknown source or name, missing package, or the builder raises.
         OutOfMemoryError: memory ran out.
     """
@@ -87,21 +94,25 @@ def open_model(config: ModelConfig, *, canvas_side: int) -> LoadedModel:
         source, name = find_source(config.source)
         built = _build(source, name, config)
         module = _frozen(built.module)
+        prove_code_is_current(own_modules(module))
         check_finite(module)
         sha256 = built.file_sha256 or state_dict_sha256(module)
         _check_pin(config, sha256)
         declared = source.declared_input(name, config.kwargs, built.weights_name, module)
-        spec = _input_spec(config.input, declared, canvas_side)
+        resolved = resolve_input(config.input, declared, canvas_side)
         return LoadedModel(
             module=module,
-            preprocess=Preprocess(spec).eval(),
-            input=spec,
+            preprocess=Preprocess(resolved.spec).eval(),
+            input=resolved.spec,
             weights_sha256=sha256,
             architecture=architecture_line(
                 config.source, config.kwargs, module, built.state_dict_key
             ),
             num_parameters=sum(parameter.numel() for parameter in module.parameters()),
             source=config.source,
+            input_from=resolved.origins,
+            # A twin's input is its model's, which has the note.
+            notes=resolved.notes if config.null_of is None else (),
         )
 
 
@@ -170,6 +181,7 @@ def describe_model(
         output_layer=config.output_layer or layers[-1].name,
         seconds_per_probe=seconds_per_probe,
         activation_bytes=dry.activation_bytes(layers[-1].name),
+        input_from=model.input_from,
         notes=(*model.notes, *(cuts.notes if cuts else ())),
     )
     return model, card
@@ -186,19 +198,12 @@ def _own_cuts(
 
 @contextmanager
 def _blamed_on(model_id: str) -> Iterator[None]:
-    """Puts the model's id in front of errors about it."""
+    """Puts the model's id in front of errors about it, and the process back as it was."""
     try:
-        yield
+        with process_kept(), foreign_code("cannot be opened"):
+            yield
     except ModelError as error:
         raise type(error)(f"model {model_id!r}: {error}") from error
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Runs builders with a known state of torch's generator, and gives it back untouched."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield
 
 
 def _build(source: Source, name: str, config: ModelConfig) -> _Built:
@@ -206,7 +211,7 @@ def _build(source: Source, name: str, config: ModelConfig) -> _Built:
     if weights is None:
         return _build_pretrained(source, name, config, None)
     if weights.startswith(_RANDOM):
-        with _seeded(_seed(weights)):
+        with seeded(_seed(weights)):
             return _Built(source.build(name, config.kwargs))
     names = source.weight_names(name)
     if weights in names:
@@ -217,31 +222,43 @@ def _build(source: Source, name: str, config: ModelConfig) -> _Built:
             f"weights {weights!r} is neither a file nor a weights name of {config.source}"
             + (f": {hint}" if hint else "")
         )
+
+    def load(state: StateDict) -> nn.Module:
+        with seeded(_DEFAULT_SEED):
+            return source.load(name, config.kwargs, state)
+
     with weights_file(weights) as path:
-        state, sha256 = _read_weights(config, path, shown=weights)
-        with _seeded(_DEFAULT_SEED):
-            module = source.load(name, config.kwargs, state)
-    return _Built(module, None, sha256, state.key)
+        return _loaded(config, path, load, shown=weights)
 
 
 def _build_pretrained(
     source: Source, name: str, config: ModelConfig, weights_name: str | None
 ) -> _Built:
-    with _seeded(_DEFAULT_SEED):
+    with seeded(_DEFAULT_SEED):
         pretrained = source.pretrained(name, config.kwargs, weights_name)
     if pretrained.file is None:
+        hold_tensors(pretrained.module)
         return _Built(pretrained.module, weights_name)
-    state, sha256 = _read_weights(config, pretrained.file, shown=pretrained.file.name)
-    module = source.fill(pretrained.module, name, state)
-    return _Built(module, weights_name, sha256, state.key)
+
+    def fill(state: StateDict) -> nn.Module:
+        return source.fill(pretrained.module, name, state)
+
+    built = _loaded(config, pretrained.file, fill, shown=pretrained.file.name)
+    return replace(built, weights_name=weights_name)
 
 
-def _read_weights(config: ModelConfig, path: Path, *, shown: str) -> tuple[StateDict, str]:
-    """Returns the state dict in a weights file, without its prefix, and the file's sha256."""
+def _loaded(
+    config: ModelConfig, path: Path, load: Callable[[StateDict], nn.Module], *, shown: str
+) -> _Built:
+    """Returns a module with the tensors of a weights file, proven to be those that were hashed."""
+    proof = FileProof(path)
     sha256 = file_sha256(path)
     _check_pin(config, sha256)
     state = find_state_dict(read_checkpoint(path, shown), config.state_dict_key)
-    return strip_prefix(state, config.strip_prefix), sha256
+    module = load(strip_prefix(state, config.strip_prefix))
+    hold_tensors(module)
+    proof.prove(sha256, shown)
+    return _Built(module, None, sha256, state.key)
 
 
 def _seed(weights: str) -> int:
@@ -274,18 +291,7 @@ def _frozen(module: nn.Module) -> nn.Module:
             f"parameter {lazy[0]!r} has no values yet: a lazy module must be run once before it "
             "is returned"
         )
-    return module.float().eval().requires_grad_(False)
-
-
-def _input_spec(given: InputConfig, declared: DeclaredInput, canvas_side: int) -> InputSpec:
-    mean = tuple(given.mean) if given.mean is not None else declared.mean or IMAGENET_MEAN
-    std = tuple(given.std) if given.std is not None else declared.std or IMAGENET_STD
-    if len(mean) != len(std) or len(mean) not in (1, 3):
-        raise ModelError(
-            f"input.mean has {len(mean)} values and input.std {len(std)}: both need three (RGB) or "
-            "one (luminance); give both"
-        )
-    return InputSpec(side=given.side or declared.side or canvas_side, mean=mean, std=std)
+    return settled(module)
 
 
 def _timed_second_pass(model: LoadedModel, dry: DryPass, canvas_side: int) -> float:
@@ -297,7 +303,7 @@ def _timed_second_pass(model: LoadedModel, dry: DryPass, canvas_side: int) -> fl
     canvas = dry_canvas(canvas_side)
     with torch.no_grad():
         start = time.perf_counter()
-        again = find_tensor(call_model(model.module, model.preprocess, canvas))
+        again = call_model(model.module, model.preprocess, canvas)
         seconds = time.perf_counter() - start
     first = dry.returned
     if first is not None and again is not None and not _repeats(first, again):

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from depara.texts import shown_line
+
 _SHORT = {
     "node_similarity": "node",
     "edge_similarity": "edge",
@@ -71,4 +73,4 @@ def top_sources_table(
 def _cell(value: object) -> str:
     if value is None or value is pd.NA or (isinstance(value, float) and pd.isna(value)):
         return "-"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    return f"{value:.3f}" if isinstance(value, float) else shown_line(str(value))

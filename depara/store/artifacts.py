@@ -14,7 +14,17 @@ import pyarrow.parquet as pq
 
 from depara.errors import SchemaError
 from depara.store.schemas import EDGES, FEATURES, GRAMS, SCHEMA_VERSION, nodes_schema
+from depara.texts import storable
 from depara.types import Float16, Float32, Float64, NodeMaps, Note, ProbeRange
+
+
+def table_of_rows(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
+    r"""Returns the rows as a table; texts that are not UTF-8 are escaped, see `storable`."""
+    plain = [
+        {name: storable(cell) if isinstance(cell, str) else cell for name, cell in row.items()}
+        for row in rows
+    ]
+    return pa.Table.from_pylist(plain, schema)
 
 
 def encode_table(table: pa.Table, metadata: Mapping[str, str]) -> bytes:

@@ -57,8 +57,11 @@ def graph_key(
 
 def model_settings(card: ModelCard) -> dict[str, Any]:
     """Returns what a graph's numbers depend on of its model."""
+    taken = card.input
+    # The usual order goes unsaid, as before there were others: keys must not move.
+    order = [] if taken.channel_order == "rgb" else [taken.channel_order]
     return {
         "weights_sha256": card.weights_sha256,
         "architecture": card.architecture,
-        "input": [card.input.side, list(card.input.mean), list(card.input.std)],
+        "input": [taken.side, list(taken.mean), list(taken.std), *order],
     }

@@ -38,6 +38,20 @@ TABLES: dict[str, pa.Schema] = {
             _field("weights_sha256", pa.string(), "sha256 of the weights, hex", null=True),
             _field("num_parameters", pa.int64(), "parameters, count", null=True),
             _field("input_size", pa.int32(), "side of the model's own input, px", null=True),
+            _field("input_channels", pa.string(), "RGB, BGR or luminance", null=True),
+            _field(
+                "input_mean",
+                pa.string(),
+                "subtracted per channel, in that order, of pixels in [0, 1]",
+                null=True,
+            ),
+            _field("input_std", pa.string(), "divided by, likewise", null=True),
+            _field(
+                "input_from",
+                pa.string(),
+                "where each part of the input was found, and what the canvas stands for",
+                null=True,
+            ),
             _field("status", pa.string(), "computed, reused or failed"),
             _field("null_of", pa.string(), "the model whose random-weights twin it is", null=True),
             _field("seconds", pa.float64(), "time spent in this scan, s", null=True),
@@ -67,7 +81,9 @@ TABLES: dict[str, pa.Schema] = {
         [
             _field("probe_id", pa.string(), "sha256 of the decoded canvas, hex (key)"),
             _field("index", pa.int32(), "place in the probe set, 0-based"),
-            _field("uri", pa.string(), "where the image was read"),
+            _field(
+                "uri", pa.string(), "where the image was read; bytes that are no UTF-8 as \\xNN"
+            ),
             _field("width", pa.int32(), "width of the image, px"),
             _field("height", pa.int32(), "height of the image, px"),
             _field("label", pa.string(), "class label where the source has one", null=True),

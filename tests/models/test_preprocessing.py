@@ -35,8 +35,21 @@ def test_one_channel_is_the_luminance_of_bt_601() -> None:
     torch.testing.assert_close(preprocess(CANVAS)[:, 0], (luminance - 0.5) / 0.25)
 
 
+def test_bgr_is_the_canvas_with_its_channels_turned() -> None:
+    mean, std = (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)
+    found = Preprocess(InputSpec(16, mean, std, "bgr"))(CANVAS)
+    for channel, source in enumerate((2, 1, 0)):
+        expected = (CANVAS[:, source] - mean[channel]) / std[channel]
+        torch.testing.assert_close(found[:, channel], expected)
+
+
 def test_it_is_affine_and_its_gradient_reaches_the_canvas() -> None:
-    for spec in (InputSpec(10, (0.4,) * 3, (0.2,) * 3), InputSpec(24, (0.5,), (0.3,))):
+    colours = (0.4,) * 3, (0.2,) * 3
+    for spec in (
+        InputSpec(10, *colours),
+        InputSpec(10, *colours, "bgr"),
+        InputSpec(24, (0.5,), (0.3,)),
+    ):
         preprocess = Preprocess(spec).double()
         canvas = CANVAS.double()
         other = torch.rand(canvas.shape, dtype=torch.float64)

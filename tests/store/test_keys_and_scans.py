@@ -64,6 +64,7 @@ def test_a_key_ignores_names_and_resources() -> None:
         key(replace(CARD, weights_sha256="1" * 64)),
         key(replace(CARD, architecture="resnet34")),
         key(replace(CARD, input=InputSpec(256, (0.5,) * 3, (0.5,) * 3))),
+        key(replace(CARD, input=InputSpec(224, (0.5,) * 3, (0.5,) * 3, "bgr"))),
         key(CARD, replace(LAYER, name="layer2")),
         key(CARD, LAYER, "q"),
         key(CARD, LAYER, "p", "attribution.scalar=mean"),

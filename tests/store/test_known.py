@@ -59,6 +59,7 @@ specs = st.sampled_from([1, 3]).flatmap(
         side=st.integers(min_value=1),
         mean=st.tuples(*n * [finite]),
         std=st.tuples(*n * [positive]),
+        channel_order=st.sampled_from(["rgb", "bgr"][: (n + 1) // 2]),
     )
 )
 layer_infos = st.builds(
@@ -81,6 +82,7 @@ cards = st.builds(
     output_layer=names,
     seconds_per_probe=finite,
     activation_bytes=st.integers(),
+    input_from=names,
 )
 
 
