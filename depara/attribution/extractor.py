@@ -41,9 +41,6 @@ FeatureSink = Callable[[str, int, Tensor], None]
 Rows that come again replace those that came before: a model did not hold what it was tried in.
 """
 
-ConditioningSink = Callable[[str, int, Tensor], None]
-"""Takes a layer's name, the row of the first probe, and conditionings ``B``."""
-
 _FREE_SHARE = 1 / 2
 """Share of the device's free memory for a batch's activations: cuDNN's workspace needs some."""
 _FIRST_PROBES = 2
@@ -142,7 +139,6 @@ class Extractor:
         probe_ids: Sequence[str],
         on_features: FeatureSink,
         *,
-        on_conditioning: ConditioningSink | None = None,
         with_maps: bool = True,
     ) -> dict[str, NodeMaps]:
         """Returns the nodes of the probes by layer, and hands out their features on the way.
@@ -151,8 +147,6 @@ class Extractor:
             canvas_uint8_NSS3: RGB canvases.
             probe_ids: one id per canvas; seeds the noise of SmoothGrad, and named in messages.
             on_features: called once per layer and row with float32 features on the device.
-            on_conditioning: called with the maps' conditioning (`depara.models.conditioning`), a
-                row maybe more than once.
             with_maps: False runs forward passes only and returns no nodes.
 
         Raises:
@@ -164,7 +158,7 @@ class Extractor:
         side = canvas_uint8_NSS3.shape[1]
         assert canvas_uint8_NSS3.dtype == np.uint8
         assert canvas_uint8_NSS3.shape == (len(probe_ids), side, side, 3)
-        job = _Job(canvas_uint8_NSS3, probe_ids, on_features, on_conditioning, with_maps)
+        job = _Job(canvas_uint8_NSS3, probe_ids, on_features, with_maps)
         if with_maps:
             job.allocate(self._names, self._map_side**2, self._device.type == "cuda")
         with ExitStack() as stack:
@@ -353,10 +347,10 @@ class _Job:
     canvas_NSS3: UInt8
     probe_ids: Sequence[str]
     on_features: FeatureSink
-    on_conditioning: ConditioningSink | None
     with_maps: bool
     maps_NP: dict[str, Tensor] = field(default_factory=dict)
     norms_N: dict[str, Tensor] = field(default_factory=dict)
+    conditioning_N: dict[str, Tensor] = field(default_factory=dict)
     delivered: dict[str, int] = field(default_factory=dict)
     unproven: list[tuple[Form, Sequence[int], ProbeValues]] = field(default_factory=list)
 
@@ -372,6 +366,7 @@ class _Job:
             self.norms_N[layer] = torch.empty(
                 self.num_probes, dtype=torch.float32, pin_memory=is_pinned
             )
+            self.conditioning_N[layer] = torch.full((self.num_probes,), torch.nan).double()
 
     def deliver(self, layer: str, row0: int, features_BD: Tensor) -> None:
         """Hands features on, without the rows that a failed larger batch handed on before."""
@@ -396,11 +391,12 @@ class _Job:
         for layer, maps_BP in nodes.maps_BP.items():
             self.maps_NP[layer][rows].copy_(maps_BP[:size], non_blocking=True)
             self.norms_N[layer][rows].copy_(nodes.norms_B[layer][:size], non_blocking=True)
-            if self.on_conditioning is not None:
-                self.on_conditioning(layer, row0, nodes.conditioning_B[layer][:size])
+            self.conditioning_N[layer][rows].copy_(nodes.conditioning_B[layer][:size])
 
     def nodes(self) -> dict[str, NodeMaps]:
         return {
-            layer: NodeMaps(maps_NP.numpy(), self.norms_N[layer].numpy())
+            layer: NodeMaps(
+                maps_NP.numpy(), self.norms_N[layer].numpy(), self.conditioning_N[layer].numpy()
+            )
             for layer, maps_NP in self.maps_NP.items()
         }
