@@ -19,6 +19,7 @@ BASE = {
     "errors",
     "types",
     "locations",
+    "weights_names",
     "retries",
     "redaction",
     "traffic",
@@ -27,6 +28,7 @@ BASE = {
     "identity",
     "catalog",
     "ledger",
+    "grams",
     "_version",
 }
 
@@ -48,6 +50,7 @@ ALLOWED = {
     "errors": set(),
     "types": set(),
     "locations": set(),
+    "weights_names": set(),
     "retries": set(),
     "redaction": set(),
     "traffic": set(),
@@ -56,6 +59,7 @@ ALLOWED = {
     "identity": set(),
     "catalog": set(),
     "ledger": set(),
+    "grams": set(),
     "_version": set(),
     "": {"report"},
 }

@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from cluster.compare.blocks import GraphRef, StoredBlock, feature_grams, open_graphs
+from cluster.compare.blocks import GraphRef, StoredBlock, open_graphs
 from cluster.compare.pairs import Reduction
 from cluster.compare.unusable import NUMERIC_ERRORS, check_graph, failure_of_graphs
 from cluster.pool.context import ScanContext
@@ -143,7 +143,7 @@ def score_labels(
     storage = Storage(output)
 
     def scored(graph: CommittedGraph) -> dict[str, ScoreValue]:
-        return label_scores(feature_grams(graph), labels)
+        return label_scores(graph.read_grams(), labels)
 
     try:
         with threadpoolctl.threadpool_limits(threads):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cluster.compare.blocks import StoredBlock, feature_grams, open_graphs
+from cluster.compare.blocks import StoredBlock, open_graphs
 from cluster.compare.pairs import KnownPairs, Reduction, TileJob, missing_regions, tile_jobs
 from cluster.compare.tables import TileResult, write_result_tables
 from cluster.compare.unusable import NUMERIC_ERRORS, check_graph, failure_of_graphs
@@ -73,9 +73,9 @@ def _neighbours(
 ) -> dict[str, Float64]:
     return score_tile(
         list(names),
-        lambda graph: feature_grams(sources[graph]),
+        lambda graph: sources[graph].read_grams(),
         len(sources),
-        lambda graph: feature_grams(targets[graph]),
+        lambda graph: targets[graph].read_grams(),
         len(targets),
         num_probes=settings.num_probes,
         memory_bytes=settings.memory_bytes,

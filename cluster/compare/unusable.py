@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from cluster.compare.blocks import GraphRef, feature_grams
+from cluster.compare.blocks import GraphRef
 from cluster.pool.tasks import TaskFailure, failure_of
 from depara.errors import DamagedGraphError, DeparaError, StorageUnavailableError
 from depara.graph import rank_vector
@@ -79,7 +79,7 @@ def check_graph(graph: CommittedGraph, scores: Sequence[str]) -> None:
             raise ValueError(f"maps of probes {probes} are not of unit norm, or not finite")
     rank_vector(graph.read_edges())
     if scores:
-        grams = feature_grams(graph)
+        grams = graph.read_grams()
         for name in scores:
             for role in ("source", "target"):
                 score_vectors(name, grams, role)

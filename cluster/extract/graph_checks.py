@@ -7,29 +7,37 @@ from __future__ import annotations
 
 import numpy as np
 
-from depara.attribution import LayerGrams
+from depara.attribution import FeatureBank
 from depara.errors import ModelError, NonFiniteError
+from depara.grams import GraphGrams
 from depara.graph import edges_from_gram
 from depara.models.conditioning import conditioning_note, is_resolved
-from depara.similarity import FeatureGrams
 from depara.store.artifacts import NodeFacts
 from depara.types import Float32, Float64, Note
 
 
 def checked_edges(
-    model_id: str, layer: str, edge_gram_NN: Float64, grams: LayerGrams, num_features: int
-) -> Float32:
-    """Returns the edges of a graph whose Grams every score can be computed from.
+    model_id: str, layer: str, bank: FeatureBank, normalize: str
+) -> tuple[GraphGrams, Float32]:
+    """Returns the Grams of a layer, which every score can be computed from, and its edges.
+
+    Args:
+        model_id: the model.
+        layer: its layer.
+        bank: holds the features of all probes.
+        normalize: of the edges: ``zscore``, ``center`` or ``none``.
 
     Raises:
         NonFiniteError: features or edges are not finite.
         ModelError: Grams and sums that no features have.
     """
     try:
-        FeatureGrams(
-            grams.raw_NN, grams.zscored_NN, grams.raw_sums_N, grams.zscored_sums_N, num_features
-        )
-        return edges_from_gram(edge_gram_NN)
+        grams = bank.grams(layer)
+        if normalize == "center":  # not from the raw one: subtracting there would cost precision
+            edge_gram_NN = bank.gram(layer, normalize)
+        else:
+            edge_gram_NN = grams.zscored_NN if normalize == "zscore" else grams.raw_NN
+        return grams, edges_from_gram(edge_gram_NN)
     except NonFiniteError as error:
         failure: ModelError = NonFiniteError(
             f"model {model_id!r}, layer {layer!r}: its features overflow; check the weights and "

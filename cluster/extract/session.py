@@ -11,7 +11,7 @@ from typing import Any
 from cluster.extract.graph_checks import checked_edges, feature_notes, feature_variation, map_notes
 from cluster.pool.memory import PeakMemory
 from cluster.pool.units import CommitResult, ModelJob
-from depara.attribution import Extractor, FeatureBank, LayerGrams
+from depara.attribution import Extractor, FeatureBank
 from depara.graph import edge_index
 from depara.ledger import part_bytes
 from depara.models import LoadedModel
@@ -19,7 +19,7 @@ from depara.store.artifacts import GraphMarker
 from depara.store.graphs import GraphWriter
 from depara.store.keys import method_settings, model_settings
 from depara.store.storage import Storage
-from depara.types import Float64, NodeMaps, Note, ProbeRange, UInt8
+from depara.types import NodeMaps, Note, ProbeRange, UInt8
 
 
 def open_writers(job: ModelJob, storage: Storage) -> dict[str, GraphWriter]:
@@ -139,18 +139,13 @@ class ModelSession:
         started = time.perf_counter()
         pairs = edge_index(self.job.ranges[-1].stop)
         num_features = {layer.name: layer.num_features for layer in self._layers}
+        normalize = self.job.config.edges.normalize
         for name, writer in self._writers.items():
-            grams = self._bank.grams(name)
-            edge_gram_NN = self._edge_gram(name, grams)
-            cosine_E = checked_edges(
-                self.job.card.model_id, name, edge_gram_NN, grams, num_features[name]
-            )
+            grams, cosine_E = checked_edges(self.job.card.model_id, name, self._bank, normalize)
             self._notes[name] = feature_notes(name, cosine_E)
             self._variation[name] = feature_variation(grams.raw_NN)
             writer.write_edges(pairs, cosine_E)
-            writer.write_grams(
-                grams.raw_NN, grams.zscored_NN, grams.raw_sums_N, grams.zscored_sums_N
-            )
+            writer.write_grams(grams)
         self.flush()
         seconds = self._seconds + time.perf_counter() - started
         peak_bytes = self._memory.peak_bytes()
@@ -167,13 +162,6 @@ class ModelSession:
     def close(self) -> None:
         """Frees features, hooks and threads; uncommitted node files stay for the next try."""
         self._stack.close()
-
-    def _edge_gram(self, name: str, grams: LayerGrams) -> Float64:
-        """The Gram matrix that the edges are made of."""
-        normalize = self.job.config.edges.normalize
-        if normalize == "center":  # not from the raw one: subtracting there would cost precision
-            return self._bank.gram(name, normalize)
-        return grams.zscored_NN if normalize == "zscore" else grams.raw_NN
 
     def _write_behind(
         self, name: str, probes: ProbeRange, probe_ids: list[str], nodes: NodeMaps

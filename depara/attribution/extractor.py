@@ -7,9 +7,8 @@ Shapes: ``N`` probes, ``B`` probes of a batch, ``S`` canvas side, ``P`` map pixe
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from time import perf_counter
 from types import TracebackType
 from typing import Literal, Self
@@ -20,10 +19,10 @@ from torch import Tensor, nn
 
 from depara.attribution.batch_pass import BatchPass, attribution_of
 from depara.attribution.batching import CPU_SIZES, CUDA_SIZES, BatchTuner, Choice
+from depara.attribution.extraction_job import ExtractionJob, FeatureSink
 from depara.attribution.forms import Difference, Form, ProbeValues
 from depara.attribution.layer_pass import LayerPass
 from depara.attribution.memory import PeakMemory, device_free_bytes, freed_memory_kept
-from depara.attribution.nodes import BatchNodes
 from depara.attribution.pass_proof import Evaluate, PassProof
 from depara.attribution.prepared import PreparedModel
 from depara.attribution.torch_state import arithmetic
@@ -34,12 +33,6 @@ from depara.models.compiled import compiler_off
 from depara.models.dry_pass import layer_module
 from depara.models.foreign import is_out_of_memory, one_line
 from depara.types import LayerInfo, NodeMaps, Note, UInt8
-
-FeatureSink = Callable[[str, int, Tensor], None]
-"""Takes a layer's name, the row of the first probe, and features ``B D``, valid during the call.
-
-Rows that come again replace those that came before: a model did not hold what it was tried in.
-"""
 
 _FREE_SHARE = 1 / 2
 """Share of the device's free memory for a batch's activations: cuDNN's workspace needs some."""
@@ -158,7 +151,7 @@ class Extractor:
         side = canvas_uint8_NSS3.shape[1]
         assert canvas_uint8_NSS3.dtype == np.uint8
         assert canvas_uint8_NSS3.shape == (len(probe_ids), side, side, 3)
-        job = _Job(canvas_uint8_NSS3, probe_ids, on_features, with_maps)
+        job = ExtractionJob(canvas_uint8_NSS3, probe_ids, on_features, with_maps)
         if with_maps:
             job.allocate(self._names, self._map_side**2, self._device.type == "cuda")
         with ExitStack() as stack:
@@ -169,7 +162,7 @@ class Extractor:
             self._run(job)
         return job.nodes()
 
-    def _run(self, job: _Job) -> None:
+    def _run(self, job: ExtractionJob) -> None:
         self._model.forget_state()
         if not self._has_pairs and job.num_probes:
             self._find_pairs(job)
@@ -194,7 +187,7 @@ class Extractor:
             elif not is_measured:
                 tuner.record(choice, done, job.num_probes - start, seconds)
 
-    def _find_pairs(self, job: _Job) -> None:
+    def _find_pairs(self, job: ExtractionJob) -> None:
         """Finds, with the first probe, which layers can be differentiated as one."""
         canvas_B3SS = self._batch.to_device(job.canvas_NSS3[:1], channels_last=False)
         try:
@@ -219,7 +212,7 @@ class Extractor:
                 self._tuners[with_maps].limit(1)
         return self._tuners[with_maps]
 
-    def _run_measured(self, job: _Job, start: int, choice: Choice) -> int:
+    def _run_measured(self, job: ExtractionJob, start: int, choice: Choice) -> int:
         """Runs the first probes while following their memory, and limits the batches to come."""
         form = self._proof.form(choice.channels_last)
         with self._model.active(form.channels_last, form.is_fused) as tensors:
@@ -235,7 +228,7 @@ class Extractor:
             self._is_unmeasured[job.with_maps] = False
         return done
 
-    def _run_fitting(self, job: _Job, start: int, choice: Choice) -> int:
+    def _run_fitting(self, job: ExtractionJob, start: int, choice: Choice) -> int:
         """Runs one batch, halving it while memory does not suffice; returns its probes.
 
         Zero: the model fails in this form of the pass, and another one has been found for it.
@@ -265,7 +258,7 @@ class Extractor:
                 self._tuner(job.with_maps).limit(size)
             self._free_memory()
 
-    def _run_batch(self, job: _Job, rows: Sequence[int], form: Form) -> None:
+    def _run_batch(self, job: ExtractionJob, rows: Sequence[int], form: Form) -> None:
         """Runs one batch for good, and keeps the last probe's values if they must be proven."""
         start, size = rows[0], len(rows)
         wants_features, wants_maps = self._proof.due(form, size, job.with_maps)
@@ -288,7 +281,7 @@ class Extractor:
         if wants_features:
             job.unproven.append((form, rows, found))
 
-    def _is_proven(self, job: _Job, *, is_last: bool) -> bool:
+    def _is_proven(self, job: ExtractionJob, *, is_last: bool) -> bool:
         """Compares what is unproven with the plain pass; False: it failed, all is to come again.
 
         The first two batches are compared together, so that the second one ran right after the
@@ -306,14 +299,14 @@ class Extractor:
         return True
 
     def _settle(
-        self, job: _Job, form: Form, rows: Sequence[int], cause: Difference | ModelError
+        self, job: ExtractionJob, form: Form, rows: Sequence[int], cause: Difference | ModelError
     ) -> None:
         self._proof.settle(self._evaluator(job), form, rows, job.with_maps, cause)
         self._tuners.clear()
         is_auto = self._batch_size == "auto" and not self._proof.is_single
         self._is_unmeasured = dict.fromkeys((True, False), is_auto)
 
-    def _evaluator(self, job: _Job) -> Evaluate:
+    def _evaluator(self, job: ExtractionJob) -> Evaluate:
         def evaluate(
             form: Form, rows: Sequence[int], with_maps: bool, perturbation: float
         ) -> ProbeValues:
@@ -338,65 +331,3 @@ class Extractor:
         gc.collect()
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
-
-
-@dataclass
-class _Job:
-    """One call of `Extractor.extract`: what goes in, and what has come out so far."""
-
-    canvas_NSS3: UInt8
-    probe_ids: Sequence[str]
-    on_features: FeatureSink
-    with_maps: bool
-    maps_NP: dict[str, Tensor] = field(default_factory=dict)
-    norms_N: dict[str, Tensor] = field(default_factory=dict)
-    conditioning_N: dict[str, Tensor] = field(default_factory=dict)
-    delivered: dict[str, int] = field(default_factory=dict)
-    unproven: list[tuple[Form, Sequence[int], ProbeValues]] = field(default_factory=list)
-
-    @property
-    def num_probes(self) -> int:
-        return len(self.probe_ids)
-
-    def allocate(self, layers: Sequence[str], num_pixels: int, is_pinned: bool) -> None:
-        for layer in layers:
-            self.maps_NP[layer] = torch.empty(
-                (self.num_probes, num_pixels), dtype=torch.float16, pin_memory=is_pinned
-            )
-            self.norms_N[layer] = torch.empty(
-                self.num_probes, dtype=torch.float32, pin_memory=is_pinned
-            )
-            self.conditioning_N[layer] = torch.full((self.num_probes,), torch.nan).double()
-
-    def deliver(self, layer: str, row0: int, features_BD: Tensor) -> None:
-        """Hands features on, without the rows that a failed larger batch handed on before."""
-        skipped = max(self.delivered.get(layer, 0) - row0, 0)
-        if skipped < len(features_BD):
-            self.on_features(layer, row0 + skipped, features_BD[skipped:])
-            self.delivered[layer] = row0 + len(features_BD)
-
-    def take(self, rows: Sequence[int]) -> tuple[UInt8, list[str]]:
-        """Returns canvases and ids of some rows, without a copy where they are a range."""
-        index = slice(rows.start, rows.stop) if isinstance(rows, range) else list(rows)
-        return self.canvas_NSS3[index], [self.probe_ids[row] for row in rows]
-
-    def start_over(self) -> None:
-        """Forgets what was handed out: all of it comes again."""
-        self.delivered.clear()
-        self.unproven.clear()
-
-    def store(self, row0: int, nodes: BatchNodes, size: int) -> None:
-        """Keeps the maps of the first ``size`` probes of a batch."""
-        rows = slice(row0, row0 + size)
-        for layer, maps_BP in nodes.maps_BP.items():
-            self.maps_NP[layer][rows].copy_(maps_BP[:size], non_blocking=True)
-            self.norms_N[layer][rows].copy_(nodes.norms_B[layer][:size], non_blocking=True)
-            self.conditioning_N[layer][rows].copy_(nodes.conditioning_B[layer][:size])
-
-    def nodes(self) -> dict[str, NodeMaps]:
-        return {
-            layer: NodeMaps(
-                maps_NP.numpy(), self.norms_N[layer].numpy(), self.conditioning_N[layer].numpy()
-            )
-            for layer, maps_NP in self.maps_NP.items()
-        }

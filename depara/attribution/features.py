@@ -8,7 +8,6 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,21 +20,12 @@ from torch import Tensor
 from depara.attribution.gram import GramSum
 from depara.attribution.spill import DiskStore, FeatureStore, MemoryStore, disk_full
 from depara.errors import StoreError
+from depara.grams import GraphGrams
 from depara.ledger import part_bytes
 from depara.types import Float32, Float64, LayerInfo
 
 _BLOCK_BYTES = 8 * 2**20
 _MIN_WIDTH, _MAX_WIDTH = 1024, 8192
-
-
-@dataclass(frozen=True)
-class LayerGrams:
-    """Gram matrices ``N N`` of one layer's features, and sums over the features ``N``, float64."""
-
-    raw_NN: Float64
-    zscored_NN: Float64
-    raw_sums_N: Float64
-    zscored_sums_N: Float64
 
 
 class FeatureBank:
@@ -140,7 +130,7 @@ class FeatureBank:
             total.add(block_NW)
         return total.result()
 
-    def grams(self, layer: str) -> LayerGrams:
+    def grams(self, layer: str) -> GraphGrams:
         """Returns the raw and the z-scored Gram matrix with the row sums, in one pass.
 
         Each matrix is that of `gram` with ``none`` and ``zscore``. All rows must have been written.
@@ -151,7 +141,13 @@ class FeatureBank:
         for block_NW in self._blocks(self._stores[layer]):
             raw.add(block_NW)
             zscored.add(block_NW)  # second: it overwrites the block
-        return LayerGrams(raw.result(), zscored.result(), raw.row_sums_N, zscored.row_sums_N)
+        return GraphGrams(
+            raw.result(),
+            zscored.result(),
+            raw.row_sums_N,
+            zscored.row_sums_N,
+            self._stores[layer].num_features,
+        )
 
     def close(self) -> None:
         """Gives memory and disk space back."""

@@ -12,8 +12,9 @@ from urllib.parse import unquote
 
 from depara.errors import ConfigError
 from depara.locations import has_glob, is_remote
+from depara.weights_names import WEIGHTS_SUFFIXES
 
-WEIGHTS_SUFFIXES = (".safetensors", ".pth", ".pt", ".th", ".bin", ".ckpt", ".tar")
+_FILE_SUFFIXES = (*WEIGHTS_SUFFIXES, ".tar", ".json")
 _NAMING_SOURCES = ("torchvision", "timm")
 """Sources whose weights may be names that their library knows, which win over files."""
 
@@ -124,7 +125,7 @@ def _is_path(weights: str, source: str, folder: CommandFolder) -> bool:
     if weights.startswith("random:"):
         return False
     suffix = PurePosixPath(weights).suffix.lower()
-    if "/" in weights or "\\" in weights or has_glob(weights) or suffix in WEIGHTS_SUFFIXES:
+    if "/" in weights or "\\" in weights or has_glob(weights) or suffix in _FILE_SUFFIXES:
         return True
     if source.partition(":")[0] in _NAMING_SOURCES:
         return False

@@ -8,8 +8,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import rankdata
 
+from depara.grams import ROUNDING
 from depara.labelled.features import LabelledFeatures
-from depara.similarity.grams import ROUNDING, cosine_matrix, pearson_matrix
+from depara.similarity.grams import cosine_matrix, pearson_matrix
 from depara.types import Float64
 
 NEIGHBOURS = 5

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.distance import cdist
 
+from depara.grams import ROUNDING
 from depara.labelled.features import LabelledFeatures
-from depara.similarity.grams import ROUNDING
 from depara.types import Float64
 
 DISTORTION = 1e-4

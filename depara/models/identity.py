@@ -15,6 +15,7 @@ from torch import nn
 
 from depara.errors import ChangedModelError
 from depara.models.checkpoint import file_sha256
+from depara.models.shards import weight_files
 from depara.types import InputSpec, ModelCard
 
 _SETTLED_S = 2.0
@@ -65,8 +66,10 @@ class FileProof:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._stamp = _stamp(path)
-        self._is_settled = time.time() - self._stamp[-1] / 1e9 > _SETTLED_S
+        self._files = weight_files(path, path.name)
+        self._stamps = [_stamp(file) for file in (path, *self._files)]
+        youngest = max(stamp[-1] for stamp in self._stamps)
+        self._is_settled = time.time() - youngest / 1e9 > _SETTLED_S
 
     def prove(self, sha256: str, shown: str) -> None:
         """Proves that the file still is what was hashed.
@@ -74,7 +77,8 @@ class FileProof:
         Raises:
             ChangedModelError: it is not.
         """
-        if self._is_settled and _stamp(self._path) == self._stamp:
+        now_stamps = [_stamp(file) for file in (self._path, *self._files)]
+        if self._is_settled and now_stamps == self._stamps:
             return
         now = file_sha256(self._path)
         if now != sha256:

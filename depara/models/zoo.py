@@ -31,7 +31,7 @@ from depara.models.preprocessing import Preprocess
 from depara.models.process_state import process_kept, seeded
 from depara.models.resolved_cuts import ResolvedCuts
 from depara.models.settled import settled
-from depara.models.source import Source
+from depara.models.source import Filled, Source
 from depara.models.sources import find_source
 from depara.models.state_dict import (
     StateDict,
@@ -68,12 +68,13 @@ class LoadedModel:
 
 @dataclass(frozen=True)
 class _Built:
-    """A module that holds its weights, the sha256 of their file, if any, and their key in it."""
+    """A module that holds its weights, the sha256 of their file, if any, and how it was read."""
 
     module: nn.Module
     weights_name: str | None = None
     file_sha256: str | None = None
     state_dict_key: str = ""
+    notes: tuple[Note, ...] = ()
 
 
 def open_model(config: ModelConfig, *, canvas_side: int) -> LoadedModel:
@@ -112,7 +113,7 @@ def open_model(config: ModelConfig, *, canvas_side: int) -> LoadedModel:
             source=config.source,
             input_from=resolved.origins,
             # A twin's input is its model's, which has the note.
-            notes=resolved.notes if config.null_of is None else (),
+            notes=built.notes + (resolved.notes if config.null_of is None else ()),
         )
 
 
@@ -223,7 +224,7 @@ def _build(source: Source, name: str, config: ModelConfig) -> _Built:
             + (f": {hint}" if hint else "")
         )
 
-    def load(state: StateDict) -> nn.Module:
+    def load(state: StateDict) -> Filled:
         with seeded(_DEFAULT_SEED):
             return source.load(name, config.kwargs, state)
 
@@ -240,7 +241,7 @@ def _build_pretrained(
         hold_tensors(pretrained.module)
         return _Built(pretrained.module, weights_name)
 
-    def fill(state: StateDict) -> nn.Module:
+    def fill(state: StateDict) -> Filled:
         return source.fill(pretrained.module, name, state)
 
     built = _loaded(config, pretrained.file, fill, shown=pretrained.file.name)
@@ -248,17 +249,17 @@ def _build_pretrained(
 
 
 def _loaded(
-    config: ModelConfig, path: Path, load: Callable[[StateDict], nn.Module], *, shown: str
+    config: ModelConfig, path: Path, load: Callable[[StateDict], Filled], *, shown: str
 ) -> _Built:
     """Returns a module with the tensors of a weights file, proven to be those that were hashed."""
     proof = FileProof(path)
     sha256 = file_sha256(path)
     _check_pin(config, sha256)
     state = find_state_dict(read_checkpoint(path, shown), config.state_dict_key)
-    module = load(strip_prefix(state, config.strip_prefix))
-    hold_tensors(module)
+    filled = load(strip_prefix(state, config.strip_prefix))
+    hold_tensors(filled.module)
     proof.prove(sha256, shown)
-    return _Built(module, None, sha256, state.key)
+    return _Built(filled.module, None, sha256, filled.reading.identity, filled.reading.notes)
 
 
 def _seed(weights: str) -> int:

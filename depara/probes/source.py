@@ -11,6 +11,7 @@ from depara.errors import ProbeError, near_names
 from depara.locations import (
     expand_glob,
     has_glob,
+    is_glob,
     is_remote,
     local_path,
     redact,
@@ -120,7 +121,7 @@ def _list_source(source: str, search: _Search) -> list[ProbeRef]:
 
 
 def _list_remote(source: str, search: _Search) -> list[ProbeRef]:
-    if has_glob(source):
+    if is_glob(source):
         return _list_glob(source, search)
     filesystem = remote_filesystem(source)
     root = filesystem._strip_protocol(source)

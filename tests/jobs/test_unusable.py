@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from depara import open_scan
+from depara.grams import GraphGrams
 from depara.store import graphs as graphs_module
 from depara.store.artifacts import GraphMarker, encode_edges, encode_grams
 from depara.store.graphs import GraphWriter
@@ -42,9 +43,13 @@ def write_over(folder: Path, key: str, name: str, data: bytes) -> None:
     (graph / MARKER_FILE).write_bytes(marker.encode())
 
 
+def zero_grams() -> GraphGrams:
+    return GraphGrams.from_features(np.zeros((COUNT, 4)))
+
+
 def faint_grams(key: str) -> bytes:
     """As an older version wrote them of features of 1e-26: their squares are lost."""
-    return encode_grams(key, np.zeros((COUNT, COUNT)), np.zeros((COUNT, COUNT)))
+    return encode_grams(key, zero_grams())
 
 
 def broken_edges(key: str) -> bytes:
@@ -53,7 +58,7 @@ def broken_edges(key: str) -> bytes:
 
 
 def columns_of_another_version(key: str) -> bytes:
-    return graphs_module.encode_features(key, np.zeros(COUNT), np.zeros(COUNT))
+    return graphs_module.encode_features(key, zero_grams())
 
 
 @pytest.mark.parametrize(
@@ -86,8 +91,9 @@ def test_one_that_stays_so_costs_its_model_alone(
 ) -> None:
     write_grams = GraphWriter.write_grams
 
-    def spoilt(writer: GraphWriter, raw_NN: np.ndarray, *rest: np.ndarray) -> None:
-        write_grams(writer, raw_NN * (0.0 if writer.key in bad else 1.0), *rest)
+    def spoilt(writer: GraphWriter, grams: GraphGrams) -> None:
+        grams.raw_NN[:] *= 0.0 if writer.key in bad else 1.0
+        write_grams(writer, grams)
 
     night(tmp_path / "sound", photos, [*MODELS, tiny("c", 2)])
     bad = {key_of(tmp_path / "sound", "a"), key_of(tmp_path / "sound", "b", "block1")}

@@ -16,6 +16,8 @@ from depara.config.schema import ModelConfig
 from depara.errors import ChangedModelError
 from depara.models import describe_model, open_model, prove_same, zoo
 from depara.models.identity import FileProof, prove_code_is_current
+from depara.models.readings import Reading
+from depara.models.source import Filled
 from tests.models.networks import Plain
 
 Config = Callable[..., ModelConfig]
@@ -79,10 +81,10 @@ def test_an_opened_model_is_not_touched_by_later_changes_of_its_file(
     else:
         save_file(state, path)
 
-    def assigned(self: object, name: str, kwargs: object, state: Any) -> torch.nn.Module:
+    def assigned(self: object, name: str, kwargs: object, state: Any) -> Filled:
         module = Plain()
         module.load_state_dict(state.tensors, assign=True)
-        return module
+        return Filled(module, Reading(state))
 
     monkeypatch.setattr("depara.models.python_source.PythonSource.load", assigned)
     opened = open_model(model_config(PLAIN, weights=str(path)), canvas_side=16)
