@@ -236,10 +236,6 @@ def _extracted(
     opened: _Opened, layers: Sequence[LayerInfo], canvas_NSS3: NDArray[np.uint8], row: Row
 ) -> dict[str, Extracted]:
     """The product's nodes, Gram matrices and edges."""
-    conditionings: dict[str, list[float]] = {}
-
-    def take(layer: str, _row: int, values_B: torch.Tensor) -> None:
-        conditionings.setdefault(layer, []).extend(values_B.tolist())
 
     with (
         FeatureBank(len(canvas_NSS3), layers, memory_bytes=MEMORY_BYTES) as bank,
@@ -254,7 +250,7 @@ def _extracted(
         ) as extractor,
     ):
         ids = [f"{index:064x}" for index in range(len(canvas_NSS3))]
-        nodes = extractor.extract(canvas_NSS3, ids, bank.write, on_conditioning=take)
+        nodes = extractor.extract(canvas_NSS3, ids, bank.write)
         row.notes += _kinds(extractor.notes)
         grams = {layer.name: bank.grams(layer.name) for layer in layers}
     return {
@@ -262,10 +258,14 @@ def _extracted(
             maps_NP=nodes[name].maps_NP.astype(np.float64),
             gram_NN=found.raw_NN,
             edges_E=edges_from_gram(found.zscored_NN).astype(np.float64),
-            conditioning=float(np.min(conditionings[name])) if name in conditionings else None,
+            conditioning=_least(nodes[name].conditioning_N),
         )
         for name, found in grams.items()
     }
+
+
+def _least(conditioning_N: np.ndarray | None) -> float | None:
+    return None if conditioning_N is None else float(np.min(conditioning_N))
 
 
 def compare(
