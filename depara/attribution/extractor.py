@@ -261,7 +261,10 @@ class Extractor:
     def _run_batch(self, job: ExtractionJob, rows: Sequence[int], form: Form) -> None:
         """Runs one batch for good, and keeps the last probe's values if they must be proven."""
         start, size = rows[0], len(rows)
-        wants_features, wants_maps = self._proof.due(form, size, job.with_maps)
+        is_waiting = any(one == form for one, _, _ in job.unproven)
+        wants_features, wants_maps = self._proof.due(
+            form, size, job.with_maps, is_waiting=is_waiting
+        )
         found = ProbeValues()
 
         def on_features(layer: str, features_BD: Tensor) -> None:
