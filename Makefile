@@ -1,6 +1,7 @@
 # Every target sets up .venv by itself, and leaves it alone when it is up to date.
 PYTHON ?= python3
 PYTEST_ARGS ?=
+SWEEP_ARGS ?=
 # Extra pip arguments for torch alone, such as: --index-url https://download.pytorch.org/whl/cpu
 TORCH_PIP_ARGS ?=
 
@@ -17,7 +18,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install lint test chaos demo demo-imagenet bench clean
+.PHONY: help install lint test chaos demo demo-imagenet bench zoo-sweep clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -45,10 +46,13 @@ demo: $(VENV)/.demo ## train the digit zoo, scan it, evaluate against measured t
 demo-imagenet: $(VENV)/.imagenet ## scan four ImageNet models on sixteen photos
 	@$(BIN)/python -m jobs.scan examples/imagenet/scan.yaml
 
-bench: $(VENV)/.dev ## run every script in benchmarks/
-	@for script in $(basename $(notdir $(wildcard benchmarks/[a-z]*.py))); do \
+bench: $(VENV)/.dev ## run every script in benchmarks/ but the sweep
+	@for script in $(filter-out zoo_sweep,$(basename $(notdir $(wildcard benchmarks/[a-z]*.py)))); do \
 	  echo "benchmarks/$$script.py"; $(BIN)/python -m benchmarks.$$script || exit 1; \
 	done
+
+zoo-sweep: $(VENV)/.dev ## every architecture against plain autograd, an hour; SWEEP_ARGS="--jobs 2"
+	@$(BIN)/python -m benchmarks.zoo_sweep $(SWEEP_ARGS)
 
 clean: ## remove caches, builds, the digit zoo and the examples' results; .venv stays
 	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

@@ -3,8 +3,7 @@ the store says what is done, the plan what is missing, the loop who does it."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -12,7 +11,7 @@ from cluster.compare.analysis import analyse
 from cluster.compare.blocks import GraphRef
 from cluster.compare.pairs import Reduction
 from cluster.compare.tiles import reduce_graphs
-from cluster.extract.cards import prepare_inputs
+from cluster.extract.cards import forget_changed, prepare_inputs
 from cluster.extract.graphs import extract_graphs, extraction_failures
 from cluster.extract.plan import ScanPlan, make_plan
 from cluster.extract.probes import prepare_probes
@@ -34,7 +33,10 @@ from depara.errors import (
     ModelError,
     ProbeError,
     UnreadableScanError,
+    UnusableGraphError,
 )
+from depara.locations import is_remote
+from depara.retries import patience_s
 from depara.store.graphs import committed_keys, discard_graph
 from depara.store.keys import comparison_settings
 from depara.store.running import ScanLease
@@ -104,6 +106,7 @@ def prepare_scan(
         inputs.fingerprinted,
         history,
         settings,
+        probes.left_out,
     )
 
 
@@ -122,11 +125,11 @@ def run_scan(
         ScanInterruptedError: a stop was requested; the same call goes on later.
         DeparaError: the scan as a whole is impossible; what was committed stays and is reused.
     """
-    started_s, started_at = time.monotonic(), utc_now()
+    started_at = utc_now()
     context = ScanContext(storage, launcher, reporter, stop or StopSignal())
     lease = lease_scan(file.config, storage, started_at, reporter)
     try:
-        run = _Run(file, context, lease, fresh, started_s)
+        run = _Run(file, context, lease, fresh)
         run.compute()
         record = run.record(started_at)
         lease.check()
@@ -150,14 +153,14 @@ class _Run:
         context: ScanContext,
         lease: ScanLease,
         fresh: bool,
-        started_s: float,
     ) -> None:
         self._file, self._context, self._lease = file, context, lease
-        self._fresh, self._started_s = fresh, started_s
+        self._fresh = fresh
         self._pool = make_pool(file.config, context)
         self._results: dict[str, GroupResult] = {}
         self._mends = 0
         self._healed: frozenset[str] = frozenset()
+        self._left_out: tuple[Failure, ...] = ()
 
     def compute(self) -> None:
         """Computes everything and writes the tables of the scores."""
@@ -178,7 +181,7 @@ class _Run:
         self._lease.check()
         context, plan = self._context, self._prepared.plan
         new = extraction_failures(plan, self._results, context.storage)
-        self._failures = (*self._prepared.failures, *new)
+        self._failures = (*self._prepared.failures, *new, *self._left_out)
         self._reduction = make_reduction(plan, self._failures)
         previous = self._history.previous
         labels = [probe.label for probe in self._prepared.probes]
@@ -187,14 +190,19 @@ class _Run:
         scan_id = self._lease.scan_id
         try:
             self._facts = reduce_graphs(self._reduction, self._known, scan_id, context)
-            spent_s = time.monotonic() - self._started_s
+            spent_s = context.phases.spent().seconds
             self._facts |= analyse(self._reduction, labels, analysed, spent_s, scan_id, context)
+        except UnusableGraphError as error:
+            # Once it is computed anew: an older version may have written it.
+            again = {key: why for key, why in error.reasons.items() if key in self._healed}
+            self._leave_out(again)
+            self._recompute(str(error), set(error.graph_keys) - again.keys())
         except DamagedGraphError as error:
-            if self._mends == MAX_MENDS:
+            if self._mends >= MAX_MENDS:
                 raise
-            self._recompute(error)
+            self._recompute(str(error), set(error.graph_keys))
         except UnreadableScanError as error:
-            if self._mends == MAX_MENDS:
+            if self._mends >= MAX_MENDS:
                 raise
             context.reporter.note(f"{error}; all pairs are compared anew")
             self._history = replace(self._history, previous=None)
@@ -203,16 +211,33 @@ class _Run:
             return True
         return False
 
-    def _recompute(self, error: DamagedGraphError) -> None:
+    def _leave_out(self, unusable: Mapping[str, str]) -> None:
+        """Counts the models of graphs that cannot be compared as failed."""
+        self._left_out += tuple(
+            Failure(
+                model_id=model.card.model_id,
+                stage="reduce",
+                layer=graph.layer.name,
+                error_type=UnusableGraphError.__name__,
+                message=unusable[graph.key],
+            )
+            for model in self._prepared.plan.models
+            for graph in model.graphs
+            if graph.key in unusable
+        )
+
+    def _recompute(self, reason: str, keys: set[str]) -> None:
         """Takes damaged graphs back and computes them anew."""
         context = self._context
-        context.reporter.note(f"damaged: {error}")
-        context.reporter.note(f"{len(error.graph_keys)} damaged graphs are computed anew")
-        for key in error.graph_keys:
-            discard_graph(context.storage, key)
-        self._healed |= set(error.graph_keys)
+        context.reporter.note(f"damaged: {reason}")
         remove_unfinished(context.storage, self._lease.scan_id)
-        self._todo = self._prepared.plan.with_missing(set(error.graph_keys))
+        if not keys:
+            return
+        context.reporter.note(f"{len(keys)} damaged graphs are computed anew")
+        for key in keys:
+            discard_graph(context.storage, key)
+        self._healed |= keys
+        self._todo = self._prepared.plan.with_missing(keys)
         try:
             self._extract(0)
         finally:
@@ -224,13 +249,15 @@ class _Run:
             try:
                 results = extract_graphs(self._todo, self._pool, self._context, rank)
             except DamagedCanvasesError as error:
-                if self._mends == MAX_MENDS:
+                if self._mends >= MAX_MENDS:
                     raise
                 self._mends += 1
                 self._context.reporter.note(f"damaged: {error}")
                 prepare_probes(self._file, self._pool, self._context, fresh=True, keep=True)
             else:
                 self._results |= results
+                cards = forget_changed(self._prepared.fingerprinted, results, self._context.storage)
+                self._prepared = replace(self._prepared, fingerprinted=cards)
                 return
 
     def _graph_facts(self) -> dict[str, GraphFacts]:
@@ -259,7 +286,7 @@ class _Run:
             work={**self._pool.counts, "graphs_healed": len(self._healed)},
             started_at=started_at,
             finished_at=utc_now(),
-            seconds=time.monotonic() - self._started_s,
+            phases=self._context.phases,
         )
 
 
@@ -301,5 +328,18 @@ def make_pool(config: ScanConfig, context: ScanContext) -> WorkerPool:
         else compute.workers
     )
     return WorkerPool(
-        context.launcher, size, compute.ready_timeout_s, compute.unit_timeout_s, stop=context.stop
+        context.launcher,
+        size,
+        compute.ready_timeout_s,
+        compute.unit_timeout_s,
+        patience_s() if _reads_from_afar(config) else 0.0,
+        stop=context.stop,
+        phases=context.phases,
     )
+
+
+def _reads_from_afar(config: ScanConfig) -> bool:
+    """Whether units wait for a storage that may not answer for a while."""
+    sources = config.probes.source
+    places = [config.output, *([sources] if isinstance(sources, str) else sources)]
+    return any(map(is_remote, [*places, *(model.weights or "" for model in config.models)]))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 
 class DeparaError(Exception):
@@ -29,6 +30,10 @@ class ModelError(DeparaError):
 
 class WeightsError(ModelError):
     """A weights file is missing, damaged, unsafe, or does not fit the architecture."""
+
+
+class ChangedModelError(ModelError):
+    """A model is no longer what it was when the scan was planned, or changed while it was read."""
 
 
 class LayerError(ModelError):
@@ -63,6 +68,13 @@ class DamagedGraphError(StoreError):
 
     graph_keys: tuple[str, ...] = ()
     """The keys of the graphs, which must be computed anew."""
+
+
+class UnusableGraphError(DamagedGraphError):
+    """Committed graphs are what was committed, but their numbers cannot be compared."""
+
+    reasons: Mapping[str, str] = MappingProxyType({})
+    """Why, in words for the ``failures`` table, by key."""
 
 
 class DamagedCanvasesError(StoreError):

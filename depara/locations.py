@@ -15,7 +15,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,6 +24,7 @@ from typing import IO, Any
 from depara.errors import ConfigError
 from depara.redaction import redact as redact
 from depara.retries import persist
+from depara.traffic import count_read
 
 _GLOB_SIGNS = ("*", "?", "[")
 _S3_SCHEMES = ("s3", "s3a")
@@ -34,6 +35,30 @@ _BUFFER_BYTES = 1024**2
 def has_glob(uri: str) -> bool:
     """Whether the text holds a glob sign (``* ? [``)."""
     return any(sign in uri for sign in _GLOB_SIGNS)
+
+
+def is_glob(uri: str) -> bool:
+    """Whether the text is a glob: it holds a glob sign, and nothing bears that very name.
+
+    The query of an ``http`` address (``?download=true``) is none. To match a name with signs among
+    others, put a sign into brackets: ``run[[]1]/*.pth`` are the files of ``run[1]``.
+
+    Raises:
+        ConfigError: no filesystem is known for the scheme.
+        StorageUnavailableError: a remote storage did not answer for too long.
+    """
+    if not has_glob(uri):
+        return False
+    if uri.startswith(("http://", "https://")):
+        return "*" in uri
+    return not _exists(uri)
+
+
+def _exists(uri: str) -> bool:
+    if not is_remote(uri):
+        return os.path.lexists(local_path(uri))
+    filesystem = remote_filesystem(uri)
+    return bool(persist("list", redact(uri), lambda: filesystem.exists(uri)))
 
 
 def is_remote(uri: str) -> bool:
@@ -160,7 +185,10 @@ def read_bytes(uri: str, limit_bytes: int | None = None) -> bytes:
                 left -= len(part)
         return b"".join(parts)
 
-    return persist("read", redact(uri), read)
+    data = persist("read", redact(uri), read)
+    if not is_remote(uri):  # else counted as it came
+        count_read(len(data))
+    return data
 
 
 @contextmanager
@@ -171,7 +199,10 @@ def local_copy(uri: str) -> Iterator[Path]:
         as `open_binary`.
     """
     if not is_remote(uri):
-        yield local_path(uri)
+        path = local_path(uri)
+        with suppress(OSError):  # the caller tells what is wrong
+            count_read(path.stat().st_size)
+        yield path
         return
     with tempfile.TemporaryDirectory(prefix="depara-") as folder:
         target = Path(folder, Path(uri).name)
@@ -183,9 +214,12 @@ def local_copy(uri: str) -> Iterator[Path]:
 def expand_glob(pattern: str) -> list[str]:
     """Returns the sorted files that a local, package or remote glob matches (``**`` recurses).
 
+    A folder on the way that bears a name with glob signs is taken by that name.
+
     Raises:
         StorageUnavailableError: a remote storage did not answer for too long.
     """
+    pattern = _with_existing_folders(pattern)
     if is_remote(pattern):
         scheme = pattern.partition("://")[0]
         filesystem = remote_filesystem(pattern)
@@ -193,6 +227,20 @@ def expand_glob(pattern: str) -> list[str]:
         return sorted(f"{scheme}://{path}" for path in found)
     matches = local_glob.glob(str(local_path(pattern)), recursive=True)
     return sorted(match for match in matches if os.path.isfile(match))
+
+
+def _with_existing_folders(pattern: str) -> str:
+    """Returns the glob with the signs in names of existing folders, from the first on, escaped."""
+    scheme, separator, path = pattern.rpartition("://")
+    parts = path.split("/")
+    for place, part in enumerate(parts[:-1]):
+        if not has_glob(part):
+            continue
+        literal = scheme + separator + "/".join([*path.split("/")[:place], part])
+        if not _exists(literal):
+            break
+        parts[place] = local_glob.escape(part)
+    return scheme + separator + "/".join(parts)
 
 
 class _PatientFile(io.RawIOBase):
@@ -209,6 +257,7 @@ class _PatientFile(io.RawIOBase):
         data = persist("read", redact(self._uri), lambda: self._read(len(buffer)))
         buffer[: len(data)] = data
         self._place += len(data)
+        count_read(len(data))
         return len(data)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:

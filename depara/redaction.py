@@ -34,7 +34,7 @@ def redact(text: str) -> str:
     parts of request URLs, and whatever looks like an AWS access key id.
     """
     for value in _secrets():
-        for form in (value, quote(value, safe="")):
+        for form in (value, quote(value, safe="", errors="surrogatepass")):
             text = text.replace(form, HIDDEN)
     text = _USERINFO.sub(f"{HIDDEN}@", text)
     text = _KEY_ID.sub(HIDDEN, text)

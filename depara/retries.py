@@ -157,6 +157,15 @@ def persist(operation: str, location: str, action: Callable[[], T]) -> T:
     raise StorageUnavailableError(message)
 
 
+def patience_s() -> float:
+    """Returns how long a storage that does not answer is asked again, s.
+
+    Raises:
+        ConfigError: the environment variable is no number.
+    """
+    return _policy().total_s
+
+
 def give_up_within(seconds: float) -> None:
     """Lets all retries of this process end soon, because it has to end itself.
 

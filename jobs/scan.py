@@ -19,6 +19,7 @@ from depara.errors import (
     StorageUnavailableError,
 )
 from depara.store.storage import Storage
+from depara.texts import make_streams_total, shown
 from depara.types import Failure
 
 EXIT_COMPLETE = 0
@@ -60,6 +61,7 @@ def scan(
     ] = False,
 ) -> None:
     """Reads the scan file and does what the options say."""
+    make_streams_total()
     try:
         file = load_scan_file(scan_file, overrides or ())
         if print_config:
@@ -69,10 +71,10 @@ def scan(
         else:
             raise typer.Exit(_run(file, fresh, verbose))
     except (ClusterError, StorageUnavailableError) as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {shown(str(error))}", err=True)
         raise typer.Exit(EXIT_OTHER) from error
     except DeparaError as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {shown(str(error))}", err=True)
         raise typer.Exit(EXIT_BAD_INPUT) from error
     except KeyboardInterrupt:
         message = "interrupted: what was committed stays; the same command goes on from there"
@@ -81,10 +83,9 @@ def scan(
 
 
 def _dry_run(file: ScanFile, fresh: bool) -> int:
-    """Opens everything in this process, without Ray and without writing; prints the plan."""
+    """Opens everything in a process of its own, without Ray or writing; prints the plan."""
     from cluster.pool.context import ScanContext
-    from cluster.pool.launcher import InlineLauncher
-    from cluster.pool.worker import Worker
+    from cluster.pool.process_launcher import ProcessLauncher
     from cluster.record.history import classify, known_pairs
     from cluster.record.summary import print_plan
     from cluster.scan import make_pool, make_reduction, prepare_scan
@@ -92,7 +93,7 @@ def _dry_run(file: ScanFile, fresh: bool) -> int:
 
     config = file.config
     reporter = make_reporter()
-    launcher = InlineLauncher(lambda: Worker(config.output, config.compute.num_cpus, 0))
+    launcher = ProcessLauncher(config.output, config.compute.num_cpus)
     context = ScanContext(Storage(config.output), launcher, reporter)
     pool = make_pool(config, context)
     try:
@@ -112,26 +113,29 @@ def _dry_run(file: ScanFile, fresh: bool) -> int:
 def _run(file: ScanFile, fresh: bool, verbose: bool) -> int:
     """Runs the scan on Ray; prints the summary."""
     from cluster.pool.ray_launcher import RayLauncher, connect
+    from cluster.pool.sharing import check_job_folder, check_places, marked_output
     from cluster.record.summary import print_summary
     from cluster.scan import run_scan
     from depara.report import open_scan
     from depara.report.tables import make_console
 
     config = file.config
+    check_job_folder(config)
     storage = Storage(config.output)
     storage.check_writable()
     stop = StopSignal()
-    with connect():
+    with connect(), marked_output(storage) as mark:
+        launcher = RayLauncher(config.output, config.compute, mark)
+        check_places(config, mark, launcher.ask_nodes)
         reporter = make_reporter(verbose=verbose)
         try:
             with stopping_on_signals(stop):
-                launcher = RayLauncher(config.output, config.compute)
                 summary = run_scan(file, launcher, storage, reporter, stop=stop, fresh=fresh)
         except DeparaError as error:
             if not stop.requested:
                 raise
             if not isinstance(error, ScanInterruptedError):  # what else failed on the way out
-                typer.echo(f"error: {error}", err=True)
+                typer.echo(f"error: {shown(str(error))}", err=True)
             typer.echo(stop.message, err=True)
             return EXIT_SIGNALLED + (stop.signal_number or signal.SIGTERM)
         finally:

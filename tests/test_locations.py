@@ -15,11 +15,19 @@ from PIL import Image
 
 from depara import locations, retries
 from depara.errors import ConfigError, StorageUnavailableError
-from depara.locations import expand_glob, local_copy, open_binary, read_bytes, remote_filesystem
+from depara.locations import (
+    expand_glob,
+    is_glob,
+    local_copy,
+    open_binary,
+    read_bytes,
+    remote_filesystem,
+)
 from depara.models.checkpoint import file_sha256, weights_file
 from depara.probes import decode_probes, list_probes
 from depara.store.storage import Storage, sha256_hex
 from tests.store.faults import KINDS, FaultProxy
+from tests.store.s3 import mock_s3, select_s3
 from tests.store.weed import Weed, weed
 
 __all__ = ["weed"]
@@ -40,6 +48,14 @@ def proxy(weed: Weed, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
         weed.select("inputs", monkeypatch, proxy.endpoint)
         Storage("s3://inputs").ensure("big.bin", BIG)
         yield proxy
+
+
+@pytest.fixture
+def moto_bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An S3 bucket "inputs" of a mock server."""
+    with mock_s3() as endpoint:
+        select_s3(endpoint, "inputs", monkeypatch)
+        yield
 
 
 def fail_first(proxy: FaultProxy, count: int, kinds: tuple[str, ...] = KINDS) -> None:
@@ -215,3 +231,26 @@ def test_another_environment_gives_another_filesystem(monkeypatch: pytest.Monkey
 def test_an_unknown_scheme_is_a_config_error() -> None:
     with pytest.raises(ConfigError, match=r"nosuch://.*no storage known for 'nosuch'"):
         read_bytes("nosuch://bucket/x")
+
+
+def test_remote_names_with_signs_are_taken_as_they_are(
+    moto_bucket: None,
+) -> None:
+    storage = Storage("s3://inputs")
+    for name in ("run[1]/net[1].pth", "run[1]/b.pth", "run1/net1.pth"):
+        storage.ensure(name, name.encode())
+    assert not is_glob("s3://inputs/run[1]/net[1].pth")
+    assert not is_glob("s3://inputs/run[1]")
+    assert is_glob("s3://inputs/run[1]/net*.pth")
+    assert expand_glob("s3://inputs/run[1]/*.pth") == [
+        "s3://inputs/run[1]/b.pth",
+        "s3://inputs/run[1]/net[1].pth",
+    ]
+    assert expand_glob("s3://inputs/run[0-9]/*.pth") == ["s3://inputs/run1/net1.pth"]
+    with local_copy("s3://inputs/run[1]/net[1].pth") as path:
+        assert path.read_bytes() == b"run[1]/net[1].pth"
+
+
+def test_the_query_of_an_address_is_no_glob() -> None:
+    assert not is_glob("https://host/net.pth?download=true")
+    assert is_glob("https://host/*.pth")

@@ -13,14 +13,16 @@ from typing import Any
 
 import pyarrow as pa
 
-from cluster.compare.blocks import GraphRef, StoredBlock, feature_grams, open_graphs
+from cluster.compare.blocks import GraphRef, StoredBlock, open_graphs
 from cluster.compare.pairs import Reduction
+from cluster.compare.unusable import NUMERIC_ERRORS, check_graph, failure_of_graphs
 from cluster.pool.context import ScanContext
 from cluster.pool.tasks import TaskFailure, collect_facts, failure_of, follow, merge_failures
 from depara.catalog import LABEL_SCORES
-from depara.errors import DeparaError, StoreError
+from depara.errors import StoreError
 from depara.labelled import label_score_table, label_scores, undefined_scores
 from depara.labelled.scores import ScoreValue
+from depara.store.graphs import CommittedGraph
 from depara.store.scans import read_table, write_table
 from depara.store.schemas import TABLES
 from depara.store.storage import Storage
@@ -80,6 +82,7 @@ def analyse(
         ClusterError: tasks keep dying.
         ScanInterruptedError: a stop was requested.
     """
+    context.phases.enter("analysis")
     output = context.storage.root
     threads = max(1, int(reduction.config.compute.num_cpus))
     calls: list[Call] = []
@@ -90,6 +93,7 @@ def analyse(
     context.reporter.phase("analysis", len(calls), "tasks")
     refs = [context.launcher.submit(task, *arguments) for task, arguments in calls]
     follow(refs, context)
+    context.phases.enter("tables")
     order = tuple((graph.model_id, graph.layer, graph.key) for graph in _candidates(reduction))
     last = context.launcher.submit(
         write_analysis_tables, output, scan_id, order, known, num_blocks, *refs
@@ -124,8 +128,10 @@ def resample_block(
                 settings=settings,
                 rankings=task.rankings,
             )
-    except DeparaError as error:
-        return failure_of(error)
+    except NUMERIC_ERRORS as error:
+        return failure_of_graphs(
+            error, storage, (*sources, *targets), lambda graph: check_graph(graph, ())
+        )
 
 
 def score_labels(
@@ -134,14 +140,19 @@ def score_labels(
     """Returns the label scores of some graphs, or the error as data."""
     import threadpoolctl
 
+    storage = Storage(output)
+
+    def scored(graph: CommittedGraph) -> dict[str, ScoreValue]:
+        return label_scores(graph.read_grams(), labels)
+
     try:
         with threadpoolctl.threadpool_limits(threads):
             return [
-                (ref.model_id, ref.layer, label_scores(feature_grams(graph), labels))
-                for ref, graph in zip(graphs, open_graphs(Storage(output), graphs), strict=True)
+                (ref.model_id, ref.layer, scored(graph))
+                for ref, graph in zip(graphs, open_graphs(storage, graphs), strict=True)
             ]
-    except DeparaError as error:
-        return failure_of(error)
+    except NUMERIC_ERRORS as error:
+        return failure_of_graphs(error, storage, graphs, scored)
 
 
 def write_analysis_tables(

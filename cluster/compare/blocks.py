@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from depara.similarity import FeatureGrams
 from depara.store.graphs import CommittedGraph, open_graph
 from depara.store.storage import Storage
 from depara.types import Float16, Float32, ProbeRange
@@ -69,12 +68,6 @@ def read_range(graph: CommittedGraph, probes: ProbeRange) -> Float16:
         if start < stop:
             parts.append(graph.read_maps(stored)[start - stored.start : stop - stored.start])
     return np.concatenate(parts)
-
-
-def feature_grams(graph: CommittedGraph) -> FeatureGrams:
-    """Returns the feature Grams of one committed graph."""
-    raw_NN, zscored_NN, raw_sums_N, zscored_sums_N = graph.read_grams()
-    return FeatureGrams(raw_NN, zscored_NN, raw_sums_N, zscored_sums_N, graph.marker.num_features)
 
 
 def open_graphs(storage: Storage, graphs: Sequence[GraphRef]) -> list[CommittedGraph]:

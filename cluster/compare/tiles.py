@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cluster.compare.blocks import StoredBlock, feature_grams, open_graphs
+from cluster.compare.blocks import StoredBlock, open_graphs
 from cluster.compare.pairs import KnownPairs, Reduction, TileJob, missing_regions, tile_jobs
 from cluster.compare.tables import TileResult, write_result_tables
+from cluster.compare.unusable import NUMERIC_ERRORS, check_graph, failure_of_graphs
 from cluster.pool.context import ScanContext
-from cluster.pool.tasks import TaskFailure, collect_facts, failure_of, follow
-from depara.errors import DeparaError
+from cluster.pool.tasks import TaskFailure, collect_facts, follow
 from depara.similarity import find_vectors, score_tile, similarity_tile
 from depara.store.graphs import CommittedGraph
 from depara.store.storage import Storage
@@ -54,8 +54,13 @@ def compute_tile(settings: TileSettings, job: TileJob) -> TileResult | TaskFailu
             if job.mirrored:
                 directed = [name for name in settings.scores if not find_vectors(name).symmetric]
                 mirrored = _neighbours(settings, directed, targets, sources)
-    except DeparaError as error:
-        return failure_of(error)
+    except NUMERIC_ERRORS as error:
+        return failure_of_graphs(
+            error,
+            storage,
+            (*job.sources, *job.targets),
+            lambda graph: check_graph(graph, settings.scores),
+        )
     scores = {"node_similarity": own.node_AB, "edge_similarity": own.edge_AB, **neighbours}
     return TileResult(job.rows, job.columns, scores, mirrored if job.mirrored else None)
 
@@ -68,9 +73,9 @@ def _neighbours(
 ) -> dict[str, Float64]:
     return score_tile(
         list(names),
-        lambda graph: feature_grams(sources[graph]),
+        lambda graph: sources[graph].read_grams(),
         len(sources),
-        lambda graph: feature_grams(targets[graph]),
+        lambda graph: targets[graph].read_grams(),
         len(targets),
         num_probes=settings.num_probes,
         memory_bytes=settings.memory_bytes,
@@ -88,6 +93,7 @@ def reduce_graphs(
         ClusterError: tasks keep dying.
         ScanInterruptedError: a stop was requested.
     """
+    context.phases.enter("comparison")
     launcher, compute = context.launcher, reduction.config.compute
     settings = TileSettings(
         output=context.storage.root,
@@ -104,6 +110,7 @@ def reduce_graphs(
     context.reporter.phase("similarity", len(jobs), "tiles")
     refs = [launcher.submit(compute_tile, settings, job) for job in jobs]
     follow(refs, context)
+    context.phases.enter("tables")
     table_ref = launcher.submit(
         write_result_tables, context.storage.root, scan_id, reduction, known, *refs
     )

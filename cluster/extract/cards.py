@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -10,12 +10,13 @@ from cluster.extract.probes import PreparedProbes, prepare_probes
 from cluster.pool.context import ScanContext
 from cluster.pool.events import show_groups
 from cluster.pool.loop import WorkerPool
-from cluster.pool.units import Group, ResolveUnit
+from cluster.pool.units import Group, GroupResult, ResolveUnit
 from depara.config import ModelConfig, ScanConfig, ScanFile
-from depara.errors import ModelError, StoreError
+from depara.errors import ChangedModelError, ModelError, StoreError
 from depara.fingerprints import model_fingerprints
-from depara.store.known import known_cards, read_cards, write_card
+from depara.store.known import forget_cards, known_cards, read_cards, write_card
 from depara.store.scans import resolve_scan_id
+from depara.store.storage import Storage
 from depara.types import Failure, ModelCard
 
 
@@ -51,6 +52,7 @@ def prepare_inputs(
         ModelError: no model of the zoo can be used.
     """
     probes = prepare_probes(file, pool, context, fresh=fresh, keep=keep)
+    context.phases.enter("models")
     config = file.config
     side, features = config.canvas.side, config.edges.features
     fingerprints = model_fingerprints(config.models, canvas_side=side, features=features)
@@ -64,6 +66,9 @@ def prepare_inputs(
         else:
             unknown.append(model)
     opened, failures = _open(unknown, config, pool, context)
+    if keep and opened:  # what changed while it was opened is no card of what was looked at before
+        again = model_fingerprints(unknown, canvas_side=side, features=features)
+        fingerprints |= {name: None for name, later in again.items() if later != fingerprints[name]}
     for card in opened:
         fingerprint = fingerprints[card.model_id]
         if keep and fingerprint is not None:
@@ -77,6 +82,30 @@ def prepare_inputs(
         )
     lasting = {f: found[name] for name, f in fingerprints.items() if f and name in found}
     return PreparedInputs(probes, cards, tuple(failures), lasting, len(unknown))
+
+
+def forget_changed(
+    cards: Mapping[str, ModelCard], results: Mapping[str, GroupResult], storage: Storage
+) -> dict[str, ModelCard]:
+    """Returns the cards without those of models that workers found to be others, forgotten now.
+
+    Args:
+        cards: by fingerprint.
+        results: how the extraction of each model ended.
+        storage: the output.
+
+    Raises:
+        StoreError: the location cannot be written.
+    """
+    changed = {
+        name
+        for name, result in results.items()
+        if result.failure is not None and result.failure.error_type == ChangedModelError.__name__
+    }
+    stale = [fingerprint for fingerprint, card in cards.items() if card.model_id in changed]
+    if stale:
+        forget_cards(storage, stale)
+    return {fingerprint: card for fingerprint, card in cards.items() if fingerprint not in stale}
 
 
 def _known(context: ScanContext, fingerprints: Sequence[str]) -> dict[str, ModelCard]:

@@ -32,6 +32,7 @@ def extract_graphs(
         StorageUnavailableError: the storage does not answer.
         ScanInterruptedError: a stop was requested.
     """
+    context.phases.enter("graphs")
     groups = plan.groups(rank)
     num_units = sum(len(group.units) for group in groups)
     if plan.num_missing < plan.num_graphs:

@@ -6,13 +6,12 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from cluster.pool.costs import extraction_seconds
 from cluster.pool.units import CommitUnit, ExtractUnit, Group, ModelJob
-from depara.catalog import METHODS
 from depara.config import ModelConfig, ScanConfig
+from depara.ledger import part_bytes
 from depara.store.keys import graph_key, method_settings
 from depara.types import LayerInfo, ModelCard, ProbeRange
-
-_BACKWARD_COST = 1.3  # of an input-only backward pass, in forward passes of the same depth
 
 
 @dataclass(frozen=True)
@@ -110,11 +109,12 @@ class ScanPlan:
     def ranges_for(self, num_layers: int) -> tuple[ProbeRange, ...]:
         """Returns a model's probe ranges: the scan's, halved until all its layers' maps fit.
 
-        The maps of one range of all layers are in memory at once, in float16; they may take an
-        eighth of `compute.memory`.
+        The maps of one range of all layers are in memory at once, in float16; they may take
+        their part of `compute.memory`.
         """
         per_probe_bytes = num_layers * self.config.map_side**2 * 2
-        fitting = max(1, int(self.config.compute.memory) // (8 * per_probe_bytes))
+        maps_bytes = part_bytes(self.config.compute.memory, "maps")
+        fitting = max(1, maps_bytes // per_probe_bytes)
         ranges = self.ranges
         while any(len(probes) > fitting for probes in ranges):
             ranges = tuple(half for probes in ranges for half in _halves(probes))
@@ -126,7 +126,7 @@ class ScanPlan:
             model.model, model.card, keys, self.probe_set_key, ranges, self.config, self.fresh
         )
         units = [ExtractUnit(job, probes) for probes in ranges]
-        seconds = estimate_seconds(model.card, keys, self.num_probes, self.config)
+        seconds = extraction_seconds(model.card, keys, self.num_probes, self.config)
         return Group(model.card.model_id, (*units, CommitUnit(job)), seconds)
 
 
@@ -194,15 +194,3 @@ def split_probes(num_probes: int, unit_probes: int) -> tuple[ProbeRange, ...]:
     pieces = -(-num_probes // unit_probes)
     cuts = [round(piece * num_probes / pieces) for piece in range(pieces + 1)]
     return tuple(ProbeRange(start, stop) for start, stop in pairwise(cuts))
-
-
-def estimate_seconds(
-    card: ModelCard, keys: dict[str, str], num_probes: int, config: ScanConfig
-) -> float:
-    """Returns a rough time of one model's extraction, s; used to order work, never to promise."""
-    backwards = sum(
-        layer.depth_fraction * _BACKWARD_COST for layer in card.layers if layer.name in keys
-    )
-    repeated = METHODS[config.attribution.method].repeats
-    repeats = getattr(config.attribution, repeated) if repeated else 1
-    return card.seconds_per_probe * num_probes * repeats * (1 + backwards)

@@ -14,7 +14,15 @@ from depara.config import ScanFile
 from depara.errors import ProbeError
 from depara.fingerprints import probes_fingerprint
 from depara.identity import probe_set_key
-from depara.probes import ProbeMeta, build_probe_set, draw_order, list_probes
+from depara.probes import (
+    FoundProbes,
+    LeftOut,
+    ProbeMeta,
+    build_probe_set,
+    describe_left_out,
+    draw_order,
+    find_probes,
+)
 from depara.store.canvases import CanvasChunk, ProbeSet, write_probe_set
 from depara.store.known import KnownProbes, read_probes, write_probes
 from depara.types import Failure, Probe, ProbeRef
@@ -25,11 +33,16 @@ _REFS_PER_UNIT = 64
 
 @dataclass(frozen=True)
 class PreparedProbes:
-    """The probes of a scan, ready for the workers, and what was left out of them."""
+    """The probes of a scan, ready for the workers, and what was left out of them.
+
+    ``failures`` are the images that cannot be used, ``left_out`` the files that were never taken
+    for one.
+    """
 
     key: str
     probes: tuple[Probe, ...]
     failures: tuple[Failure, ...]
+    left_out: tuple[LeftOut, ...]
 
 
 def prepare_probes(
@@ -47,17 +60,18 @@ def prepare_probes(
     Raises:
         ProbeError: nothing to probe with, or fewer usable images than `probes.count` asks for.
     """
+    context.phases.enter("probes")
     config = file.config
     source, storage, reporter = config.probes, context.storage, context.reporter
-    refs = list_probes(source.source, column=source.column, label_column=source.label_column)
-    draw = draw_order(refs, source.seed)
+    found = find_probes(source.source, column=source.column, label_column=source.label_column)
+    draw = draw_order(found.refs, source.seed)
     wanted = len(draw) if source.count is None else min(source.count, len(draw))
     fingerprint = probes_fingerprint(draw, source, config.canvas.side)
     if fingerprint is not None and not fresh:
         known = read_probes(storage, fingerprint)
         if known is not None:
             reporter.note(f"{len(known.probes)} probes are unchanged and not decoded again")
-            return PreparedProbes(known.key, known.probes, known.failures)
+            return PreparedProbes(known.key, known.probes, known.failures, found.left_out)
     reporter.phase("probes", wanted, "images")
     metas: list[ProbeMeta] = []
     failures: list[Failure] = []
@@ -74,7 +88,16 @@ def prepare_probes(
             chunks += [result.chunk] if result.chunk else []
         probes, duplicates = build_probe_set(metas)
     failures += duplicates
-    _check_count(file, len(refs), len(probes), failures)
+    if fingerprint is not None and fingerprint != probes_fingerprint(
+        draw, source, config.canvas.side
+    ):
+        fingerprint = None  # what was decoded is not what was looked at before
+        if any(ref.column is not None and ref.label is not None for ref in draw):
+            raise ProbeError(
+                f"{source.source!r} changed while it was decoded: images and labels of its tables "
+                "may not belong together: scan again when it is no longer written"
+            )
+    _check_count(file, found, len(probes), failures)
     key = probe_set_key([probe.probe_id for probe in probes], config.canvas.side)
     if keep:
         ids = tuple(probe.probe_id for probe in probes)
@@ -84,7 +107,7 @@ def prepare_probes(
             write_probes(storage, fingerprint, record)
     for failure in failures:
         reporter.fail(failure.message)
-    return PreparedProbes(key, tuple(probes), tuple(failures))
+    return PreparedProbes(key, tuple(probes), tuple(failures), found.left_out)
 
 
 def _decode(
@@ -102,19 +125,20 @@ def _decode(
 
 
 def _check_count(
-    file: ScanFile, num_found: int, num_usable: int, failures: Sequence[Failure]
+    file: ScanFile, found: FoundProbes, num_usable: int, failures: Sequence[Failure]
 ) -> None:
     asked = file.config.probes.count
-    lost = f"; {len(failures)} of {num_found} images are unusable" if failures else ""
-    example = f", such as: {failures[0].message}" if failures else ""
+    lost = f"; {len(failures)} of {len(found.refs)} images are unusable" if failures else ""
+    lost += f", such as: {failures[0].message}" if failures else ""
+    lost += f"; left out were {describe_left_out(found.left_out)}" if found.left_out else ""
     if num_usable < MIN_PROBES:
         raise ProbeError(
             f"{num_usable} usable probes in {file.config.probes.source!r}, at least "
-            f"{MIN_PROBES} are needed{lost}{example}"
+            f"{MIN_PROBES} are needed{lost}"
         )
     if file.count_is_given and asked is not None and num_usable < asked:
         raise ProbeError(
             f"probes.count asks for {asked} images but {file.config.probes.source!r} has "
-            f"{num_usable} usable ones{lost}{example}. Lower probes.count, or set it to null "
+            f"{num_usable} usable ones{lost}. Lower probes.count, or set it to null "
             "to take all"
         )

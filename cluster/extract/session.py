@@ -10,19 +10,21 @@ from typing import Any
 
 import numpy as np
 
+from cluster.extract.graph_checks import checked_edges, graph_notes
 from cluster.pool.memory import PeakMemory
 from cluster.pool.units import CommitResult, ModelJob
-from depara.attribution import Extractor, FeatureBank, LayerGrams
-from depara.errors import NonFiniteError
-from depara.graph import edge_index, edges_from_gram
+from depara.attribution import Extractor, FeatureBank
+from depara.graph import edge_index
+from depara.ledger import part_bytes
 from depara.models import LoadedModel
 from depara.store.artifacts import GraphMarker
 from depara.store.graphs import GraphWriter
 from depara.store.keys import method_settings, model_settings
 from depara.store.storage import Storage
-from depara.types import Float64, NodeMaps, ProbeRange, UInt8
+from depara.types import Float64, NodeMaps, Note, ProbeRange, UInt8
 
-_WRITE_QUEUE_SHARE = 16
+_CONDITIONED_PROBES = 32
+"""The conditioning of a graph is the median of its first probes, also where a scan was resumed."""
 
 
 def open_writers(job: ModelJob, storage: Storage) -> dict[str, GraphWriter]:
@@ -80,6 +82,10 @@ class ModelSession:
         self._writers = writers
         self._layers = [layer for layer in card.layers if layer.name in writers]
         num_probes = job.ranges[-1].stop
+        rows = min(num_probes, _CONDITIONED_PROBES)
+        self._conditioning_n = {layer.name: np.full(rows, np.nan) for layer in self._layers}
+        self._has_maps = dict.fromkeys(writers, False)
+        self._notes: dict[str, tuple[Note, ...]] = {}
         self._memory = PeakMemory(device)
         self._bank = self._stack.enter_context(
             FeatureBank(
@@ -123,8 +129,13 @@ class ModelSession:
             canvas_NSS3,
             probe_ids,
             lambda layer, row, features: self._bank.write(layer, probes.start + row, features),
-            with_maps=bool(lacking),
+            on_conditioning=lambda layer, row, values: self._take_conditioning(
+                layer, probes.start + row, values.cpu().numpy()
+            ),
+            with_maps=bool(lacking) or probes.start < _CONDITIONED_PROBES,
         )
+        for name, nodes in maps.items():
+            self._has_maps[name] |= bool(nodes.norms_N.any())
         for name in lacking:
             self._write_behind(name, probes, probe_ids, maps[name])
         self._seconds += time.perf_counter() - started
@@ -134,23 +145,20 @@ class ModelSession:
 
         Raises:
             NonFiniteError: a layer's features give edges that are not finite.
+            ModelError: a layer's features cannot be compared.
             StoreError: something could not be written.
         """
         started = time.perf_counter()
         pairs = edge_index(self.job.ranges[-1].stop)
         num_features = {layer.name: layer.num_features for layer in self._layers}
+        normalize = self.job.config.edges.normalize
         for name, writer in self._writers.items():
-            grams = self._bank.grams(name)
-            edge_gram_NN = self._edge_gram(name, grams)
-            if not all(map(_is_finite, (grams.raw_NN, grams.zscored_NN, edge_gram_NN))):
-                raise NonFiniteError(
-                    f"model {self.job.card.model_id!r}, layer {name!r}: its features overflow; "
-                    "check the weights and the input normalisation"
-                )
-            writer.write_edges(pairs, edges_from_gram(edge_gram_NN))
-            writer.write_grams(
-                grams.raw_NN, grams.zscored_NN, grams.raw_sums_N, grams.zscored_sums_N
+            grams, cosine_E = checked_edges(self.job.card.model_id, name, self._bank, normalize)
+            self._notes[name] = graph_notes(
+                name, grams, cosine_E, self._has_maps[name], self._conditioning(name)
             )
+            writer.write_edges(pairs, cosine_E)
+            writer.write_grams(grams)
         self.flush()
         seconds = self._seconds + time.perf_counter() - started
         peak_bytes = self._memory.peak_bytes()
@@ -168,18 +176,21 @@ class ModelSession:
         """Frees features, hooks and threads; uncommitted node files stay for the next try."""
         self._stack.close()
 
-    def _edge_gram(self, name: str, grams: LayerGrams) -> Float64:
-        """The Gram matrix that the edges are made of."""
-        normalize = self.job.config.edges.normalize
-        if normalize == "center":  # not from the raw one: subtracting there would cost precision
-            return self._bank.gram(name, normalize)
-        return grams.zscored_NN if normalize == "zscore" else grams.raw_NN
+    def _take_conditioning(self, layer: str, row: int, values: Float64) -> None:
+        kept = self._conditioning_n[layer][row : row + len(values)]
+        kept[:] = values[: len(kept)]
+
+    def _conditioning(self, layer: str) -> float | None:
+        """The median over the first probes whose output is not all zero."""
+        values = self._conditioning_n[layer]
+        values = values[np.isfinite(values)]
+        return float(np.median(values)) if values.size else None
 
     def _write_behind(
         self, name: str, probes: ProbeRange, probe_ids: list[str], nodes: NodeMaps
     ) -> None:
         """Queues a write; waits for older ones while too many bytes are in the queue."""
-        limit_bytes = self.job.config.compute.memory // _WRITE_QUEUE_SHARE
+        limit_bytes = part_bytes(self.job.config.compute.memory, "writes")
         while self._writes and sum(size for _, size in self._writes) > limit_bytes:
             self._writes.popleft()[0].result()
         while self._writes and self._writes[0][0].done():
@@ -205,12 +216,12 @@ class ModelSession:
             settings=settings,
             seconds=seconds,
             peak_memory_bytes=peak_bytes,
-            notes=tuple(note for note in self._extractor.notes if note.layer in (None, name)),
+            conditioning=self._conditioning(name),
+            notes=(
+                *(note for note in self._extractor.notes if note.layer in (None, name)),
+                *self._notes[name],
+            ),
         )
-
-
-def _is_finite(matrix_NN: Float64) -> bool:
-    return bool(np.isfinite(matrix_NN).all())
 
 
 def _batch_size(configured: Any, attempt: int) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from cluster.pool.phases import TaskCost, measured
 from cluster.pool.units import Outcome, Unit
 
 Ref = Any
@@ -16,15 +17,22 @@ class WorkerLostError(Exception):
 
     ``is_node_loss`` says that its whole node went, as spot machines do: then its unit, which may
     run well elsewhere, is not to blame. ``is_memory_loss`` says that it was ended because its node
-    ran out of memory: then its unit may be to blame, or one beside it.
+    ran out of memory: then its unit may be to blame, or one beside it. ``is_hang`` says that its
+    unit did not end in time.
     """
 
     def __init__(
-        self, reason: str, *, is_node_loss: bool = False, is_memory_loss: bool = False
+        self,
+        reason: str,
+        *,
+        is_node_loss: bool = False,
+        is_memory_loss: bool = False,
+        is_hang: bool = False,
     ) -> None:
         super().__init__(reason)
         self.is_node_loss = is_node_loss
         self.is_memory_loss = is_memory_loss
+        self.is_hang = is_hang
 
 
 class Launcher(Protocol):
@@ -68,12 +76,16 @@ class Launcher(Protocol):
             WorkerLostError: it died more often than is retried.
         """
 
+    def take_costs(self) -> list[TaskCost]:
+        """Returns what tasks have cost that are done and were not told of before."""
+
 
 class InlineLauncher:
     """Runs everything at once in this process: for dry runs, tests and comparison."""
 
     def __init__(self, make_worker: Callable[[], Any]) -> None:
         self._make_worker = make_worker
+        self._costs: list[TaskCost] = []
 
     def capacity(self) -> int:
         """One process is one worker."""
@@ -111,11 +123,19 @@ class InlineLauncher:
 
     def submit(self, task: Callable[..., Any], *args: Any) -> Ref:
         """Runs the task now."""
-        return _Boxed(task(*(arg.value if isinstance(arg, _Boxed) else arg for arg in args)))
+        values = (arg.value if isinstance(arg, _Boxed) else arg for arg in args)
+        value, cost = measured(task, *values)
+        self._costs.append(TaskCost(cost.seconds))  # the bytes are this process's own
+        return _Boxed(value)
 
     def collect(self, ref: Ref) -> Any:
         """Opens the box."""
         return ref.value
+
+    def take_costs(self) -> list[TaskCost]:
+        """Returns the seconds of the tasks since the last call."""
+        costs, self._costs = self._costs, []
+        return costs
 
 
 class _Boxed:

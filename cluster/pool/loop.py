@@ -12,15 +12,21 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from cluster.pool.deadlines import DEFAULT_LIMIT_S, Deadlines
 from cluster.pool.launcher import Handle, Launcher, Ref, WorkerLostError
+from cluster.pool.phases import PhaseClock
 from cluster.pool.stopping import StopSignal
 from cluster.pool.units import FlushUnit, Group, GroupResult, Outcome, Unit, describe_unit
 from depara.errors import ClusterError, StorageUnavailableError
 from depara.types import Failure
 
 MAX_DEATHS_PER_GROUP = 3
+MAX_HANGS_PER_GROUP = 2
+"""Once may be the machine's fault; what hangs twice hangs always, and each time costs minutes."""
 MAX_NODE_LOSSES_PER_GROUP = 20
 MAX_DEATHS_PER_SLOT = 8
+"""Of workers that die before they have work: what a group's unit kills, `MAX_DEATHS_PER_GROUP`
+bounds, however many such groups there are."""
 MAX_TRIES_PER_GROUP = 3
 """Of a group whose unit fails by a passing fault, such as a storage that does not answer."""
 
@@ -47,6 +53,7 @@ class _Running:
     next_unit: int = 0
     node_losses: int = 0
     passing_failures: int = 0
+    hangs: int = 0
     is_suspect: bool = False
     """Lost for want of memory beside others: it runs again when it is alone."""
 
@@ -67,27 +74,42 @@ class _Slot:
     reserved: _Running | None = None
     deaths: int = 0
 
+    @property
+    def state(self) -> str:
+        """What its time counts as."""
+        if not self.is_ready:
+            return "starting"
+        return "idle" if self.ref is None else "busy"
+
 
 @dataclass
 class WorkerPool:
     """A pool of workers that runs groups of units, several calls long.
 
     ``size`` workers are kept alive; ``ready_timeout_s`` bounds the wait for the first of them and
-    ``unit_timeout_s`` the time of one unit. ``counts`` says how many units were started and done,
-    workers lost and groups requeued. ``stop`` ends it in good order.
+    ``unit_timeout_s`` the time of one unit, which most reach long before (`Deadlines`);
+    ``patience_s`` is how long their storage may not answer. ``counts`` says how many units were
+    started and done, workers lost and groups requeued. ``phases`` is told of the workers' time and
+    bytes. ``stop`` ends it in good order.
     """
 
     launcher: Launcher
     size: int
     ready_timeout_s: float = 600.0
     unit_timeout_s: float = 1800.0
+    patience_s: float = 0.0
     poll_s: float = 1.0
     clock: Callable[[], float] = time.monotonic
     stop: StopSignal = field(default_factory=StopSignal)
     counts: Counter[str] = field(default_factory=Counter)
+    phases: PhaseClock = field(default_factory=PhaseClock)
+    _metered_s: float = 0.0
     _slots: list[_Slot] = field(default_factory=list)
     _someone_was_ready: bool = False
     _suspects: deque[_Running] = field(default_factory=deque)
+
+    def __post_init__(self) -> None:
+        self._deadlines = Deadlines(self.unit_timeout_s, self.patience_s)
 
     def run(
         self, groups: Sequence[Group], on_event: Callable[[Event], None] = lambda event: None
@@ -104,6 +126,7 @@ class WorkerPool:
         waiting = deque(_Running(group, GroupResult(group.name)) for group in order)
         results = {id(running.group): running.result for running in waiting}
         unfinished = len(waiting)
+        self._meter()
         while unfinished:
             if self.stop.requested:
                 self._wind_down(on_event)
@@ -117,9 +140,17 @@ class WorkerPool:
 
     def close(self) -> None:
         """Ends all workers."""
+        self._meter()
         for slot in self._slots:
             self.launcher.kill(slot.handle)
         self._slots.clear()
+
+    def _meter(self) -> None:
+        """Counts the time since the last call by what each worker was doing."""
+        now_s = self.clock()
+        for slot in self._slots:
+            self.phases.add_worker(slot.state, now_s - self._metered_s)
+        self._metered_s = now_s
 
     def _fill(self, wanted: int) -> None:
         while len(self._slots) < wanted:
@@ -211,6 +242,7 @@ class WorkerPool:
         by_ref = {slot.ref: slot for slot in self._slots if slot.ref is not None}
         refs = list(by_ref)
         done = self.launcher.wait(refs, self.poll_s) if refs else self._rest()
+        self._meter()
         ended = 0
         for ref in done:
             slot = by_ref[ref]
@@ -220,6 +252,7 @@ class WorkerPool:
                 ended += self._bury(slot, loss, waiting, on_event)
                 continue
             slot.ref = None
+            self.phases.add_traffic(outcome.traffic)
             if not slot.is_ready:
                 slot.is_ready = self._someone_was_ready = True
                 on_event(Event("ready", detail=str(outcome.value or "")))
@@ -243,7 +276,10 @@ class WorkerPool:
         if failure is not None and outcome.is_passing:
             self._requeue(slot, running, failure, waiting, on_event)
             return 0
-        unit = describe_unit(running.group.units[running.next_unit])
+        done = running.group.units[running.next_unit]
+        unit = describe_unit(done)
+        if failure is None:
+            self._deadlines.learn(done, self.clock() - slot.since_s)
         running.result.values.append(outcome.value)
         running.next_unit += 1
         self.counts["units_done"] += 1
@@ -292,15 +328,17 @@ class WorkerPool:
             waiting.appendleft(reserved)
         # Not alone: whose memory it was is not known yet.
         is_victim = loss.is_memory_loss and running is not None and not running.is_suspect
-        deaths = slot.deaths + (not loss.is_node_loss and not is_victim)
+        deaths = slot.deaths + (running is None and not loss.is_node_loss)
         ended = 0
         self.counts["workers_lost"] += 1
         on_event(Event("lost", running.group.name if running else "", reason))
         if running is not None:
             running.result.deaths += not loss.is_node_loss and not is_victim
             running.node_losses += loss.is_node_loss
+            running.hangs += loss.is_hang
             if (
                 running.result.deaths >= MAX_DEATHS_PER_GROUP
+                or running.hangs >= MAX_HANGS_PER_GROUP
                 or running.node_losses >= MAX_NODE_LOSSES_PER_GROUP
             ):
                 running.result.failure = _death_failure(running, reason)
@@ -327,10 +365,17 @@ class WorkerPool:
     def _check_deadlines(self, waiting: deque[_Running], on_event: Callable[[Event], None]) -> int:
         now, ended = self.clock(), 0
         for slot in list(self._slots):
-            waited_s = now - slot.since_s
-            if slot.is_ready and slot.ref is not None and waited_s > self.unit_timeout_s:
-                silence = f"no answer for {waited_s:.0f} s (compute.unit_timeout_s)"
-                ended += self._bury(slot, WorkerLostError(silence), waiting, on_event)
+            if not slot.is_ready or slot.ref is None or slot.running is None:
+                continue
+            waited_s, running = now - slot.since_s, slot.running
+            if waited_s > self._deadlines.of(running.group.units[running.next_unit]):
+                silence = (
+                    f"no answer for {waited_s:.0f} s: it hangs, or is far slower than measured; "
+                    "if it is only slow, raise compute.unit_timeout_s above "
+                    f"{max(DEFAULT_LIMIT_S, self.unit_timeout_s):g}: deadlines rise with it"
+                )
+                loss = WorkerLostError(silence, is_hang=True)
+                ended += self._bury(slot, loss, waiting, on_event)
         if self._slots and not self._someone_was_ready:
             waited_s = now - min(slot.since_s for slot in self._slots)
             if waited_s > self.ready_timeout_s:

@@ -17,6 +17,8 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from depara.texts import shown, shown_line
+
 PLAIN_EVERY_S = 30.0
 
 
@@ -40,13 +42,13 @@ class Reporter:
     def step(self, count: int = 1, detail: str = "") -> None:
         """Counts finished steps."""
         self._done += count
-        self._detail = detail or self._detail
+        self._detail = shown_line(detail) or self._detail
         self.refresh()
 
     def fail(self, message: str) -> None:
         """Counts and prints a failure."""
         self.failures += 1
-        self.note(f"failed: {message}")
+        self.note(f"failed: {shown_line(message)}")
 
     def note(self, message: str) -> None:
         """Prints one line."""
@@ -101,7 +103,7 @@ class PlainReporter(Reporter):
 
     def note(self, message: str) -> None:
         """Prints one line at once."""
-        print(message, file=self._stream, flush=True)
+        print(shown(message), file=self._stream, flush=True)
 
     def refresh(self) -> None:
         """Prints the state when the last line is 30 s old."""
@@ -135,7 +137,7 @@ class LiveReporter(Reporter):
 
     def note(self, message: str) -> None:
         """Prints one line above the bars."""
-        self._progress.console.print(message, markup=False, highlight=False)
+        self._progress.console.print(shown(message), markup=False, highlight=False)
 
     def refresh(self) -> None:
         """Moves the bar."""

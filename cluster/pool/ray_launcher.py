@@ -7,14 +7,18 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 from cluster.pool.launcher import Handle, Ref, WorkerLostError, describe_resources
+from cluster.pool.phases import Meter, TaskCost, measured
+from cluster.pool.ray_environment import check_address, cluster_address, ray_folder
+from cluster.pool.sharing import check_mark, this_machine
 from cluster.pool.units import Outcome, Unit
 from cluster.pool.worker import Worker
 from depara.config import ComputeConfig
-from depara.errors import ClusterError, StorageUnavailableError
+from depara.errors import ClusterError, ConfigError, StorageUnavailableError
 
 _OBJECT_STORE_BYTES = 512 * 1024**2
 _TASK_RETRIES = 3
@@ -40,43 +44,84 @@ def connect(num_cpus: int | None = None, num_gpus: int | None = None) -> Iterato
         yield
         return
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    address = os.environ.get("RAY_ADDRESS")
+    address = cluster_address()
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING}
-    if not address:
-        options |= {
-            "address": "local",
-            "num_cpus": num_cpus,
-            "num_gpus": num_gpus,
-            "include_dashboard": False,
-            "object_store_memory": _OBJECT_STORE_BYTES,
-        }
-    try:
-        ray.init(**options)
-    except (ConnectionError, RuntimeError, OSError, ValueError) as error:
-        where = f"the Ray cluster at {address}" if address else "a local Ray"
-        raise ClusterError(f"cannot connect to {where}: {error}") from error
-    for number, handler in handlers.items():
-        signal.signal(number, handler)  # ray.init replaces them
-    try:
+    with ExitStack() as stack:
+        if address is not None:
+            check_address(address)
+        else:
+            options |= {
+                "address": "local",
+                "num_cpus": num_cpus,
+                "num_gpus": num_gpus,
+                "include_dashboard": False,
+                "object_store_memory": _OBJECT_STORE_BYTES,
+                "_temp_dir": stack.enter_context(ray_folder()),
+            }
+        try:
+            ray.init(**options)
+        except (ConnectionError, RuntimeError, OSError, ValueError) as error:
+            raise ClusterError(_unconnected(address, " ".join(str(error).split()))) from error
+        stack.callback(ray.shutdown)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)  # ray.init replaces them
         yield
-    finally:
-        ray.shutdown()
+
+
+def _unconnected(address: str | None, reason: str) -> str:
+    """The message when Ray does not start, with what to do."""
+    if address is None:
+        return (
+            f"cannot start a local Ray: {reason}. Its logs are below TMPDIR (RAY_TMPDIR names "
+            "another folder), in ray/session_latest/logs"
+        )
+    message = f"cannot connect to the Ray cluster at {address}: {reason}"
+    if "Version mismatch" in reason:
+        message += (
+            ". Install the cluster's versions here, or use `ray job submit`, which runs the scan "
+            "with the cluster's own"
+        )
+    return message
 
 
 class _RayWorker(Worker):
-    """The worker as an actor; it also says where it runs."""
+    """The worker as an actor; it also says where it runs.
+
+    It runs in the folder of the command, where its node has that folder: code of the user's and
+    keyword arguments may name files relative to it.
+    """
 
     def __init__(
-        self, output: str, num_cpus: float, num_gpus: float, spill_dir: str | None = None
+        self,
+        output: str,
+        num_cpus: float,
+        num_gpus: float,
+        spill_dir: str | None,
+        folder: str,
+        mark: str | None,
     ) -> None:
+        self._mark = mark
+        self._meter = Meter()
+        with suppress(OSError):
+            os.chdir(folder)
         if num_gpus == 0:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""  # else Ray leaves every GPU in sight
         super().__init__(output, num_cpus, num_gpus, spill_dir)
 
+    def run(self, unit: Unit, attempt: int = 0, upcoming: Unit | None = None) -> Outcome:
+        """Runs one unit, and tells what this process has read and written meanwhile."""
+        return replace(super().run(unit, attempt, upcoming), traffic=self._meter.take())
+
     def locate(self) -> tuple[str, str]:
-        """Gets ready; returns the device's name and the node's id."""
+        """Gets ready; returns the device's name and the node's id.
+
+        Raises:
+            ConfigError: the node does not share the output.
+            ClusterError: as `Worker.ready`.
+        """
         import ray
 
+        check_mark(self._mark, f"node {ray.util.get_node_ip_address()}")
         device = self.ready()
         return device, ray.get_runtime_context().get_node_id()
 
@@ -84,12 +129,15 @@ class _RayWorker(Worker):
 class RayLauncher:
     """Actors with the resources of `compute`; never restarted by Ray, the loop does that."""
 
-    def __init__(self, output: str, compute: ComputeConfig) -> None:
+    def __init__(self, output: str, compute: ComputeConfig, mark: str | None = None) -> None:
+        """Sets the launcher up; `mark` is a file that tells who shares the output."""
         import ray
 
         self._ray = ray
         self._compute = compute
         self._output = output
+        self._folder = os.getcwd()
+        self._mark = mark
         options: dict[str, Any] = {
             "num_cpus": compute.num_cpus,
             "num_gpus": compute.num_gpus,
@@ -99,6 +147,7 @@ class RayLauncher:
         self._worker: Any = ray.remote(_RayWorker).options(**options)
         self._starting: dict[Ref, Handle] = {}
         self._nodes: dict[Handle, str] = {}
+        self._costs: list[Ref] = []
         self._draining: tuple[float, frozenset[str]] = (0.0, frozenset())
         self._lost = (
             ray.exceptions.RayActorError,
@@ -120,7 +169,7 @@ class RayLauncher:
         fits = int(have.get("CPU", 0) / self._compute.num_cpus + 1e-9)
         if self._compute.num_gpus:
             fits = min(fits, int(have.get("GPU", 0) / self._compute.num_gpus + 1e-9))
-        if fits == 0 and not os.environ.get("RAY_ADDRESS"):
+        if fits == 0 and cluster_address() is None:
             raise ClusterError(
                 f"no worker fits this machine: each asks for {self.request()}; "
                 "lower compute.num_cpus or compute.num_gpus"
@@ -137,7 +186,12 @@ class RayLauncher:
         """Starts an actor."""
         compute = self._compute
         actor = self._worker.remote(
-            self._output, compute.num_cpus, compute.num_gpus, compute.spill_dir
+            self._output,
+            compute.num_cpus,
+            compute.num_gpus,
+            compute.spill_dir,
+            self._folder,
+            self._mark,
         )
         ref = actor.locate.remote()
         self._starting[ref] = actor
@@ -153,7 +207,12 @@ class RayLauncher:
         return list(done)
 
     def fetch(self, ref: Ref) -> Outcome:
-        """Returns the outcome; a worker that cannot start counts as lost."""
+        """Returns the outcome; a worker that cannot start counts as lost.
+
+        Raises:
+            WorkerLostError: see the base class.
+            ConfigError: its node does not share the output.
+        """
         try:
             value = self._ray.get(ref, timeout=_FETCH_TIMEOUT_S)
         except self._lost as error:
@@ -163,12 +222,40 @@ class RayLauncher:
                 is_memory_loss=_is_memory_loss(error),
             ) from error
         except self._ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, ConfigError):
+                raise error.cause from None
             raise WorkerLostError(_first_line(error.cause or error)) from error
         if isinstance(value, Outcome):
             return value
         device, node = value
         self._nodes[self._starting.pop(ref)] = node
         return Outcome(device)
+
+    def ask_nodes(self, task: Callable[..., Any], *args: Any) -> dict[str, Any]:
+        """Returns what a function says on each node that can work, by the node's name.
+
+        A local Ray is this machine. A node that does not answer, or goes meanwhile, is left out.
+        """
+        if cluster_address() is None:
+            return this_machine(task, *args)
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        names: dict[Ref, str] = {}
+        for node in self._ray.nodes():
+            if node["Alive"] and node["Resources"].get("CPU", 0) >= self._compute.num_cpus:
+                there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+                options = {"num_cpus": 0, "max_retries": 0, "scheduling_strategy": there}
+                ref = self._ray.remote(task).options(**options).remote(*args)
+                names[ref] = f"node {node['NodeManagerAddress']} ({node['NodeID'][:8]})"
+        answers: dict[str, Any] = {}
+        if names:
+            done, _ = self._ray.wait(
+                list(names), num_returns=len(names), timeout=_FETCH_TIMEOUT_S, fetch_local=False
+            )
+            for ref in done:
+                with suppress(self._ray.exceptions.RayError):
+                    answers[names[ref]] = self._ray.get(ref, timeout=_FETCH_TIMEOUT_S)
+        return answers
 
     def draining(self, worker: Handle) -> bool:
         """Whether the node of this worker is draining; asked of the cluster every few seconds."""
@@ -187,12 +274,27 @@ class RayLauncher:
 
     def submit(self, task: Callable[..., Any], *args: Any) -> Ref:
         """Runs a task with the CPUs of one worker; Ray repeats it when its node dies."""
-        remote = self._ray.remote(task).options(
+        remote = self._ray.remote(measured).options(
+            name=task.__name__,
+            num_returns=2,
             num_cpus=self._compute.num_cpus,
             max_retries=_TASK_RETRIES,
             retry_exceptions=[StorageUnavailableError],
         )
-        return remote.remote(*args)
+        value, cost = remote.remote(task, *args)
+        self._costs.append(cost)
+        return value
+
+    def take_costs(self) -> list[TaskCost]:
+        """Returns the costs of tasks that are done; what a lost one has cost is not known."""
+        if not self._costs:
+            return []
+        done, self._costs = self._ray.wait(self._costs, num_returns=len(self._costs), timeout=0)
+        costs = []
+        for ref in done:
+            with suppress(self._ray.exceptions.RayError):
+                costs.append(self._ray.get(ref, timeout=_FETCH_TIMEOUT_S))
+        return costs
 
     def collect(self, ref: Ref) -> Any:
         """Returns a task's value."""

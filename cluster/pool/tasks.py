@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from cluster.pool.context import ScanContext
@@ -15,6 +15,7 @@ from depara.errors import (
     StorageUnavailableError,
     StoreError,
     UnreadableScanError,
+    UnusableGraphError,
 )
 
 _POLL_S = 1.0
@@ -25,17 +26,22 @@ class TaskFailure:
     """Why a task failed, as data: exceptions may not unpickle.
 
     ``damaged_keys`` are graphs that must be computed anew, ``unreadable_scan`` an earlier scan
-    whose tables cannot be reused; the scan mends both by itself.
+    whose tables cannot be reused; the scan mends both by itself. ``unusable`` says of those damaged
+    graphs that are whole, by key, why their numbers cannot be compared.
     """
 
     message: str
     damaged_keys: tuple[str, ...] = ()
     unreadable_scan: str | None = None
+    unusable: Mapping[str, str] = field(default_factory=dict)
 
     def error(self) -> StoreError:
         """Returns it as the error to raise."""
         if self.damaged_keys:
             damaged = DamagedGraphError(self.message)
+            if self.unusable:
+                damaged = unusable = UnusableGraphError(self.message)
+                unusable.reasons = self.unusable
             damaged.graph_keys = self.damaged_keys
             return damaged
         if self.unreadable_scan:
@@ -67,7 +73,8 @@ def merge_failures(results: Iterable[Any]) -> TaskFailure | None:
     keys = {key for failure in failures for key in failure.damaged_keys}
     if not first.damaged_keys:
         return first
-    return TaskFailure(first.message, tuple(sorted(keys)))
+    unusable = {key: why for failure in failures for key, why in failure.unusable.items()}
+    return TaskFailure(first.message, tuple(sorted(keys)), unusable=unusable)
 
 
 def follow(refs: Sequence[Ref], context: ScanContext) -> None:
@@ -82,6 +89,7 @@ def follow(refs: Sequence[Ref], context: ScanContext) -> None:
         done = context.launcher.wait(list(pending), _POLL_S)
         pending.difference_update(done)
         context.reporter.step(len(done))
+    context.phases.add_tasks(context.launcher.take_costs())
 
 
 def collect_facts(ref: Ref, context: ScanContext, failed: str) -> dict[str, Any]:
@@ -94,6 +102,7 @@ def collect_facts(ref: Ref, context: ScanContext, failed: str) -> dict[str, Any]
 
     Raises:
         DamagedGraphError: graphs must be computed anew.
+        UnusableGraphError: graphs cannot be compared.
         UnreadableScanError: an earlier scan's tables cannot be reused.
         StoreError: the task returned another failure.
         ClusterError: the task died more often than is retried.
@@ -105,6 +114,7 @@ def collect_facts(ref: Ref, context: ScanContext, failed: str) -> dict[str, Any]
         facts = context.launcher.collect(ref)
     except WorkerLostError as error:
         raise ClusterError(f"{failed}: {error}") from error
+    context.phases.add_tasks(context.launcher.take_costs())
     if isinstance(facts, TaskFailure):
         raise facts.error()
     return dict(facts)

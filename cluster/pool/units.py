@@ -8,6 +8,7 @@ from typing import Any
 from depara.config import ModelConfig, ScanConfig
 from depara.probes import ProbeMeta
 from depara.store.canvases import CanvasChunk
+from depara.traffic import NO_TRAFFIC, Traffic
 from depara.types import Failure, ModelCard, ProbeRange, ProbeRef
 
 
@@ -98,12 +99,14 @@ class Outcome:
     """The end of one unit: a value, or the failure as data (exceptions may not unpickle).
 
     ``is_passing`` marks a failure that is nobody's fault, such as a storage that does not answer:
-    the unit is worth another try.
+    the unit is worth another try. ``traffic`` is what a process of its own has read and written
+    since the outcome before.
     """
 
     value: Any = None
     failure: Failure | None = None
     is_passing: bool = False
+    traffic: Traffic = NO_TRAFFIC
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import numpy as np
@@ -20,11 +20,11 @@ from cluster.pool.units import (
     Unit,
 )
 from depara.errors import ClusterError, DeparaError, StorageUnavailableError
+from depara.ledger import part_bytes
 from depara.store.canvases import ProbeSet, read_canvases, read_probe_set, write_canvases
 from depara.store.storage import Storage
 from depara.types import Failure, UInt8
 
-_CANVASES_IN_MEMORY_SHARE = 8
 _MIN_FREE_GPU_BYTES = 1024**3
 
 
@@ -81,6 +81,10 @@ class Worker:
             return Outcome(failure=self._failure(unit, error, str(error)))
         except MemoryError as error:
             return Outcome(failure=self._failure(unit, error, "out of memory"))
+        except SystemExit as error:  # of a model's forward; the worker goes on
+            from depara.models.foreign import ended_program
+
+            return Outcome(failure=self._failure(unit, error, ended_program(error)))
         except Exception as error:  # noqa: BLE001, the task boundary: one bad model never costs the others
             message = " ".join(str(error).split()) or "no message"
             return Outcome(failure=self._failure(unit, error, message))
@@ -97,12 +101,7 @@ class Worker:
         if isinstance(unit, ResolveUnit):
             return self._resolve(unit)
         if isinstance(unit, ExtractUnit):
-            session = self._open_session(unit.job, attempt)
-            probe_set, canvas_NSS3 = self._load_canvases(unit.job)
-            part = slice(unit.probes.start, unit.probes.stop)
-            ids = list(probe_set.probe_ids[part])
-            session.extract(unit.probes, np.ascontiguousarray(canvas_NSS3[part]), ids)
-            return len(unit.probes)
+            return self._extract(unit, attempt)
         if isinstance(unit, FlushUnit):
             if self._session is not None:
                 self._session.flush()
@@ -130,12 +129,26 @@ class Worker:
     def _resolve(self, unit: ResolveUnit) -> Any:
         from depara.models import describe_model
 
+        self._await_reader()
         side, features = unit.config.canvas.side, unit.config.edges.features
         _, card = describe_model(unit.model, canvas_side=side, features=features)
         return card
 
+    def _extract(self, unit: ExtractUnit, attempt: int) -> int:
+        from depara.models import process_kept
+
+        self._await_reader()
+        with process_kept():  # forward passes are code of others, too
+            session = self._open_session(unit.job, attempt)
+            probe_set, canvas_NSS3 = self._load_canvases(unit.job)
+            part = slice(unit.probes.start, unit.probes.stop)
+            ids = list(probe_set.probe_ids[part])
+            session.extract(unit.probes, np.ascontiguousarray(canvas_NSS3[part]), ids)
+        return len(unit.probes)
+
     def _open_session(self, job: ModelJob, attempt: int) -> Any:
         from cluster.extract.session import FoundSession, ModelSession, open_writers
+        from depara.models import prove_same
 
         if self._session is not None and self._session.job.card == job.card:
             return self._session
@@ -143,6 +156,7 @@ class Worker:
         writers = open_writers(job, self._storage)
         if writers:
             model = self._open_model(job)
+            prove_same(model, job.card)
             self._session = ModelSession(job, model, writers, self._device, attempt)
         else:
             self._session = FoundSession(job, self._device)
@@ -157,20 +171,28 @@ class Worker:
         return open_model(job.model, canvas_side=job.config.canvas.side)
 
     def _read_ahead(self, upcoming: Unit | None) -> None:
-        """Starts reading the weights of the model that comes next, if one does."""
-        if isinstance(upcoming, ExtractUnit):
+        """Starts reading the weights of the model that comes next, if one does.
+
+        Code of the user's own is not run beside other work: it may change the process meanwhile.
+        """
+        if isinstance(upcoming, ExtractUnit) and not _is_own_code(upcoming.job):
             from depara.models import open_model
 
             job = upcoming.job
             future = self._reader.submit(open_model, job.model, canvas_side=job.config.canvas.side)
             self._upcoming = (job.model.id, future)
 
+    def _await_reader(self) -> None:
+        """Waits for the background: libraries change the process for as long as they open one."""
+        if self._upcoming is not None:
+            wait([self._upcoming[1]])
+
     def _load_canvases(self, job: ModelJob) -> tuple[ProbeSet, UInt8]:
         """The canvases of the probe set, read once: in memory when small, else on local disk."""
         if self._canvases is None or self._canvases[0].key != job.probe_set_key:
             probe_set = read_probe_set(self._storage, job.probe_set_key)
             shape = (len(probe_set), probe_set.side, probe_set.side, 3)
-            if int(np.prod(shape)) <= job.config.compute.memory // _CANVASES_IN_MEMORY_SHARE:
+            if int(np.prod(shape)) <= part_bytes(job.config.compute.memory, "canvases"):
                 canvas_NSS3: Any = np.empty(shape, dtype=np.uint8)
             else:
                 file = tempfile.TemporaryFile(dir=self._spill_dir)  # noqa: SIM115, mapped below
@@ -179,7 +201,7 @@ class Worker:
             self._canvases = (probe_set, canvas_NSS3)
         return self._canvases
 
-    def _failure(self, unit: Unit, error: Exception, message: str) -> Failure:
+    def _failure(self, unit: Unit, error: BaseException, message: str) -> Failure:
         """The failure as data; a model that failed is closed, so that nothing of it lingers."""
         if isinstance(unit, ExtractUnit | CommitUnit):
             self.close()
@@ -196,3 +218,7 @@ class Worker:
             layer=getattr(error, "layer", None),
             probe_id=getattr(error, "probe_id", None),
         )
+
+
+def _is_own_code(job: ModelJob) -> bool:
+    return job.model.source.startswith("python:")

@@ -15,12 +15,15 @@ import pyarrow as pa
 
 from cluster.compare.pairs import Reduction
 from cluster.extract.plan import ModelPlan, ScanPlan
+from cluster.pool.phases import PhaseClock, Spent
 from cluster.pool.units import CommitResult, GroupResult
 from cluster.record.graph_facts import GraphFacts
 from cluster.record.history import Changes, History, count_nights, labels_key, rankings_key
 from cluster.record.notes import ModelNote, model_notes
-from depara.config import ModelConfig, render_scan
+from depara.config import ModelConfig, ScanConfig, render_scan
+from depara.probes import LeftOut
 from depara.redaction import redact
+from depara.store.artifacts import table_of_rows
 from depara.store.known import write_cards
 from depara.store.layout import scan_file_path, scan_folder
 from depara.store.scans import finish_scan, write_table
@@ -36,7 +39,8 @@ class PreparedScan:
     """A scan whose probes and models are known, and what could not be used.
 
     ``fingerprinted`` are the cards of models by the fingerprint under which the next scan may take
-    them; ``settings`` is what its pairs depend on, see `comparison_settings`.
+    them; ``settings`` is what its pairs depend on, see `comparison_settings`; ``left_out`` are the
+    files beside the probes that were not taken for images.
     """
 
     plan: ScanPlan
@@ -45,6 +49,7 @@ class PreparedScan:
     fingerprinted: dict[str, ModelCard]
     history: History
     settings: dict[str, Any]
+    left_out: tuple[LeftOut, ...]
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ class ScanSummary:
 
     scan_id: str
     location: str
-    seconds: float
+    spent: Spent
     num_models: int
     num_graphs: int
     num_reused_graphs: int
@@ -63,6 +68,12 @@ class ScanSummary:
     changes: Changes
     failures: tuple[Failure, ...]
     notes: tuple[ModelNote, ...]
+    left_out: tuple[LeftOut, ...]
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return self.spent.seconds
 
     @property
     def failed_models(self) -> tuple[str, ...]:
@@ -77,7 +88,7 @@ class ScanRecord:
     ``results`` say how the extraction of each model ended; models not in it were reused.
     ``healed`` are the graphs that were found damaged and computed anew, ``facts`` those of the
     tables written so far, ``graph_facts`` what is known of each graph by key, ``work`` the pool's
-    counts.
+    counts, ``phases`` the scan's clock, which goes on while this is written.
     """
 
     scan_id: str
@@ -93,7 +104,7 @@ class ScanRecord:
     work: dict[str, int]
     started_at: datetime
     finished_at: datetime
-    seconds: float
+    phases: PhaseClock
 
     @property
     def commits(self) -> list[CommitResult]:
@@ -134,11 +145,16 @@ def finish(record: ScanRecord, storage: Storage) -> ScanSummary:
     return summary
 
 
+def _config_json(config: ScanConfig) -> str:
+    # Not model_dump_json, which refuses names that are not UTF-8; nor ASCII, which hides secrets.
+    return json.dumps(config.model_dump(mode="json", by_alias=True), ensure_ascii=False)
+
+
 def _summarize(record: ScanRecord, storage: Storage) -> ScanSummary:
     return ScanSummary(
         scan_id=record.scan_id,
         location=storage.location(scan_folder(record.scan_id)),
-        seconds=record.seconds,
+        spent=record.phases.spent(),
         num_models=len(record.prepared.plan.config.models),
         num_graphs=len(record.reduction.sources),
         num_reused_graphs=record.num_reused_graphs,
@@ -148,6 +164,7 @@ def _summarize(record: ScanRecord, storage: Storage) -> ScanSummary:
         changes=record.changes,
         failures=record.failures,
         notes=model_notes(_good_plans(record), record.graph_facts),
+        left_out=record.prepared.left_out,
     )
 
 
@@ -161,6 +178,7 @@ def _manifest(
         "started_at": record.started_at.isoformat(timespec="seconds"),
         "finished_at": record.finished_at.isoformat(timespec="seconds"),
         "seconds": round(summary.seconds, 3),
+        **summary.spent.to_manifest(),
         "num_models": summary.num_models,
         "num_failed_models": len(summary.failed_models),
         "num_reused_models": len(summary.changes.reused),
@@ -170,6 +188,7 @@ def _manifest(
         "num_reused_pairs": summary.num_reused_pairs,
         "num_probes": summary.num_probes,
         "num_notes": len(summary.notes),
+        "left_out": {one.kind: one.count for one in summary.left_out},
         "changes": {name: list(ids) for name, ids in vars(record.changes).items()},
         "work": {**record.work, "node_files_reused": files_reused},
         "probe_set": record.prepared.plan.probe_set_key,
@@ -181,7 +200,7 @@ def _manifest(
         "tables": facts,
         "versions": versions(),
         "git_revision": git_revision(),
-        "config": json.loads(redact(config.model_dump_json(by_alias=True))),
+        "config": json.loads(redact(_config_json(config))),
     }
 
 
@@ -205,7 +224,7 @@ def describing_tables(record: ScanRecord) -> dict[str, pa.Table]:
             for one in model_notes(good, record.graph_facts)
         ],
     }
-    return {name: pa.Table.from_pylist(part, TABLES[name]) for name, part in rows.items()}
+    return {name: table_of_rows(part, TABLES[name]) for name, part in rows.items()}
 
 
 def _good_plans(record: ScanRecord) -> list[ModelPlan]:

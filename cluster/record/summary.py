@@ -9,12 +9,16 @@ from rich.table import Table
 from rich.text import Text
 
 from cluster.extract.plan import ModelPlan
+from cluster.pool.phases import Spent
 from cluster.record.history import Changes, History
 from cluster.record.manifest import PreparedScan, ScanSummary
 from cluster.record.notes import ModelNote, matters_of, model_notes
+from depara.ledger import PARTS, part_bytes
+from depara.probes import LeftOut, describe_left_out
 from depara.redaction import redact
 from depara.report import ScanResults
 from depara.report.tables import top_sources_table
+from depara.texts import shown, shown_line
 from depara.types import Failure
 
 MAX_TARGETS_SHOWN = 10
@@ -47,19 +51,23 @@ def print_plan(
     print_inputs(console, plan.models)
     groups = plan.groups()
     num_units = sum(len(group.units) for group in groups)
+    memory = plan.config.compute.memory
+    parts = [f"{name} {_bytes(part_bytes(memory, name))}" for name in PARTS]
     lines = [
         f"probes:      {plan.num_probes}, canvas {plan.config.canvas.side} px",
         f"graphs:      {plan.num_graphs}, of which {plan.num_missing} are to be computed",
         f"work:        {num_units} units for {len(groups)} models",
         f"to write:    up to {_bytes(plan.bytes_to_write)} of graph files",
+        f"memory:      {_bytes(memory)} a worker: {', '.join(parts)}",
         f"comparisons: {pairs[0]} (similarity.pairs: {plan.config.similarity.pairs}), of which "
         f"{pairs[0] - pairs[1]} are to be computed",
         f"models:      {_counted(changes)}",
         f"earlier:     {_since(prepared.history)}",
         f"output:      {plan.config.output}",
     ]
-    console.print("\n".join(lines), markup=False, highlight=False)
+    console.print(shown("\n".join(lines)), markup=False, highlight=False)
     print_failures(console, prepared.failures)
+    print_left_out(console, prepared.left_out)
     print_notes(console, model_notes(plan.models, {}))
     console.print("dry run: nothing was computed or written", markup=False)
 
@@ -70,12 +78,21 @@ def print_summary(console: Console, summary: ScanSummary, results: ScanResults) 
     targets = [name for name in results.models() if (ranking["target_model"] == name).any()]
     if targets:
         console.print("best sources per target, with their similarity", style="italic")
-        console.print(top_sources_table(ranking, targets[:MAX_TARGETS_SHOWN]))
+        noisy = {
+            (one.model_id, one.note.layer or "")
+            for one in summary.notes
+            if (one.stage, one.note.kind) == ("extract", "conditioning")
+        }
+        console.print(top_sources_table(ranking, targets[:MAX_TARGETS_SHOWN], noisy=noisy))
+        outputs = zip(ranking["source_model"], ranking["source_layer"], strict=True)
+        if noisy & set(outputs):
+            console.print("~ its maps are rounding noise, see below", markup=False)
         if len(targets) > MAX_TARGETS_SHOWN:
             rest = len(targets) - MAX_TARGETS_SHOWN
             console.print(f"and {rest} more targets: see model_ranking.parquet", markup=False)
     print_certainty(console, results)
     print_failures(console, summary.failures)
+    print_left_out(console, summary.left_out)
     print_notes(console, summary.notes)
     new_graphs = summary.num_graphs - summary.num_reused_graphs
     new_pairs = summary.num_pairs - summary.num_reused_pairs
@@ -84,7 +101,8 @@ def print_summary(console: Console, summary: ScanSummary, results: ScanResults) 
         f"graphs: {new_graphs} computed, {summary.num_reused_graphs} reused; "
         f"pairs: {new_pairs} computed, {summary.num_reused_pairs} reused\n"
         f"{summary.num_probes} probes, {summary.seconds:.1f} s\n"
-        f"results: {summary.location}",
+        f"{_times(summary.spent)}\n"
+        f"results: {shown_line(summary.location)}",
         markup=False,
         highlight=False,
         soft_wrap=True,
@@ -120,10 +138,17 @@ def print_failures(console: Console, failures: Sequence[Failure]) -> None:
     for failure in failures[:_MAX_FAILURES_SHOWN]:
         name = f"{failure.model_id}: " if failure.model_id else ""
         line = f"  {name}{failure.error_type}: {failure.message}"
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(shown_line(line), markup=False, highlight=False, soft_wrap=True)
     if len(failures) > _MAX_FAILURES_SHOWN:
         rest = len(failures) - _MAX_FAILURES_SHOWN
         console.print(f"  and {rest} more: see failures.parquet", markup=False)
+
+
+def print_left_out(console: Console, left_out: Sequence[LeftOut]) -> None:
+    """Prints what lies beside the probes and was not taken for images, in one line."""
+    if left_out:
+        line = f"not taken for probes: {shown_line(describe_left_out(left_out))}"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_inputs(console: Console, models: Sequence[ModelPlan]) -> None:
@@ -136,7 +161,7 @@ def print_inputs(console: Console, models: Sequence[ModelPlan]) -> None:
         sharing.setdefault((text, model.card.input_from), []).append(model.card.model_id)
     console.print(Text("inputs:", style="bold"))
     for (text, origins), names in sharing.items():
-        line = f"  {text} ({redact(origins)}): {', '.join(names)}"
+        line = shown_line(f"  {text} ({redact(origins)}): {', '.join(names)}")
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -148,10 +173,19 @@ def print_notes(console: Console, notes: Sequence[ModelNote]) -> None:
     matters = matters_of(notes)
     for matter in matters[:_MAX_NOTES_SHOWN]:
         line = f"  {matter.kind}: {matter.places}: {matter.message}"
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(shown_line(line), markup=False, highlight=False, soft_wrap=True)
     if len(matters) > _MAX_NOTES_SHOWN:
         rest = len(matters) - _MAX_NOTES_SHOWN
         console.print(f"  and {rest} more: see notes.parquet", markup=False)
+
+
+def _times(spent: Spent) -> str:
+    """Where the time went, on one line."""
+    phases = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in spent.phases.items())
+    share, traffic = spent.busy_share, spent.traffic
+    busy = "" if share is None else f"; workers {share:.0%} busy"
+    moved = f"read {_bytes(traffic.read_bytes)}, wrote {_bytes(traffic.written_bytes)}"
+    return f"time: {phases}{busy}; {moved}"
 
 
 def _counted(changes: Changes) -> str:
@@ -178,7 +212,7 @@ def _plan_row(model: ModelPlan) -> list[Text]:
         str(len(model.missing)),
         span,
     ]
-    return [Text(cell) for cell in cells]
+    return [Text(shown_line(cell)) for cell in cells]
 
 
 def _bytes(count: float) -> str:

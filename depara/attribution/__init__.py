@@ -1,6 +1,7 @@
 """Nodes and features of a model: one forward pass, one input-only backward per layer."""
 
-from depara.attribution.extractor import Extractor, FeatureSink
-from depara.attribution.features import FeatureBank, LayerGrams
+from depara.attribution.extraction_job import FeatureSink
+from depara.attribution.extractor import Extractor
+from depara.attribution.features import FeatureBank
 
-__all__ = ["Extractor", "FeatureBank", "FeatureSink", "LayerGrams"]
+__all__ = ["Extractor", "FeatureBank", "FeatureSink"]

@@ -7,9 +7,8 @@ Shapes: ``N`` probes, ``B`` probes of a batch, ``S`` canvas side, ``P`` map pixe
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from time import perf_counter
 from types import TracebackType
 from typing import Literal, Self
@@ -18,23 +17,23 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from depara.attribution.batch_pass import BatchPass, attribution_of
 from depara.attribution.batching import CPU_SIZES, CUDA_SIZES, BatchTuner, Choice
-from depara.attribution.layer_pass import LayerPass, OverwrittenError
+from depara.attribution.extraction_job import ConditioningSink, ExtractionJob, FeatureSink
+from depara.attribution.forms import Difference, Form, ProbeValues
+from depara.attribution.layer_pass import LayerPass
 from depara.attribution.memory import PeakMemory, device_free_bytes, freed_memory_kept
-from depara.attribution.nodes import BatchNodes, compute_features, compute_nodes
+from depara.attribution.pass_proof import Evaluate, PassProof
 from depara.attribution.prepared import PreparedModel
 from depara.attribution.torch_state import arithmetic
 from depara.config.schema import AttributionConfig, FeatureReduction, Precision
-from depara.errors import ModelError, NonFiniteError, OutOfMemoryError
+from depara.errors import ModelError, OutOfMemoryError
+from depara.ledger import part_bytes
+from depara.models.compiled import compiler_off
 from depara.models.dry_pass import layer_module
 from depara.models.foreign import is_out_of_memory, one_line
 from depara.types import LayerInfo, NodeMaps, Note, UInt8
 
-FeatureSink = Callable[[str, int, Tensor], None]
-"""Takes a layer's name, the row of the first probe, and features ``B D``, valid during the call."""
-
-_ACTIVATION_SHARE = 3 / 8
-"""Share of the host memory limit for a batch's activations: half goes to features."""
 _FREE_SHARE = 1 / 2
 """Share of the device's free memory for a batch's activations: cuDNN's workspace needs some."""
 _FIRST_PROBES = 2
@@ -64,8 +63,8 @@ class Extractor:
         batch_size: probes per batch, or ``auto`` to choose size and memory format by measuring on
             the first probes; the choice is kept for later calls.
         precision: ``fp32``, or ``tf32`` to allow TensorFloat-32 on CUDA.
-        memory_bytes: memory of this worker; a batch's activations take at most three eighths of it
-            (on CUDA: half of the device's free memory).
+        memory_bytes: memory of this worker; a batch's activations take their part of it
+            (`depara.ledger`; on CUDA: half of the device's free memory).
         model_id: for messages.
     """
 
@@ -102,7 +101,12 @@ class Extractor:
             attribution.scalar,
             features,
             model_id,
+            restore=self._model.restore_state,
         )
+        self._batch = BatchPass(
+            self._model, self._layers, attribution, map_side, self._device, model_id
+        )
+        self._proof = PassProof(model_id, precision, self.notes)
         self._tuners: dict[bool, BatchTuner] = {}
         self._is_unmeasured = dict.fromkeys((True, False), batch_size == "auto")
         self._has_pairs = False
@@ -128,6 +132,7 @@ class Extractor:
         probe_ids: Sequence[str],
         on_features: FeatureSink,
         *,
+        on_conditioning: ConditioningSink | None = None,
         with_maps: bool = True,
     ) -> dict[str, NodeMaps]:
         """Returns the nodes of the probes by layer, and hands out their features on the way.
@@ -136,6 +141,8 @@ class Extractor:
             canvas_uint8_NSS3: RGB canvases.
             probe_ids: one id per canvas; seeds the noise of SmoothGrad, and named in messages.
             on_features: called once per layer and row with float32 features on the device.
+            on_conditioning: called with the maps' conditioning (`depara.models.conditioning`), a
+                row maybe more than once.
             with_maps: False runs forward passes only and returns no nodes.
 
         Raises:
@@ -147,175 +154,183 @@ class Extractor:
         side = canvas_uint8_NSS3.shape[1]
         assert canvas_uint8_NSS3.dtype == np.uint8
         assert canvas_uint8_NSS3.shape == (len(probe_ids), side, side, 3)
-        job = _Job(canvas_uint8_NSS3, probe_ids, on_features, with_maps)
+        job = ExtractionJob(canvas_uint8_NSS3, probe_ids, on_features, on_conditioning, with_maps)
         if with_maps:
             job.allocate(self._names, self._map_side**2, self._device.type == "cuda")
         with ExitStack() as stack:
             stack.enter_context(arithmetic(self._precision))
+            stack.enter_context(compiler_off())
             if self._device.type == "cpu":
                 stack.enter_context(freed_memory_kept())
             self._run(job)
         return job.nodes()
 
-    def _run(self, job: _Job) -> None:
+    def _run(self, job: ExtractionJob) -> None:
+        self._model.forget_state()
         if not self._has_pairs and job.num_probes:
             self._find_pairs(job)
-        if job.with_maps not in self._tuners:
-            self._tuners[job.with_maps] = self._new_tuner()
-        tuner = self._tuners[job.with_maps]
         start = 0
-        if self._is_unmeasured[job.with_maps] and job.num_probes > _FIRST_PROBES:
-            start = self._run_measured(job)
         while start < job.num_probes:
-            choice = tuner.next(job.num_probes - start)
+            tuner = self._tuner(job.with_maps)
+            num_left = job.num_probes - start
+            is_measured = (
+                start == 0 and self._is_unmeasured[job.with_maps] and num_left > _FIRST_PROBES
+            )
+            choice = Choice(_FIRST_PROBES, tuner.formats[0])
+            if not is_measured:
+                choice = tuner.next(num_left)
             begin = perf_counter()
-            done = self._run_fitting(job, start, choice)
+            run = self._run_measured if is_measured else self._run_fitting
+            done = run(job, start, choice)
+            seconds = perf_counter() - begin
             start += done
-            tuner.record(choice, done, job.num_probes - start, perf_counter() - begin)
+            if not done or not self._is_proven(job, is_last=start == job.num_probes):
+                start = 0
+                job.start_over()
+            elif not is_measured:
+                tuner.record(choice, done, job.num_probes - start, seconds)
 
-    def _find_pairs(self, job: _Job) -> None:
+    def _find_pairs(self, job: ExtractionJob) -> None:
         """Finds, with the first probe, which layers can be differentiated as one."""
-        canvas_B3SS = self._to_device(job.canvas_NSS3[:1], channels_last=False)
+        canvas_B3SS = self._batch.to_device(job.canvas_NSS3[:1], channels_last=False)
         try:
             self._model.find_pairs(
                 lambda: self._layers.run(canvas_B3SS), self._layers.layers.values()
             )
             self._has_pairs = True
+        except ModelError:
+            self._has_pairs = True  # none; what else it means shows in the first batch
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
 
-    def _new_tuner(self) -> BatchTuner:
-        sizes: tuple[int, ...] = CUDA_SIZES if self._device.type == "cuda" else CPU_SIZES
-        if self._batch_size != "auto":
-            sizes = (self._batch_size,)
-        return BatchTuner(sizes, (True, False) if self._model.has_images else (False,))
+    def _tuner(self, with_maps: bool) -> BatchTuner:
+        if with_maps not in self._tuners:
+            sizes: tuple[int, ...] = CUDA_SIZES if self._device.type == "cuda" else CPU_SIZES
+            if self._batch_size != "auto":
+                sizes = (self._batch_size,)
+            has_formats = self._model.has_images and self._proof.allowed.channels_last
+            self._tuners[with_maps] = BatchTuner(sizes, (True, False) if has_formats else (False,))
+            if self._proof.is_single:
+                self._tuners[with_maps].limit(1)
+        return self._tuners[with_maps]
 
-    def _run_measured(self, job: _Job) -> int:
+    def _run_measured(self, job: ExtractionJob, start: int, choice: Choice) -> int:
         """Runs the first probes while following their memory, and limits the batches to come."""
-        choice = Choice(_FIRST_PROBES, self._tuners[job.with_maps].formats[0])
-        with self._model.active(choice.channels_last) as tensors:
+        form = self._proof.form(choice.channels_last)
+        with self._model.active(form.channels_last, form.is_fused) as tensors:
             peak = PeakMemory(tensors)
         with peak:
-            done = self._run_fitting(job, 0, choice)
+            done = self._run_fitting(job, start, choice)
         if self._device.type == "cuda":
             budget = _FREE_SHARE * device_free_bytes(self._device)
         else:
-            budget = _ACTIVATION_SHARE * self._memory_bytes
-        self._tuners[job.with_maps].limit(max(int(budget * done / max(peak.peak_bytes, 1)), 1))
-        self._is_unmeasured[job.with_maps] = False
+            budget = part_bytes(self._memory_bytes, "activations")
+        if done:
+            self._tuner(job.with_maps).limit(max(int(budget * done / max(peak.peak_bytes, 1)), 1))
+            self._is_unmeasured[job.with_maps] = False
         return done
 
-    def _run_fitting(self, job: _Job, start: int, choice: Choice) -> int:
-        """Runs one batch, halving it while memory does not suffice; returns its probes."""
+    def _run_fitting(self, job: ExtractionJob, start: int, choice: Choice) -> int:
+        """Runs one batch, halving it while memory does not suffice; returns its probes.
+
+        Zero: the model fails in this form of the pass, and another one has been found for it.
+        """
+        form = self._proof.form(choice.channels_last)
         size = min(choice.batch_size, job.num_probes - start)
+        if self._proof.is_single:
+            size = 1
         while True:
+            rows = range(start, start + size)
             try:
-                self._run_batch(job, start, size, choice.channels_last)
+                self._run_batch(job, rows, form)
                 return size
-            except OverwrittenError as error:
-                if self._layers.keeps_copies:
-                    raise ModelError(f"{self.model_id}: {one_line(error)}") from error
-                self._layers.keeps_copies = True
+            except OutOfMemoryError:
+                raise
+            except ModelError as error:
+                failed = [row for row in rows if job.probe_ids[row] == error.probe_id]
+                others = [row for row in rows if row not in failed]
+                self._settle(job, form, [*others, *failed], error)
+                return 0
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
                 if size == 1:
-                    raise OutOfMemoryError(
-                        f"{self.model_id}: out of memory with a single probe: {one_line(error)}: "
-                        "use a machine with more memory, a smaller input.side or fewer layers"
-                    ) from error
+                    raise self._no_memory(error) from error
                 size //= 2
-                self._tuners[job.with_maps].limit(size)
-            gc.collect()
-            if self._device.type == "cuda":
-                torch.cuda.empty_cache()
+                self._tuner(job.with_maps).limit(size)
+            self._free_memory()
 
-    def _run_batch(self, job: _Job, start: int, size: int, channels_last: bool) -> None:
-        rows = slice(start, start + size)
-        canvas_B3SS = self._to_device(job.canvas_NSS3[rows], channels_last)
-        probe_ids = job.probe_ids[rows]
+    def _run_batch(self, job: ExtractionJob, rows: Sequence[int], form: Form) -> None:
+        """Runs one batch for good, and keeps the last probe's values if they must be proven."""
+        start, size = rows[0], len(rows)
+        wants_features, wants_maps = self._proof.due(form, size, job.with_maps)
+        found = ProbeValues()
 
         def on_features(layer: str, features_BD: Tensor) -> None:
-            job.deliver(layer, start, features_BD)
+            if wants_features:
+                found.features_D[layer] = features_BD[size - 1].clone()
+            job.deliver(layer, start, features_BD[:size])
 
-        with self._model.active(channels_last):
-            if job.with_maps:
-                nodes = compute_nodes(
-                    self._layers, canvas_B3SS, probe_ids, self._config, self._map_side, on_features
+        nodes = self._batch.run(
+            *job.take([*rows, *rows] if size == 1 and self._proof.is_doubled else rows),
+            form,
+            on_features,
+            with_maps=job.with_maps,
+        )
+        job.store(start, nodes, size)
+        if wants_maps:
+            found.maps_P = attribution_of(nodes, size - 1)
+        if wants_features:
+            job.unproven.append((form, rows, found))
+
+    def _is_proven(self, job: ExtractionJob, *, is_last: bool) -> bool:
+        """Compares what is unproven with the plain pass; False: it failed, all is to come again.
+
+        The first two batches are compared together, so that the second one ran right after the
+        first.
+        """
+        if len(job.unproven) == 1 and not self._proof.is_begun and not is_last:
+            return True
+        while job.unproven:
+            form, rows, found = job.unproven.pop(0)
+            cause = self._proof.difference(self._evaluator(job), found, rows[-1])
+            if cause is not None:
+                self._settle(job, form, rows, cause)
+                return False
+            self._proof.accept(form, len(rows), job.with_maps)
+        return True
+
+    def _settle(
+        self, job: ExtractionJob, form: Form, rows: Sequence[int], cause: Difference | ModelError
+    ) -> None:
+        self._proof.settle(self._evaluator(job), form, rows, job.with_maps, cause)
+        self._tuners.clear()
+        is_auto = self._batch_size == "auto" and not self._proof.is_single
+        self._is_unmeasured = dict.fromkeys((True, False), is_auto)
+
+    def _evaluator(self, job: ExtractionJob) -> Evaluate:
+        def evaluate(
+            form: Form, rows: Sequence[int], with_maps: bool, perturbation: float
+        ) -> ProbeValues:
+            try:
+                return self._batch.last_probe(
+                    *job.take(rows), form, with_maps=with_maps, perturbation=perturbation
                 )
-            else:
-                nodes = compute_features(self._layers, canvas_B3SS, on_features)
-        job.store(start, nodes)
-        self._check_finite(nodes, probe_ids)
+            except (RuntimeError, MemoryError) as error:
+                if len(set(rows)) == 1 and is_out_of_memory(error):
+                    raise self._no_memory(error) from error
+                raise
 
-    def _to_device(self, canvas_BSS3: UInt8, channels_last: bool) -> Tensor:
-        """Returns canvases ``B 3 S S``, float32 in [0, 1], on the device."""
-        pixels = torch.tensor(canvas_BSS3)
+        return evaluate
+
+    def _no_memory(self, error: BaseException) -> OutOfMemoryError:
+        return OutOfMemoryError(
+            f"{self.model_id}: out of memory with a single probe: {one_line(error)}: "
+            "use a machine with more memory, a smaller input.side or fewer layers"
+        )
+
+    def _free_memory(self) -> None:
+        gc.collect()
         if self._device.type == "cuda":
-            pixels = pixels.pin_memory().to(self._device, non_blocking=True)
-        memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        images = pixels.permute(0, 3, 1, 2).to(torch.float32, memory_format=memory_format)
-        return images.div_(255)
-
-    def _check_finite(self, nodes: BatchNodes, probe_ids: Sequence[str]) -> None:
-        checks = [("features", nodes.is_finite_LB)]
-        if nodes.norms_B:
-            norms_LB = torch.stack([nodes.norms_B[name] for name in self._names])
-            checks.append(("attribution map", torch.isfinite(norms_LB)))
-        for what, is_finite_LB in checks:
-            if bool(is_finite_LB.all()):
-                continue
-            layer, probe = (~is_finite_LB).nonzero()[0].tolist()
-            error = NonFiniteError(
-                f"{self.model_id}: layer {self._names[layer]!r}: {what} of probe "
-                f"{probe_ids[probe]} not finite (NaN, infinity or beyond float32's range): "
-                "check the model's weights and its input mean and std"
-            )
-            error.layer, error.probe_id = self._names[layer], probe_ids[probe]
-            raise error
-
-
-@dataclass
-class _Job:
-    """One call of `Extractor.extract`: what goes in, and what has come out so far."""
-
-    canvas_NSS3: UInt8
-    probe_ids: Sequence[str]
-    on_features: FeatureSink
-    with_maps: bool
-    maps_NP: dict[str, Tensor] = field(default_factory=dict)
-    norms_N: dict[str, Tensor] = field(default_factory=dict)
-    delivered: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def num_probes(self) -> int:
-        return len(self.probe_ids)
-
-    def allocate(self, layers: Sequence[str], num_pixels: int, is_pinned: bool) -> None:
-        for layer in layers:
-            self.maps_NP[layer] = torch.empty(
-                (self.num_probes, num_pixels), dtype=torch.float16, pin_memory=is_pinned
-            )
-            self.norms_N[layer] = torch.empty(
-                self.num_probes, dtype=torch.float32, pin_memory=is_pinned
-            )
-
-    def deliver(self, layer: str, row0: int, features_BD: Tensor) -> None:
-        """Hands features on, without the rows that a failed larger batch handed on before."""
-        skipped = max(self.delivered.get(layer, 0) - row0, 0)
-        if skipped < len(features_BD):
-            self.on_features(layer, row0 + skipped, features_BD[skipped:])
-            self.delivered[layer] = row0 + len(features_BD)
-
-    def store(self, row0: int, nodes: BatchNodes) -> None:
-        for layer, maps_BP in nodes.maps_BP.items():
-            rows = slice(row0, row0 + len(maps_BP))
-            self.maps_NP[layer][rows].copy_(maps_BP, non_blocking=True)
-            self.norms_N[layer][rows].copy_(nodes.norms_B[layer], non_blocking=True)
-
-    def nodes(self) -> dict[str, NodeMaps]:
-        return {
-            layer: NodeMaps(maps_NP.numpy(), self.norms_N[layer].numpy())
-            for layer, maps_NP in self.maps_NP.items()
-        }
+            torch.cuda.empty_cache()

@@ -8,7 +8,6 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,37 +20,27 @@ from torch import Tensor
 from depara.attribution.gram import GramSum
 from depara.attribution.spill import DiskStore, FeatureStore, MemoryStore, disk_full
 from depara.errors import StoreError
+from depara.grams import GraphGrams
+from depara.ledger import part_bytes
 from depara.types import Float32, Float64, LayerInfo
 
 _BLOCK_BYTES = 8 * 2**20
 _MIN_WIDTH, _MAX_WIDTH = 1024, 8192
 
 
-@dataclass(frozen=True)
-class LayerGrams:
-    """Gram matrices ``N N`` of one layer's features, and sums over the features ``N``, float64."""
-
-    raw_NN: Float64
-    zscored_NN: Float64
-    raw_sums_N: Float64
-    zscored_sums_N: Float64
-
-
 class FeatureBank:
     """Collects the features of ``N`` probes at all layers and gives each layer's Gram matrix.
 
-    Memory: layers stay in memory, smallest first, while together they fit half of
-    ``memory_bytes``; the others go to nameless files in ``spill_dir``. On top come one block of
-    columns of at most a sixteenth of ``memory_bytes`` (at least one column), one batch's rows of
-    one block while writing, and, while `gram` runs, ``12 N^2`` bytes for the matrix and its sums
-    (twice that in `grams`).
-
-    The rest of ``memory_bytes`` is for the model's own activations (see `Extractor`).
+    Memory: layers stay in memory, smallest first, while together they fit the part of
+    ``memory_bytes`` that is for features (`depara.ledger`); the others go to nameless files in
+    ``spill_dir``. On top come one block of columns of the part for blocks (at least one column),
+    one batch's rows of one block while writing, and, while `gram` runs, ``12 N^2`` bytes for the
+    matrix and its sums (twice that in `grams`).
 
     Args:
         num_probes: ``N``.
         layers: names and numbers of features.
-        memory_bytes: the limit above.
+        memory_bytes: of the worker.
         spill_dir: local folder for what does not fit; None is the system's temporary folder.
         device: where the products are computed; ``cpu`` or a CUDA device.
 
@@ -77,7 +66,7 @@ class FeatureBank:
         }
         self._stores: dict[str, FeatureStore] = {}
         folder = Path(tempfile.gettempdir() if spill_dir is None else spill_dir)
-        kept, spilled = _split_by_memory(num_probes, layers, memory_bytes // 2)
+        kept, spilled = _split_by_memory(num_probes, layers, part_bytes(memory_bytes, "features"))
         if spilled:
             _check_space(folder, sum(_layer_bytes(num_probes, layer) for layer in spilled))
         try:
@@ -141,7 +130,7 @@ class FeatureBank:
             total.add(block_NW)
         return total.result()
 
-    def grams(self, layer: str) -> LayerGrams:
+    def grams(self, layer: str) -> GraphGrams:
         """Returns the raw and the z-scored Gram matrix with the row sums, in one pass.
 
         Each matrix is that of `gram` with ``none`` and ``zscore``. All rows must have been written.
@@ -152,7 +141,13 @@ class FeatureBank:
         for block_NW in self._blocks(self._stores[layer]):
             raw.add(block_NW)
             zscored.add(block_NW)  # second: it overwrites the block
-        return LayerGrams(raw.result(), zscored.result(), raw.row_sums_N, zscored.row_sums_N)
+        return GraphGrams(
+            raw.result(),
+            zscored.result(),
+            raw.row_sums_N,
+            zscored.row_sums_N,
+            self._stores[layer].num_features,
+        )
 
     def close(self) -> None:
         """Gives memory and disk space back."""
@@ -176,7 +171,7 @@ def _layer_bytes(num_probes: int, layer: LayerInfo) -> int:
 def _block_width(num_probes: int, memory_bytes: int) -> int:
     """Columns of a block: about 8 MiB, wide enough for efficient products, within the limit."""
     wanted = min(max(_BLOCK_BYTES // (4 * num_probes), _MIN_WIDTH), _MAX_WIDTH)
-    return max(min(wanted, memory_bytes // 16 // (4 * num_probes)), 1)
+    return max(min(wanted, part_bytes(memory_bytes, "blocks") // (4 * num_probes)), 1)
 
 
 def _split_by_memory(

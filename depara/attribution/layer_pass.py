@@ -20,9 +20,14 @@ from torch.autograd.graph import allow_mutation_on_saved_tensors
 from depara.errors import LayerError, ModelError
 from depara.models.foreign import is_out_of_memory, one_line
 from depara.models.outputs import layer_tensor, pool_features
+from depara.models.recomputation import checkpoints_inlined, in_backward
+from depara.models.row_norms import row_norms
 
 OnFeatures = Callable[[str, Tensor], None]
 """Takes a layer's name and its features ``B D``, valid only during the call."""
+
+OnNorms = Callable[[str, Tensor, int], None]
+"""Takes a layer's name, the norms of its output ``B``, and its number of values per probe."""
 
 OnGradient = Callable[[str, Tensor], None]
 """Takes a layer's name and the gradient of its scalar with respect to the canvas, ``B 3 S S``."""
@@ -36,6 +41,10 @@ class _AllLayersFired(BaseException):
     """Ends a forward pass as soon as its last layer has fired; no model's `except` may stop it."""
 
 
+def _nothing_to_restore() -> None:
+    """For a model that keeps nothing between calls."""
+
+
 @dataclass
 class LayerPass:
     """The layers of one model, ready to be passed through batch by batch.
@@ -47,6 +56,9 @@ class LayerPass:
         scalar: ``l2norm`` or ``mean``, of each probe's layer output.
         features: ``flatten`` or ``gap``.
         model_id: for messages.
+        ends_early: end the forward pass, by an exception, once the last layer has fired.
+        skips_graph: build no autograd graph when no gradient is asked for.
+        restore: called after each pass, to put back what the model keeps between calls.
         keeps_copies: copy values that an in-place operation is about to overwrite but a backward
             still needs; for models that torch could not differentiate otherwise.
     """
@@ -58,18 +70,23 @@ class LayerPass:
     features: str
     model_id: str
     keeps_copies: bool = False
+    ends_early: bool = True
+    skips_graph: bool = True
+    restore: Callable[[], None] = _nothing_to_restore
 
     def run(
         self,
         canvas_B3SS: Tensor,
         *,
+        on_norms: OnNorms | None = None,
         on_features: OnFeatures | None = None,
         on_gradient: OnGradient | None = None,
     ) -> Tensor:
         """Returns whether each layer's features are finite, bool ``L B``, after one forward pass.
 
-        ``on_features`` and ``on_gradient`` are called layer by layer in firing order. Without
-        ``on_gradient`` no autograd graph is built. The pass ends when the last layer has fired.
+        ``on_norms``, ``on_features`` and ``on_gradient`` are called in this order, layer by layer
+        as they fire. A layer that fires again while a backward recomputes an activation checkpoint
+        has fired before.
 
         Raises:
             LayerError: a layer never fires, fires twice, or does not give one row per probe.
@@ -78,19 +95,17 @@ class LayerPass:
             torch.OutOfMemoryError, RuntimeError, MemoryError: memory ran out (`is_out_of_memory`).
         """
         wants_gradient = on_gradient is not None
-        canvas = canvas_B3SS.detach().requires_grad_(wants_gradient)
-        one = _OnePass(self, canvas, on_features, on_gradient)
+        has_graph = wants_gradient or not self.skips_graph
+        canvas = canvas_B3SS.detach().requires_grad_(has_graph)
+        one = _OnePass(self, canvas, on_norms, on_features, on_gradient)
         copies: AbstractContextManager[object] = nullcontext()
-        if wants_gradient and self.keeps_copies:
+        if has_graph and self.keeps_copies:
             copies = allow_mutation_on_saved_tensors()
-        with torch.set_grad_enabled(wants_gradient), copies, one.hooked():
-            try:
+        try:
+            with torch.set_grad_enabled(has_graph), checkpoints_inlined(), copies, one.hooked():
                 one.forward()
-            except _AllLayersFired:
-                pass
-            else:
-                missing = next(name for name in self.layers if name not in one.finite)
-                raise one.about(missing, "never fires: choose another")
+        finally:
+            self.restore()
         return torch.stack([one.finite[name] for name in self.layers])
 
 
@@ -100,6 +115,7 @@ class _OnePass:
 
     owner: LayerPass
     canvas: Tensor
+    on_norms: OnNorms | None
     on_features: OnFeatures | None
     on_gradient: OnGradient | None
     finite: dict[str, Tensor] = field(default_factory=dict)
@@ -122,22 +138,32 @@ class _OnePass:
             images = images.clone()  # a leaf that requires a gradient cannot be changed in place
         try:
             self.owner.module(images)
+        except _AllLayersFired:
+            pass
         except Exception as error:
-            if error is self.own_error or is_out_of_memory(error):
+            if self.own_error is None and not is_out_of_memory(error):
+                raise ModelError(
+                    f"{self.owner.model_id}: raised on images of shape {tuple(images.shape)}: "
+                    f"{one_line(error)}"
+                ) from error
+            if self.own_error is None:
                 raise
-            raise ModelError(
-                f"{self.owner.model_id}: raised on images of shape {tuple(images.shape)}: "
-                f"{one_line(error)}"
-            ) from error
+        if self.own_error is not None:  # also where the model has caught it
+            raise self.own_error
+        missing = [name for name in self.owner.layers if name not in self.finite]
+        if missing:
+            raise self.about(missing[0], "never fires: choose another")
 
     def _hook(self, name: str) -> Callable[[nn.Module, object, object], None]:
         def fired(_module: nn.Module, _inputs: object, output: object) -> None:
+            if in_backward():
+                return
             try:
                 self._visit(name, layer_tensor(output))
             except Exception as error:
                 self.own_error = error
                 raise
-            if len(self.finite) == len(self.owner.layers):
+            if self.owner.ends_early and len(self.finite) == len(self.owner.layers):
                 raise _AllLayersFired
 
         return fired
@@ -145,8 +171,10 @@ class _OnePass:
     def _visit(self, name: str, output: Tensor) -> None:
         self._check(name, output)
         values = output.detach()
-        norm_B = torch.linalg.vector_norm(_rows(values), dim=1, dtype=torch.float32)
+        norm_B = row_norms(values)
         self.finite[name] = torch.isfinite(norm_B)
+        if self.on_norms is not None:
+            self.on_norms(name, norm_B, values[0].numel())
         if self.on_features is not None:
             is_flat = self.owner.features == "flatten"
             self.on_features(
@@ -192,13 +220,6 @@ class _OnePass:
         return error
 
 
-def _rows(values: Tensor) -> Tensor:
-    """Returns one row per probe, values in the order of memory, without a copy if possible."""
-    if values.ndim == 4 and values.is_contiguous(memory_format=torch.channels_last):
-        return values.permute(0, 2, 3, 1).flatten(1)
-    return values.reshape(len(values), -1)
-
-
 def cotangent_of(values: Tensor, norm_B: Tensor, scalar: str) -> Tensor:
     """Returns the derivative of each probe's scalar with respect to the layer's output.
 
@@ -212,5 +233,6 @@ def cotangent_of(values: Tensor, norm_B: Tensor, scalar: str) -> Tensor:
     if scalar == "mean":
         return torch.full_like(values, 1 / max(values[0].numel(), 1))
     tiny = torch.finfo(torch.float32).tiny
-    scale_B = norm_B.clamp_min(tiny).reciprocal().to(values.dtype)
-    return values * scale_B.view(-1, *[1] * (values.ndim - 1))
+    wide = torch.promote_types(values.dtype, torch.float32)  # float16 may not hold 1 / ||F||
+    scale_B = norm_B.clamp_min(tiny).reciprocal().to(wide)
+    return (values * scale_B.view(-1, *[1] * (values.ndim - 1))).to(values.dtype)

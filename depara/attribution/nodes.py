@@ -20,6 +20,7 @@ from depara.attribution.methods import (
     reference_canvas,
 )
 from depara.config.schema import AttributionConfig
+from depara.models.conditioning import conditioning
 
 
 @dataclass
@@ -27,12 +28,13 @@ class BatchNodes:
     """The maps of one batch on the device: float16 ``B P`` of unit norm, and norms ``B``, by layer.
 
     ``is_finite_LB`` tells whether a layer's features were finite; a map that is not finite has a
-    norm that is not finite.
+    norm that is not finite. ``conditioning_B`` is that of `depara.models.conditioning`, by layer.
     """
 
     is_finite_LB: Tensor
     maps_BP: dict[str, Tensor] = field(default_factory=dict)
     norms_B: dict[str, Tensor] = field(default_factory=dict)
+    conditioning_B: dict[str, Tensor] = field(default_factory=dict)
 
 
 def compute_features(layers: LayerPass, canvas_B3SS: Tensor, on_features: OnFeatures) -> BatchNodes:
@@ -62,12 +64,17 @@ def compute_nodes(
     """
     method = find_method(config.method)
     shifted_B3SS = canvas_B3SS - reference_canvas(canvas_B3SS)
-    maps = _Maps(shifted_B3SS, method, config.channels, map_side)
+    maps = _Maps(shifted_B3SS, method, config, map_side)
     if method.path is None:
         with method.rules():
-            is_finite_LB = layers.run(canvas_B3SS, on_features=on_features, on_gradient=maps.finish)
+            is_finite_LB = layers.run(
+                canvas_B3SS,
+                on_norms=maps.take_norms,
+                on_features=on_features,
+                on_gradient=maps.finish,
+            )
         return maps.nodes(is_finite_LB)
-    is_finite_LB = layers.run(canvas_B3SS, on_features=on_features)
+    is_finite_LB = layers.run(canvas_B3SS, on_norms=maps.take_norms, on_features=on_features)
     for point_B3SS, weight in method.path(canvas_B3SS, probe_ids, parameters_of(config)):
         maps.weight = weight
         is_finite_LB &= layers.run(point_B3SS, on_gradient=maps.add)
@@ -80,11 +87,17 @@ def compute_nodes(
 class _Maps:
     shifted_B3SS: Tensor
     method: Method
-    channels: str
+    config: AttributionConfig
     map_side: int
     weight: float = 1.0
+    outputs: dict[str, tuple[Tensor, int]] = field(default_factory=dict)
     gradients: dict[str, Tensor] = field(default_factory=dict)
     finished: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    conditioning_B: dict[str, Tensor] = field(default_factory=dict)
+
+    def take_norms(self, layer: str, norms_B: Tensor, num_values: int) -> None:
+        """Keeps the norms of a layer's output at the canvas itself."""
+        self.outputs[layer] = (norms_B, num_values)
 
     def add(self, layer: str, gradient_B3SS: Tensor) -> None:
         """Adds one weighted gradient to a layer's mean."""
@@ -95,8 +108,12 @@ class _Maps:
 
     def finish(self, layer: str, gradient_B3SS: Tensor) -> None:
         """Makes a layer's mean gradient into maps."""
+        norms_B, num_values = self.outputs[layer]
+        self.conditioning_B[layer] = conditioning(
+            self.shifted_B3SS, gradient_B3SS, norms_B, num_values, self.config.scalar
+        )
         per_channel = attribution(gradient_B3SS, self.shifted_B3SS, self.method)
-        map_BSS = reduce_channels(per_channel.detach(), self.channels)
+        map_BSS = reduce_channels(per_channel.detach(), self.config.channels)
         self.finished[layer] = unit_norm(sum_pool(map_BSS, self.map_side))
 
     def nodes(self, is_finite_LB: Tensor) -> BatchNodes:
@@ -105,4 +122,5 @@ class _Maps:
             is_finite_LB,
             {layer: maps for layer, (maps, _) in self.finished.items()},
             {layer: norms for layer, (_, norms) in self.finished.items()},
+            self.conditioning_B,
         )

@@ -8,16 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from depara.attribution.conv_norms import ConvNorm, Pair, find_pairs, paired
+from depara.attribution.model_state import ModelState
 from depara.attribution.norms import AffineNorm, affine_norms, replaced
 from depara.attribution.torch_state import evaluating
 
 _Slot = tuple[nn.Module, str, Tensor]
 """A module, the name of one of its parameters or buffers, and the tensor that belongs there."""
+
+
+@dataclass
+class _Ready:
+    """What stands in for a model's own in one memory format, fused or not."""
+
+    stand_ins: list[_Slot]
+    norms: list[AffineNorm]
+    conv_norms: list[ConvNorm]
+    state: ModelState | None = None
 
 
 class PreparedModel:
@@ -36,11 +48,10 @@ class PreparedModel:
         self._module = module
         self._preprocess = preprocess
         self._device = device
-        self._stand_ins: list[_Slot] = []
-        self._norms: list[AffineNorm] = []
         self._pairs: tuple[Pair, ...] = ()
-        self._conv_norms: list[ConvNorm] = []
-        self._channels_last: bool | None = None
+        self._fused: tuple[bool, _Ready] | None = None
+        self._plain: dict[bool, _Ready] = {}
+        self._active: _Ready | None = None
 
     @property
     def has_images(self) -> bool:
@@ -49,20 +60,30 @@ class PreparedModel:
 
     def release(self) -> None:
         """Frees the memory of the stand-ins; the next `active` makes them anew."""
-        self._stand_ins = []
-        self._norms, self._conv_norms = [], []
-        self._channels_last = None
+        self._fused, self._plain = None, {}
 
     @contextmanager
-    def active(self, channels_last: bool) -> Iterator[list[Tensor]]:
-        """Makes the model ready, in eval mode and frozen; gives its tensors."""
-        if self._channels_last is not channels_last:
-            self.release()
-            self._ready_norms(_memory_format(channels_last))
-            self._stand_ins = self._convert(_memory_format(channels_last))
-            self._channels_last = channels_last
-        with replaced(self._norms), paired(self._conv_norms), self._standing_in():
-            yield [tensor for _, _, tensor in self._stand_ins]
+    def active(self, channels_last: bool, is_fused: bool = True) -> Iterator[list[Tensor]]:
+        """Makes the model ready, in eval mode and frozen; gives its tensors.
+
+        Args:
+            channels_last: memory format of the weights.
+            is_fused: computes batch normalisations as `norms` and `conv_norms` say; else every
+                module computes as it is.
+        """
+        ready = self._ready(channels_last, is_fused)
+        with replaced(ready.norms), paired(ready.conv_norms), self._standing_in(ready):
+            yield [tensor for _, _, tensor in ready.stand_ins]
+
+    def forget_state(self) -> None:
+        """Takes the state that the model is in at the next `active` for the one to restore."""
+        for ready in (*self._plain.values(), *([self._fused[1]] if self._fused else [])):
+            ready.state = None
+
+    def restore_state(self) -> None:
+        """Gives the active model the state that it was opened in: each pass starts from that."""
+        if self._active is not None and self._active.state is not None:
+            self._active.state.restore()
 
     def find_pairs(self, run: Callable[[], object], kept: Collection[nn.Module]) -> int:
         """Finds the pairs (`conv_norms.find_pairs`), uses them from now on, returns their number.
@@ -71,38 +92,58 @@ class PreparedModel:
             run: runs one forward pass of the model, however far.
             kept: modules whose output must stay as it is.
         """
-        self.release()
-        self._stand_ins = self._convert(torch.contiguous_format)
-        with self._standing_in():
+        with self.active(False, is_fused=False):
             self._pairs = find_pairs(self._module, run, kept)
-        self.release()
+        self._fused = None
         return len(self._pairs)
 
+    def _ready(self, channels_last: bool, is_fused: bool) -> _Ready:
+        """Returns the stand-ins; of the fused ones, which take memory, one set is kept."""
+        if not is_fused:
+            if channels_last not in self._plain:
+                self._plain[channels_last] = _Ready(self._convert(channels_last), [], [])
+            return self._plain[channels_last]
+        if self._fused is None or self._fused[0] is not channels_last:
+            self._fused = None
+            norms = {one.norm: one for one in affine_norms(self._module, self._device)}
+            memory_format = _memory_format(channels_last)
+            pairs = [ConvNorm(pair, norms.pop(pair.norm), memory_format) for pair in self._pairs]
+            ready = _Ready(self._convert(channels_last), list(norms.values()), pairs)
+            self._fused = (channels_last, ready)
+        return self._fused[1]
+
     @contextmanager
-    def _standing_in(self) -> Iterator[None]:
-        originals = [(owner, name, getattr(owner, name)) for owner, name, _ in self._stand_ins]
+    def _standing_in(self, ready: _Ready) -> Iterator[None]:
+        originals = [(owner, name, getattr(owner, name)) for owner, name, _ in ready.stand_ins]
         with evaluating(self._module):
             try:
-                _put(self._stand_ins)
+                _put(ready.stand_ins)
+                self._active = ready
+                if ready.state is None:
+                    ready.state = self._new_state(ready, originals)
                 yield
             finally:
+                self._active = None
                 _put(originals)
 
-    def _ready_norms(self, memory_format: torch.memory_format) -> None:
-        norms = {one.norm: one for one in affine_norms(self._module, self._device)}
-        self._conv_norms = [
-            ConvNorm(pair, norms.pop(pair.norm), memory_format) for pair in self._pairs
-        ]
-        self._norms = list(norms.values())
+    def _new_state(self, ready: _Ready, originals: list[_Slot]) -> ModelState:
+        """Takes note of the model's state; buffers are given the values of those replaced."""
+        values = {
+            id(stand_in): original
+            for (_, _, stand_in), (_, _, original) in zip(ready.stand_ins, originals, strict=True)
+        }
+        return ModelState(self._module, lambda tensor: values.get(id(tensor)))
 
-    def _convert(self, memory_format: torch.memory_format) -> list[_Slot]:
+    def _convert(self, channels_last: bool) -> list[_Slot]:
         made: dict[int, Tensor] = {}
         slots = list(self._slots())
         for owner, name, tensor in slots:
             if id(tensor) not in made:
-                stand_in = self._stand_in(tensor, memory_format)
+                stand_in = self._stand_in(tensor, _memory_format(channels_last))
                 if name in owner._parameters:
                     stand_in = nn.Parameter(stand_in, requires_grad=False)
+                else:
+                    stand_in = stand_in.clone()  # a model may write into its buffers
                 made[id(tensor)] = stand_in
         return [(owner, name, made[id(tensor)]) for owner, name, tensor in slots]
 

@@ -10,6 +10,7 @@ from depara._version import __version__
 from depara.cli.evaluation import evaluate
 from depara.cli.reading import layers, models, scans, table
 from depara.cli.upkeep import gc, verify
+from depara.texts import make_streams_total
 
 __all__ = ["app"]
 
@@ -30,6 +31,7 @@ def main(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     """Reads DEPARA scans, and looks after them."""
+    make_streams_total()
     if version:
         typer.echo(f"depara {__version__}")
         raise typer.Exit

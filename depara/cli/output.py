@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import typer
 
 from depara.errors import DeparaError
+from depara.texts import shown
 
 
 def print_frame(frame: object, title: str, csv: bool) -> None:
@@ -29,7 +30,7 @@ def errors_shown() -> Iterator[None]:
     try:
         yield
     except DeparaError as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {shown(str(error))}", err=True)
         raise typer.Exit(2) from error
 
 

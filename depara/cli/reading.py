@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from depara.cli.options import AsCsv, Lambda, Output, ScanId, Top
 from depara.cli.output import errors_shown, print_frame
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _SCORES = ["similarity", "node_similarity", "edge_similarity"]
 
@@ -62,13 +65,41 @@ def table(
         print_frame(frame.head(top), f"{name}: {len(frame)} rows", csv)
 
 
-def scans(output: Output, csv: AsCsv = False) -> None:
+def scans(
+    output: Output,
+    time: Annotated[
+        bool, typer.Option("--time", help="Show where the time went instead, s, and bytes.")
+    ] = False,
+    csv: AsCsv = False,
+) -> None:
     """Lists the finished scans, oldest first, with what each of them reused."""
-    from depara.report import list_scans
+    from depara.report import list_scans, list_times
 
     with errors_shown():
+        if time:
+            frame = list_times(output)
+            if not csv:
+                frame = _fitted(frame)
+            print_frame(frame, f"time of the scans in {output}, s", csv)
+            return
         frame = list_scans(output)
         if not csv:  # what fits on a line
             frame = frame.drop(columns=["sequence", "probes"])
-            frame["finished_at"] = frame["finished_at"].str.slice(0, 16).str.replace("T", " ")
+            frame["finished_at"] = _minute(frame["finished_at"])
         print_frame(frame, f"scans in {output}", csv)
+
+
+def _minute(iso: pd.Series[str]) -> pd.Series[str]:
+    return iso.str.slice(0, 16).str.replace("T", " ")
+
+
+def _fitted(times: pd.DataFrame) -> pd.DataFrame:
+    """Returns a table of times as it fits on a line."""
+    frame = times[["scan_id", "seconds"]].copy()
+    for name in times.columns:
+        if name.endswith("_s"):
+            frame[name.removesuffix("_s")] = times[name]
+    frame["busy %"] = (times["busy"] * 100).round().astype("Int64")
+    frame["read MB"] = times["read_bytes"].astype("Float64") / 1e6
+    frame["wrote MB"] = times["written_bytes"].astype("Float64") / 1e6
+    return frame

@@ -6,18 +6,27 @@ import copy
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import PurePosixPath
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from depara.config.places import CommandFolder, absolute_places
 from depara.config.schema import MODEL_ID, PRESETS, ModelConfig, ScanConfig
 from depara.errors import ConfigError, near_names
-from depara.locations import expand_glob, has_glob, open_binary
+from depara.locations import (
+    expand_glob,
+    has_glob,
+    is_glob,
+    is_remote,
+    local_path,
+    open_binary,
+)
+from depara.weights_names import WEIGHTS_SUFFIXES, has_weights_suffix, weights_stem
 
 _MAX_NULLS = 10
-_WEIGHTS_SUFFIXES = (".safetensors", ".pth", ".pt", ".th", ".bin", ".ckpt")
 
 
 @dataclass(frozen=True)
@@ -30,7 +39,9 @@ class ScanFile:
 
 
 def load_scan_file(uri: str, overrides: Sequence[str] = ()) -> ScanFile:
-    """Returns the validated scan of a local or remote YAML file.
+    """Returns the validated scan of a local or remote YAML file, its local paths absolute.
+
+    Relative ones are relative to the folder where the command runs.
 
     Args:
         uri: path or URI (``s3://...``) of the file.
@@ -43,18 +54,40 @@ def load_scan_file(uri: str, overrides: Sequence[str] = ()) -> ScanFile:
         with open_binary(uri) as file:
             text = file.read().decode("utf-8")
     except FileNotFoundError as error:
-        raise ConfigError(f"scan file {uri!r} does not exist") from error
+        hint = _near_files(uri)
+        message = f"scan file {uri!r} does not exist" + (f"; {hint}" if hint else "")
+        raise ConfigError(message) from error
     except IsADirectoryError as error:
         raise ConfigError(f"scan file {uri!r} is a folder: name the YAML file in it") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"scan file {uri!r} is not UTF-8 text") from error
     except OSError as error:
         raise ConfigError(f"scan file {uri!r} cannot be read: {error}") from error
-    return parse_scan(text, overrides, name=uri)
+    return parse_scan(text, overrides, name=uri, folder=CommandFolder.here())
 
 
-def parse_scan(text: str, overrides: Sequence[str] = (), name: str = "scan file") -> ScanFile:
-    """Returns the validated scan of a YAML text; see `load_scan_file`."""
+def _near_files(uri: str) -> str:
+    """What else lies where a local scan file was looked for."""
+    if is_remote(uri):
+        return ""
+    path = local_path(uri).absolute()
+    try:
+        names = [each.name for each in path.parent.iterdir() if each.suffix in (".yaml", ".yml")]
+    except OSError:
+        return f"there is no folder {str(path.parent)!r}"
+    return near_names(path.name, names)
+
+
+def parse_scan(
+    text: str,
+    overrides: Sequence[str] = (),
+    name: str = "scan file",
+    folder: CommandFolder | None = None,
+) -> ScanFile:
+    """Returns the validated scan of a YAML text; see `load_scan_file`.
+
+    Without a `folder` its paths stay as they are written.
+    """
     try:
         tree = yaml.load(text, Loader=_UniqueKeyLoader)
     except yaml.YAMLError as error:
@@ -66,6 +99,8 @@ def parse_scan(text: str, overrides: Sequence[str] = (), name: str = "scan file"
     tree = _apply_preset(tree)
     probes = tree.get("probes")
     count_is_given = isinstance(probes, dict) and probes.get("count") is not None
+    if folder is not None:
+        tree = absolute_places(tree, folder, ScanConfig.model_fields["output"].default)
     tree = _expand_models(tree, name)
     try:
         return ScanFile(ScanConfig.model_validate(tree), count_is_given)
@@ -144,7 +179,8 @@ def _list_place(node: list[Any], part: str, override: str) -> int:
         return ids.index(part)
     known = [name for name in ids if isinstance(name, str)]
     raise ConfigError(
-        f"--set {override!r}: no entry {part!r} among {len(node)}; {near_names(part, known)}"
+        f"--set {override!r}: no entry {part!r} among {len(node)}: "
+        + (near_names(part, known) or f"the ids are {', '.join(map(repr, known)) or 'not given'}")
     )
 
 
@@ -176,7 +212,7 @@ def _expand_models(tree: dict[str, Any], name: str) -> dict[str, Any]:
             continue
         merged = _merge(dict(defaults), model)
         weights = merged.get("weights")
-        if isinstance(weights, str) and has_glob(weights):
+        if isinstance(weights, str) and is_glob(weights):
             expanded += _expand_checkpoints(merged, weights, f"{name}: models.{number}")
         else:
             expanded.append(merged)
@@ -216,10 +252,12 @@ def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _expand_checkpoints(model: Mapping[str, Any], pattern: str, place: str) -> list[dict[str, Any]]:
-    files = [uri for uri in expand_glob(pattern) if uri.lower().endswith(_WEIGHTS_SUFFIXES)]
+    files = _checkpoints(expand_glob(pattern), pattern)
     if not files:
         raise ConfigError(
-            f"{place}: the glob {pattern!r} matches no checkpoint ({', '.join(_WEIGHTS_SUFFIXES)})"
+            f"{place}: the glob {pattern!r} matches no checkpoint ({', '.join(WEIGHTS_SUFFIXES)}, "
+            "also with .tar behind; a suffix written in the glob is taken as it is; a name that "
+            "holds * ? [ itself is written with the sign in brackets, such as [[] for [)"
         )
     template = str(model.get("id", "{stem}"))
     if len(files) > 1 and "{stem}" not in template:
@@ -228,12 +266,37 @@ def _expand_checkpoints(model: Mapping[str, Any], pattern: str, place: str) -> l
             "has no {stem}: they would share one id"
         )
     entries = []
-    for uri in files:
-        stem = PurePosixPath(uri).stem
+    for uri, stem in zip(files, _stems(files), strict=True):
         identifier = re.sub(r"[^A-Za-z0-9._+\-]", "_", template.replace("{stem}", stem))
         assert MODEL_ID.fullmatch(identifier) or not identifier
         entries.append({**copy.deepcopy(dict(model)), "id": identifier, "weights": uri})
     return entries
+
+
+def _checkpoints(files: list[str], pattern: str) -> list[str]:
+    """Returns the files that are checkpoints by name.
+
+    Those with a suffix of weights; where there are none, those with any that the glob itself ends
+    in, else those without a suffix.
+    """
+    named = [uri for uri in files if has_weights_suffix(uri)]
+    if named:
+        return named
+    own = PurePosixPath(pattern).suffix
+    if own and not has_glob(own):
+        return files
+    return [uri for uri in files if not re.search(r"\.[A-Za-z]\w*$", PurePosixPath(uri).name)]
+
+
+def _stems(files: list[str]) -> list[str]:
+    """Returns the files' names without suffixes; with the folders where they are not distinct."""
+    stems = [weights_stem(uri) for uri in files]
+    if len(set(stems)) == len(stems):
+        return stems
+    parts = [[*PurePosixPath(uri).parts[:-1], weights_stem(uri)] for uri in files]
+    columns = zip(*(each[:-1] for each in parts), strict=False)
+    shared = sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))
+    return ["-".join(each[shared:]) for each in parts]
 
 
 def _explain(error: ValidationError) -> str:

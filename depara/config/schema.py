@@ -69,15 +69,17 @@ class ProbesConfig(Section):
     source: str | list[str]
     """Folder (searched recursively), glob, URI prefix (s3://...), ``package://NAME/path``, text
     file with one image per line (optionally a tab and a label), or a Parquet file with a column of
-    image bytes. A list joins several sources."""
+    images. A list joins several sources."""
     count: Annotated[int, Field(ge=4)] | None = 200
     """How many probes to draw from the source; null takes all."""
     seed: int = 0
     """Seed of the draw."""
     column: str | None = None
-    """Image-bytes column of a Parquet source; null finds the only binary (or HF image) column."""
+    """Image column of a Parquet source: bytes, a Hugging Face image, or text of paths or base64;
+    null finds the only column of bytes or Hugging Face images."""
     label_column: str | None = None
-    """Label column of a Parquet source; null uses ``label`` when there is one."""
+    """Label column of a Parquet source, or its folders ``NAME=...``; null uses ``label`` when there
+    is one."""
 
 
 class CanvasConfig(Section):
@@ -145,7 +147,8 @@ class ModelConfig(Section):
     """Side, mean, std and channel order of the input; default: what the source declares."""
     layers: Literal["output", "stages", "blocks"] | list[str] = "blocks"
     """Cut points: ``output``, ``stages``, ``blocks``, or a list of module globs, where ``*``
-    matches within one dotted part and ``**`` across parts."""
+    matches within one dotted part and ``**`` across parts. The first three are cut before a final
+    normalisation that leaves only rounding noise of the maps; a list is taken as it is."""
     output_layer: str | None = None
     """The layer that stands for the model as a target; null takes the last of ``layers``."""
 
@@ -238,7 +241,8 @@ class ComputeConfig(Section):
     num_cpus: Annotated[float, Field(gt=0)] = 1
     """CPUs of each worker, and its number of compute threads."""
     batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
-    """Probes per forward pass; auto measures on the first probes. Never changes the result."""
+    """Probes per forward pass; auto measures on the first probes. Never changes the result: models
+    whose probes depend on each other are run one at a time."""
     precision: Precision = "fp32"
     """fp32, or tf32 to allow TensorFloat-32 on NVIDIA GPUs."""
     memory: ByteSize = ByteSize(4 * 1024**3)
@@ -246,7 +250,8 @@ class ComputeConfig(Section):
     unit_probes: Annotated[int, Field(ge=1)] = 256
     """Probes per work unit and per node file."""
     unit_timeout_s: Annotated[float, Field(gt=0)] = 1800.0
-    """How long one work unit may take before its worker is replaced, s."""
+    """The most that one work unit may take, s. Deadlines are shorter, many times what was measured
+    and at least two minutes; above the default, they rise with it."""
     spill_dir: str | None = None
     """Local folder for spilled features; null is the system's temporary folder."""
     ready_timeout_s: Annotated[float, Field(gt=0)] = 600.0

@@ -1,4 +1,4 @@
-"""Identities of files, told without reading them: size and time, or the object store's ETag.
+"""Identities of files, told without reading them: size and times, or the object store's ETag.
 
 Remote files are asked for by folder: a thousand weights below one prefix cost one listing.
 """
@@ -20,7 +20,7 @@ from depara.redaction import redact
 from depara.retries import persist
 
 Identity = tuple[int | None, str]
-"""Size in bytes, and what changes with the content: an ETag, or a modification time."""
+"""Size in bytes, and what changes with the content: an ETag, or times."""
 
 _REQUESTS_AT_ONCE = 16
 _PACKAGE = "package://"
@@ -37,9 +37,10 @@ def file_identities(
 ) -> dict[str, Identity | None]:
     """Returns the identity of every file; None for one that is missing or that nobody can tell of.
 
-    Local files, and those of ``package://``, are told by size and modification time, symbolic links
-    by their target. Remote ones cost one listing per parent folder, or one request where a single
-    file of a folder is asked for.
+    Local files, and those of ``package://``, are told by size, modification time and the time of
+    any change, which no program can set back, as copying and unpacking do with the former;
+    symbolic links by their target. Remote ones cost one listing per parent folder, or one request
+    where a single file of a folder is asked for.
 
     Args:
         uris: local paths, ``package://`` and remote URIs.
@@ -140,7 +141,7 @@ def _local_identity(path: str) -> Identity | None:
         return None
     if not stat.S_ISREG(facts.st_mode):
         return None
-    return facts.st_size, f"{facts.st_mtime_ns} {target}".rstrip()
+    return facts.st_size, f"{facts.st_mtime_ns} {facts.st_ctime_ns} {target}".rstrip()
 
 
 @dataclass(frozen=True)

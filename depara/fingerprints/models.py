@@ -14,7 +14,8 @@ from depara.fingerprints.files import Identity, file_identities, folder_identity
 from depara.fingerprints.hub import cached_commit
 from depara.fingerprints.versions import package_versions
 from depara.identity import short_hash
-from depara.locations import is_remote
+from depara.locations import is_remote, local_path
+from depara.weights_names import INDEX_SUFFIX, has_weights_suffix
 
 CARD_VERSION = 2
 """Raised when opening an unchanged model gives another `ModelCard`: all are then opened again."""
@@ -28,7 +29,6 @@ _PACKAGES = {
 """The packages that build and load the models of a source."""
 
 _WITH_WEIGHT_NAMES = ("torchvision", "timm")
-_WEIGHTS_SUFFIXES = (".safetensors", ".pth", ".pt", ".th", ".bin", ".ckpt")
 _RANDOM = "random:"
 
 
@@ -92,7 +92,7 @@ def _fingerprint(
     if parts is None or any(identities[uri] is None for uri in parts.files):
         return None
     packages = ("depara", *_PACKAGES[model.source.partition(":")[0]])
-    if (model.weights or "").endswith(".safetensors"):
+    if (model.weights or "").lower().endswith(".safetensors"):
         packages = (*packages, "safetensors")
     content = {
         **setting,
@@ -122,6 +122,9 @@ def _parts(model: ModelConfig, reader: CodeReader) -> _Parts:
     weights = model.weights
     if weights and not weights.startswith(_RANDOM) and not _is_weights_name(kind, weights):
         parts.files.add(weights)
+        if weights.endswith(INDEX_SUFFIX):  # its shards may change without it
+            _told(None if is_remote(weights) else weights)
+            parts.facts["shards"] = _told(folder_identity(local_path(weights).parent))
     for text in _texts(model.kwargs):
         _add_named_files(text, parts)
     return parts
@@ -156,7 +159,7 @@ def _is_weights_name(kind: str, weights: str) -> bool:
     """Whether it can only be a name such as ``IMAGENET1K_V2``, which the package resolves."""
     if kind not in _WITH_WEIGHT_NAMES or "/" in weights or os.path.exists(weights):
         return False
-    return PurePosixPath(weights).suffix.lower() not in _WEIGHTS_SUFFIXES
+    return not has_weights_suffix(weights)
 
 
 def _texts(value: object) -> Iterator[str]:
@@ -184,5 +187,5 @@ def _add_named_files(text: str, parts: _Parts) -> None:
         folders[text] = _told(folder_identity(Path(path)))
     elif ("/" in text or suffix) and os.path.exists(path):
         parts.files.add(text)
-    elif os.path.isabs(path) or suffix in _WEIGHTS_SUFFIXES:
+    elif os.path.isabs(path) or has_weights_suffix(text):
         raise _UntoldError  # it may be there on the workers

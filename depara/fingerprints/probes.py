@@ -9,14 +9,14 @@ from depara.config import ProbesConfig
 from depara.fingerprints.files import file_identities
 from depara.fingerprints.versions import package_versions
 from depara.identity import short_hash
-from depara.locations import has_glob, is_remote
+from depara.locations import is_glob, is_remote
 from depara.types import ProbeRef
 
-PROBES_VERSION = 1
+PROBES_VERSION = 2
 """Raised when unchanged images give other canvases: all are then decoded again."""
 
 _ROW = re.compile(r"(.+\.parquet)#\d+", re.IGNORECASE | re.DOTALL)
-_PACKAGES = ("numpy", "pillow", "pyarrow")
+_PACKAGES = ("numpy", "pillow", "pillow-heif", "pyarrow")
 
 
 def probes_fingerprint(
@@ -66,6 +66,6 @@ def _remote_folders(config: ProbesConfig, files: Sequence[str]) -> Iterator[str]
     sources = [config.source] if isinstance(config.source, str) else config.source
     for source in sources:
         folder = source.rstrip("/") + "/"
-        is_folder = is_remote(source) and not has_glob(source)
+        is_folder = is_remote(source) and not is_glob(source)
         if is_folder and any(file.startswith(folder) for file in files):
             yield source

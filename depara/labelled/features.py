@@ -16,7 +16,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from depara.similarity.grams import ROUNDING, FeatureGrams, centred
+from depara.grams import ROUNDING, GraphGrams
+from depara.similarity.grams import centred
 from depara.types import Float64
 
 _RANK = ROUNDING**2
@@ -24,7 +25,7 @@ _RANK = ROUNDING**2
 
 @dataclass(frozen=True, eq=False)
 class LabelledFeatures:
-    """The part of a graph's `FeatureGrams` that belongs to labelled probes, with their classes.
+    """The part of a graph's `GraphGrams` that belongs to labelled probes, with their classes.
 
     ``class_N`` numbers the classes from 0 to ``K - 1``; ``class_names`` are their labels. A
     sub-matrix of the raw Gram is the raw Gram of those probes. ``zscored_NN`` keeps the means and
@@ -40,7 +41,7 @@ class LabelledFeatures:
     class_names: tuple[str, ...]
 
     @classmethod
-    def select(cls, grams: FeatureGrams, labels: Sequence[str | None]) -> LabelledFeatures:
+    def select(cls, grams: GraphGrams, labels: Sequence[str | None]) -> LabelledFeatures:
         """Returns the labelled probes of a graph.
 
         Args:

@@ -41,7 +41,8 @@ def nleep(features: LabelledFeatures) -> float:
     """
     posterior_NV = diagonal_mixture(_kept_components(features), _num_components(features))
     chance_KV = features.indicators_NK.T @ posterior_NV / posterior_NV.sum(axis=0)
-    return float(np.mean(np.log((posterior_NV * chance_KV[features.class_N]).sum(axis=1))))
+    likelihood_N = (posterior_NV * chance_KV[features.class_N]).sum(axis=1)
+    return float(np.mean(np.log(np.minimum(likelihood_N, 1.0))))
 
 
 def diagonal_mixture(values_Nd: Float64, num_components: int) -> Float64:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import rankdata
 
+from depara.grams import ROUNDING
 from depara.labelled.features import LabelledFeatures
-from depara.similarity.grams import ROUNDING, cosine_matrix, pearson_matrix
+from depara.similarity.grams import cosine_matrix, pearson_matrix
 from depara.types import Float64
 
 NEIGHBOURS = 5
@@ -75,4 +76,4 @@ def _rank_agreement(features: LabelledFeatures, likeness_NN: Float64) -> float:
     if deviation == 0.0 or share in (0.0, 1.0):
         return float("nan")
     gap = ranks_E[is_same_E].mean() - ranks_E[~is_same_E].mean()
-    return float(gap / deviation * np.sqrt(share * (1 - share)))
+    return float(np.clip(gap / deviation * np.sqrt(share * (1 - share)), -1.0, 1.0))

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.distance import cdist
 
+from depara.grams import ROUNDING
 from depara.labelled.features import LabelledFeatures
-from depara.similarity.grams import ROUNDING
 from depara.types import Float64
 
 DISTORTION = 1e-4
@@ -35,7 +35,8 @@ def h_score(features: LabelledFeatures) -> float:
         features.class_means(features.components_Nr)
     )
     shrunk_r = (1.0 - shrinkage) * features.variances_r + floor
-    return float((1.0 - shrinkage) * np.sum(between_r / shrunk_r))
+    score = float((1.0 - shrinkage) * np.sum(between_r / shrunk_r))
+    return min(score, features.num_classes - 1.0)
 
 
 def ledoit_wolf_shrinkage(features: LabelledFeatures) -> float:
@@ -105,4 +106,5 @@ def _overlap(means_Kd: Float64, variance_K: Float64) -> Float64:
     log_K = np.log(variance_K)
     log_ratio_KK = np.log(middle_KK) - (log_K[:, None] + log_K) / 2
     distance_KK = cdist(means_Kd, means_Kd, "sqeuclidean") / (8 * middle_KK)
-    return np.asarray(np.exp(-distance_KK - means_Kd.shape[1] / 2 * log_ratio_KK))
+    overlap_KK = np.exp(-distance_KK - means_Kd.shape[1] / 2 * log_ratio_KK)
+    return np.asarray(np.minimum(overlap_KK, 1.0))

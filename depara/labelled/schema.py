@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 import pyarrow as pa
 
 from depara.labelled.scores import ScoreValue
+from depara.store.artifacts import table_of_rows
 from depara.store.schemas import TABLES
 
 LABEL_SCORES_SCHEMA: pa.Schema = TABLES["label_scores"]
@@ -33,4 +34,4 @@ def label_score_table(
         for model_id, layer, scores in graphs
         for name, score in scores.items()
     ]
-    return pa.Table.from_pylist(rows, schema=LABEL_SCORES_SCHEMA)
+    return table_of_rows(rows, LABEL_SCORES_SCHEMA)

@@ -18,8 +18,8 @@ from typing import NamedTuple
 import numpy as np
 
 from depara.catalog import LABEL_SCORES, LabelScore, load
+from depara.grams import GraphGrams
 from depara.labelled.features import LabelledFeatures
-from depara.similarity.grams import FeatureGrams
 
 
 class ScoreValue(NamedTuple):
@@ -42,7 +42,7 @@ def undefined_scores(labels: Sequence[str | None]) -> dict[str, str]:
     return {name: reason for name, reason in reasons.items() if reason is not None}
 
 
-def label_scores(grams: FeatureGrams, labels: Sequence[str | None]) -> dict[str, ScoreValue]:
+def label_scores(grams: GraphGrams, labels: Sequence[str | None]) -> dict[str, ScoreValue]:
     """Returns every score of `LABEL_SCORES` for one graph, by name.
 
     Probes without a label are left out. A score that these labels or these features do not define

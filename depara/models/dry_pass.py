@@ -12,8 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from depara.models.compiled import compiler_off
 from depara.models.foreign import foreign_code
 from depara.models.outputs import find_tensor
+from depara.models.recomputation import checkpoints_inlined, in_backward
 
 OUTPUT = "output"
 """Name of the cut point that is the model's own return value."""
@@ -23,7 +25,10 @@ _BATCH = 2
 
 @dataclass(frozen=True)
 class Firing:
-    """One return of one module: its tensor's shape (batch first; None for no tensor) and kind."""
+    """One return of one module: its tensor's shape (batch first; None for no tensor) and kind.
+
+    ``gradients_off`` is the mode without gradients that it ran in: ``no_grad``, ``inference_mode``.
+    """
 
     name: str
     returned: str
@@ -31,6 +36,7 @@ class Firing:
     dtype: torch.dtype | None = None
     depends_on_input: bool = False
     num_bytes: int = 0
+    gradients_off: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,13 +77,30 @@ class DryPass:
         if not firing.dtype.is_floating_point:
             return f"returns {firing.dtype}, a cut point gives floating-point values"
         if not firing.depends_on_input:
-            return "does not depend on the input through differentiable operations"
+            return f"does not depend on the input through differentiable operations{self._cut}"
         if not firing.shape or firing.shape[0] != self.batch_size:
             return (
                 f"returns shape {firing.shape} for {self.batch_size} probes, "
                 "a cut point has the batch as its first dimension"
             )
         return "returns no values" if 0 in firing.shape else None
+
+    @property
+    def _cut(self) -> str:
+        """Why no gradient passes, where that shows."""
+        for firing in self.firings:
+            if firing.gradients_off:
+                return (
+                    f": forward runs {firing.name!r} under torch.{firing.gradients_off}, without "
+                    "gradients. Take that out of forward; where it decorates forward, a subclass "
+                    "with `forward = Net.forward.__wrapped__` is without it"
+                )
+        if any(firing.depends_on_input for firing in self.firings):
+            return ""
+        return (
+            ": something in forward cuts the gradient off, such as detach, .data, numpy, argmax or "
+            "rounding. Take that out of forward"
+        )
 
     def qualifies(self, name: str) -> bool:
         """Whether the module can be a cut point."""
@@ -142,6 +165,8 @@ def recorded_firings(module: nn.Module) -> Iterator[list[Firing]]:
 
 def _recorder(name: str, firings: list[Firing]) -> Callable[[nn.Module, object, object], None]:
     def record(_module: nn.Module, _inputs: object, output: object) -> None:
+        if in_backward():
+            return
         tensor = find_tensor(output)
         if tensor is None:
             firings.append(Firing(name, returned=type(output).__name__))
@@ -154,14 +179,21 @@ def _recorder(name: str, firings: list[Firing]) -> Callable[[nn.Module, object, 
                 dtype=tensor.dtype,
                 depends_on_input=tensor.requires_grad,
                 num_bytes=tensor.numel() * tensor.element_size(),
+                gradients_off=_gradients_off(),
             )
         )
 
     return record
 
 
-def call_model(module: nn.Module, preprocess: nn.Module, canvas_N3SS: Tensor) -> object:
-    """Returns what the model gives for a batch of canvases.
+def _gradients_off() -> str:
+    if torch.is_inference_mode_enabled():
+        return "inference_mode"
+    return "" if torch.is_grad_enabled() else "no_grad"
+
+
+def call_model(module: nn.Module, preprocess: nn.Module, canvas_N3SS: Tensor) -> Tensor | None:
+    """Returns the tensor in what the model gives for a batch of canvases, if there is one.
 
     Raises:
         ModelError: the model raises; the message names the input's shape and the cause.
@@ -169,11 +201,14 @@ def call_model(module: nn.Module, preprocess: nn.Module, canvas_N3SS: Tensor) ->
     """
     images = preprocess(canvas_N3SS)
     shape = tuple(images.shape)
-    with foreign_code(
-        f"raised on one image batch of shape {shape} (models that need another input cannot be "
-        "probed; set input.side and input.mean when it is only another size or channel count)"
+    with (
+        compiler_off(),
+        foreign_code(
+            f"raised on one image batch of shape {shape} (models that need another input cannot be "
+            "probed; set input.side and input.mean when it is only another size or channel count)"
+        ),
     ):
-        return module(images)
+        return find_tensor(module(images))
 
 
 def _dropped(_saved: object) -> Any:
@@ -193,8 +228,13 @@ def run_dry_pass(module: nn.Module, preprocess: nn.Module, canvas_side: int) -> 
     canvas = dry_canvas(canvas_side).requires_grad_()
     # No backward follows: what autograd would keep for it is dropped.
     nothing_kept = torch.autograd.graph.saved_tensors_hooks(_dropped, _dropped)
-    with torch.enable_grad(), nothing_kept, recorded_firings(module) as firings:
-        returned = find_tensor(call_model(module, preprocess, canvas))
+    with (
+        torch.enable_grad(),
+        checkpoints_inlined(),
+        nothing_kept,
+        recorded_firings(module) as firings,
+    ):
+        returned = call_model(module, preprocess, canvas)
     named = module_names(module)
     return DryPass(
         firings=tuple(firings),

@@ -27,6 +27,16 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
+def ended_program(error: SystemExit) -> str:
+    """Returns what is wrong with code that calls ``sys.exit``, or has argparse do so."""
+    code = " ".join(str(error).split())
+    return (
+        f"its code ended the program (SystemExit{f': {code}' if code else ''}), as a script does "
+        "that needs arguments or calls sys.exit: what runs when the module is imported belongs "
+        'under `if __name__ == "__main__":`'
+    )
+
+
 @contextmanager
 def foreign_code(what: str, error_type: type[ModelError] = ModelError) -> Iterator[None]:
     """Runs code of a model, a builder or a storage, and blames it for what it raises.
@@ -37,13 +47,16 @@ def foreign_code(what: str, error_type: type[ModelError] = ModelError) -> Iterat
 
     Raises:
         OutOfMemoryError: memory ran out.
-        ModelError: anything else, as ``error_type``; errors of this package pass unchanged.
+        ModelError: anything else, as ``error_type``; errors of this package pass unchanged, and so
+            does a person's Ctrl-C.
     """
     try:
         yield
-    except DeparaError:
+    except (DeparaError, KeyboardInterrupt):
         raise
-    except Exception as error:
+    except SystemExit as error:
+        raise error_type(f"{what}: {ended_program(error)}") from error
+    except BaseException as error:
         if is_out_of_memory(error):
             raise OutOfMemoryError(f"{what}: out of memory: {one_line(error)}") from error
         raise error_type(f"{what}: {one_line(error)}") from error

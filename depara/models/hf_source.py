@@ -1,10 +1,10 @@
-"""Models of Hugging Face transformers: ``hf:FOLDER`` or ``hf:HUB/NAME``, safetensors only."""
+"""Models of Hugging Face transformers: ``hf:FOLDER`` or ``hf:HUB/NAME``."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,21 +14,28 @@ import torch
 from torch import nn
 
 from depara.errors import ModelError, OutOfMemoryError, WeightsError
+from depara.models.checkpoint import read_checkpoint
 from depara.models.data_config import declared_by_data_config
 from depara.models.foreign import foreign_code
+from depara.models.hf_files import check_config, hub_pickle, pickled_weights
+from depara.models.hub import hub_access
 from depara.models.image_processor import declared_by_processor
+from depara.models.readings import choice, wrapped_readings
 from depara.models.source import (
     DeclaredInput,
+    Filled,
     Pretrained,
     Source,
     checked_module,
     missing_extra,
     square_side,
 )
-from depara.models.state_dict import StateDict
+from depara.models.state_dict import StateDict, find_state_dict
 
 _HUB_KWARGS = ("revision", "subfolder")
 _SHOWN = 5
+_ENCODER_OF_MASKED = {"vit_mae": "ViTModel"}
+"""By model type, the class that runs the same weights on whole images."""
 _NO_JSON = "valid JSON"
 """In transformers' error about a file that is there and damaged, of the type of an absent one."""
 _REMOTE_CODE = "custom code"
@@ -52,7 +59,8 @@ class HuggingFaceSource(Source):
 
     def build(self, name: str, kwargs: Mapping[str, Any]) -> nn.Module:
         """Returns the untrained module of the config."""
-        config = _config(name, kwargs)
+        with _hub(name):
+            config = _config(name, kwargs)
         with foreign_code(f"hf:{name} cannot be built"):
             built = _auto_class(config).from_config(config, trust_remote_code=False)
         return _vision_tower(checked_module(f"hf:{name}", built))
@@ -60,34 +68,47 @@ class HuggingFaceSource(Source):
     def pretrained(
         self, name: str, kwargs: Mapping[str, Any], weights_name: str | None
     ) -> Pretrained:
-        """Returns the module as ``from_pretrained`` loads it from safetensors."""
+        """Returns the module as ``from_pretrained`` loads it.
+
+        From safetensors; where there are none, from ``pytorch_model.bin`` read with
+        ``weights_only=True``.
+        """
         hub = {key: kwargs[key] for key in _HUB_KWARGS if key in kwargs}
-        config = _config(name, kwargs)
-        auto_class = _auto_class(config)
-        where = _folder_or_name(name)
-        module, _ = _from_pretrained(
-            auto_class, name, where, config=config, trust_remote_code=False, **hub
-        )
+        with _hub(name):
+            config = _config(name, kwargs)
+            auto_class = _auto_class(config)
+            where = _folder_or_name(name)
+            folder = Path(where, str(hub.get("subfolder", "")))
+            is_local = Path(where).is_dir()
+            pickled = pickled_weights(name, folder) if is_local else hub_pickle(where, hub)
+            if pickled is not None:
+                state = find_state_dict(read_checkpoint(pickled, str(pickled)), None)
+                return Pretrained(self.load(name, kwargs, state).module)
+            module, _ = _from_pretrained(
+                auto_class, name, where, config=config, trust_remote_code=False, **hub
+            )
         return Pretrained(_vision_tower(module))
 
-    def load(self, name: str, kwargs: Mapping[str, Any], state: StateDict) -> nn.Module:
+    def load(self, name: str, kwargs: Mapping[str, Any], state: StateDict) -> Filled:
         """Returns the module with a checkpoint's tensors; names of older versions are understood.
 
         The names are those of the files that ``save_pretrained`` writes.
         """
-        config = _config(name, kwargs)
+        with _hub(name):
+            config = _config(name, kwargs)
         with foreign_code(f"hf:{name} cannot be built"), torch.device("meta"):
             # The auto classes need a folder or name; the class itself takes tensors.
             model_class = type(_auto_class(config).from_config(config, trust_remote_code=False))
-        module, unexpected = _from_pretrained(
-            model_class, name, None, config=config, state_dict=dict(state.tensors)
-        )
-        if unexpected:
-            raise WeightsError(
-                f"hf:{name}: the weights do not fit {type(module).__name__}: {len(unexpected)} "
-                f"unexpected: {', '.join(unexpected[:_SHOWN])}"
-            )
-        return _vision_tower(module)
+        errors: list[WeightsError] = []
+        for rank in sorted({each.rank for each in state.all}):
+            likely = [each for each in state.all if each.rank == rank]
+            tried = (_first_filled(model_class, name, config, each, errors) for each in likely)
+            fits = [filled for filled in tried if filled is not None]
+            if len(fits) > 1:
+                raise WeightsError(choice([filled.reading for filled in fits]))
+            if fits:
+                return replace(fits[0], module=_vision_tower(fits[0].module))
+        raise errors[0]
 
     def declared_input(
         self, name: str, kwargs: Mapping[str, Any], weights_name: str | None, module: nn.Module
@@ -123,6 +144,36 @@ def _declared_pixels(name: str, kwargs: Mapping[str, Any], channels: int) -> Dec
     return declared_by_processor(processor, channels, fields)
 
 
+def _first_filled(
+    model_class: Any, name: str, config: Any, state: StateDict, errors: list[WeightsError]
+) -> Filled | None:
+    """Returns the module in the plainest reading that fits; what the others raise is collected."""
+    for reading in wrapped_readings(state):
+        try:
+            module, unexpected = _from_pretrained(
+                model_class, name, None, config=config, state_dict=dict(reading.tensors)
+            )
+        except WeightsError as error:
+            errors.append(error)
+            continue
+        if not unexpected:
+            return Filled(module, reading)
+        errors.append(
+            WeightsError(
+                f"hf:{name}: the weights do not fit {type(module).__name__}: {len(unexpected)} "
+                f"unexpected: {', '.join(unexpected[:_SHOWN])}"
+            )
+        )
+    return None
+
+
+def _hub(name: str) -> AbstractContextManager[None]:
+    """Runs what may ask the hub for a model."""
+    if Path(os.path.expanduser(name)).is_dir():
+        return nullcontext()
+    return hub_access(f"hf:{name}", "name a local folder (source: hf:FOLDER)")
+
+
 def _folder_or_name(name: str) -> str:
     """Returns an existing local folder, or the name of a hub repository.
 
@@ -141,9 +192,12 @@ def _config(name: str, kwargs: Mapping[str, Any]) -> Any:
     if kwargs.get("trust_remote_code"):
         raise ModelError(f"hf:{name}: trust_remote_code runs code from the hub and is refused")
     transformers = _transformers()
+    where = _folder_or_name(name)
+    if Path(where).is_dir():
+        check_config(name, Path(where, str(kwargs.get("subfolder", ""))))
     with foreign_code(f"hf:{name}: its config cannot be read"):
         config, unused = transformers.AutoConfig.from_pretrained(
-            _folder_or_name(name),
+            where,
             return_unused_kwargs=True,
             **{**kwargs, "trust_remote_code": False},
         )
@@ -152,7 +206,24 @@ def _config(name: str, kwargs: Mapping[str, Any]) -> Any:
         raise ModelError(
             f"hf:{name}: {type(config).__name__} has no field {', '.join(map(repr, unknown))}"
         )
+    _refuse_masked(name, where, config)
     return config
+
+
+def _refuse_masked(name: str, where: str, config: Any) -> None:
+    """Refuses models that hide random patches of every image, with the entry of their encoder."""
+    encoder = _ENCODER_OF_MASKED.get(str(getattr(config, "model_type", "")))
+    if encoder is None:
+        return
+    size = getattr(config, "image_size", 224)
+    side = size[0] if isinstance(size, list | tuple) else size
+    raise ModelError(
+        f"hf:{name}: a {config.model_type} model draws a random mask for every image, in eval mode "
+        "too (mask_ratio: 0 still shuffles the patches): open its encoder, which has the same "
+        f"weights, as source: python:transformers:{encoder}.from_pretrained, kwargs: "
+        f"{{pretrained_model_name_or_path: {where}, add_pooling_layer: false}}, "
+        f"input: {{side: {side}}}"
+    )
 
 
 def _auto_class(config: Any) -> Any:
@@ -223,7 +294,7 @@ def _image_processor(name: str, kwargs: Mapping[str, Any]) -> Any:
 
 def _unless_absent(read: Callable[..., Any], name: str, kwargs: Mapping[str, Any]) -> Any:
     hub = {key: kwargs[key] for key in _HUB_KWARGS if key in kwargs}
-    with foreign_code("its image processor cannot be read"):
+    with _hub(name), foreign_code("its image processor cannot be read"):
         try:
             return read(_folder_or_name(name), **hub)
         except OSError as error:

@@ -12,10 +12,12 @@ from depara.errors import LayerError, near_names
 from depara.models.blocks import find_blocks
 from depara.models.dry_pass import OUTPUT, DryPass
 from depara.models.outputs import num_features
+from depara.models.resolved_cuts import ResolvedCuts
 from depara.models.stages import find_stages
 from depara.types import LayerInfo
 
 _SHOWN = 6
+_AUTOMATIC = ("output", "blocks", "stages")
 
 
 def proven_layers(
@@ -24,6 +26,7 @@ def proven_layers(
     layers: str | Sequence[str],
     output_layer: str | None,
     features: FeatureReduction,
+    cuts: ResolvedCuts | None = None,
 ) -> tuple[LayerInfo, ...]:
     """Returns the cut points in firing order.
 
@@ -33,6 +36,8 @@ def proven_layers(
         layers: ``output``, ``blocks``, ``stages``, or module globs (see `matching_names`).
         output_layer: must be among the result, when given.
         features: ``flatten`` or ``gap``.
+        cuts: moves those of ``output``, ``blocks`` and ``stages`` before a final normalisation,
+            but for ``output_layer``.
 
     Raises:
         LayerError: a glob matches nothing, a layer is no cut point, nothing repeats in the tree, or
@@ -41,6 +46,8 @@ def proven_layers(
     names = _chosen_names(dry, module, layers)
     for name in names:
         _prove(dry, name)
+    if cuts is not None and isinstance(layers, str) and layers in _AUTOMATIC:
+        names = cuts.resolve(names, output_layer)
     ordered = sorted(names, key=dry.position)
     if output_layer is not None and output_layer not in ordered:
         raise LayerError(
@@ -64,6 +71,8 @@ def _chosen_names(dry: DryPass, module: nn.Module, layers: str | Sequence[str]) 
         return [OUTPUT]
     if layers in ("blocks", "stages"):
         blocks = find_blocks(module, dry)
+        if not dry.qualified:
+            raise LayerError(f"layers: {layers} finds no cut point: {_no_choice(dry)}")
         if not blocks:
             raise LayerError(
                 f"layers: {layers} finds no weight layer that can be a cut point; name module "
@@ -77,6 +86,8 @@ def _chosen_names(dry: DryPass, module: nn.Module, layers: str | Sequence[str]) 
         if not matches:
             raise LayerError(
                 f"layer {pattern!r} matches no module: {_hint(pattern, dry.qualified)}"
+                if dry.qualified
+                else f"layer {pattern!r} matches no module; {_no_choice(dry)}"
             )
         chosen.update(dict.fromkeys(matches))
     return list(chosen)
@@ -129,7 +140,12 @@ def _escaped_set(characters: str) -> str:
 def _prove(dry: DryPass, name: str) -> None:
     reason = dry.rejection(name)
     if reason is not None:
-        raise LayerError(f"layer {name!r}: {reason}; {_hint(name, dry.qualified)}")
+        choice = _hint(name, dry.qualified) if dry.qualified else "no layer of it can be chosen"
+        raise LayerError(f"layer {name!r}: {reason}; {choice}")
+
+
+def _no_choice(dry: DryPass) -> str:
+    return f"no layer of this model can be chosen: its output {dry.rejection(OUTPUT)}"
 
 
 def _hint(name: str, candidates: Sequence[str]) -> str:

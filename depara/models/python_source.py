@@ -12,6 +12,7 @@ from torch import nn
 
 from depara.errors import ModelError, near_names
 from depara.models.foreign import foreign_code
+from depara.models.process_state import process_kept, seeded
 from depara.models.source import DeclaredInput, Pretrained, Source, checked_module
 
 
@@ -62,7 +63,7 @@ def _resolved(name: str) -> Any:
     if not any(entry in ("", os.getcwd()) for entry in sys.path):
         sys.path.insert(0, os.getcwd())
     with foreign_code(f"python:{name}: {module_name!r} cannot be imported from {os.getcwd()}"):
-        target: Any = importlib.import_module(module_name)
+        target = _imported(module_name)
     for attribute in path.split("."):
         if not hasattr(target, attribute):
             hint = near_names(attribute, dir(target))
@@ -77,3 +78,24 @@ def _resolved(name: str) -> Any:
             "returns a torch.nn.Module"
         )
     return target
+
+
+_ENVIRONMENTS: dict[str, dict[str, str]] = {}
+"""Environment variables that a module's import set, by module: its own builders may read them."""
+
+
+def _imported(module_name: str) -> Any:
+    """Returns the module; what its import does to the process is undone, but for its variables.
+
+    Every import starts from the same random state, so that a module that draws numbers when it is
+    imported has the same ones in every process.
+    """
+    if module_name not in _ENVIRONMENTS:
+        with process_kept(), seeded(0):
+            before = dict(os.environ)
+            importlib.import_module(module_name)
+            _ENVIRONMENTS[module_name] = {
+                key: value for key, value in os.environ.items() if before.get(key) != value
+            }
+    os.environ.update(_ENVIRONMENTS[module_name])  # until `open_model` puts it back
+    return importlib.import_module(module_name)

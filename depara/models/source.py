@@ -11,7 +11,9 @@ from typing import Any
 from torch import nn
 
 from depara.errors import ModelError
-from depara.models.state_dict import StateDict, load_strictly
+from depara.models.readings import Reading
+from depara.models.state_dict import StateDict
+from depara.models.weight_loading import load_strictly
 from depara.types import ChannelOrder
 
 _LEAST_CROP = 0.985
@@ -48,6 +50,14 @@ class Pretrained:
     file: Path | None = None
 
 
+@dataclass(frozen=True)
+class Filled:
+    """A module with the tensors of a checkpoint, and how the checkpoint was read for it."""
+
+    module: nn.Module
+    reading: Reading
+
+
 class Source(abc.ABC):
     """One origin of models; ``name`` is what follows the colon of ``torchvision:NAME``."""
 
@@ -80,23 +90,22 @@ class Source(abc.ABC):
         """Returns the names that ``weights`` may have instead of a file."""
         return ()
 
-    def load(self, name: str, kwargs: Mapping[str, Any], state: StateDict) -> nn.Module:
+    def load(self, name: str, kwargs: Mapping[str, Any], state: StateDict) -> Filled:
         """Returns the module with the tensors of a checkpoint.
 
         Raises:
-            WeightsError: the tensors do not fit.
+            WeightsError: the tensors do not fit, or in several ways.
             ModelError: unknown name, missing package, or the builder raises.
         """
         return self.fill(self.build(name, kwargs), name, state)
 
-    def fill(self, module: nn.Module, name: str, state: StateDict) -> nn.Module:
+    def fill(self, module: nn.Module, name: str, state: StateDict) -> Filled:
         """Returns a module that `build` or `pretrained` gave, with the tensors of a checkpoint.
 
         Raises:
-            WeightsError: the tensors do not fit.
+            WeightsError: the tensors do not fit, or in several ways.
         """
-        load_strictly(module, state)
-        return module
+        return Filled(module, load_strictly(module, state))
 
 
 def missing_extra(source: str, package: str, extra: str) -> ModelError:

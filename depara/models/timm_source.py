@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import nn
 from depara.errors import ModelError, WeightsError, near_names
 from depara.models.data_config import declared_by_data_config
 from depara.models.foreign import foreign_code
+from depara.models.hub import hub_access
 from depara.models.source import (
     DeclaredInput,
     Pretrained,
@@ -18,6 +20,8 @@ from depara.models.source import (
     checked_module,
     missing_extra,
 )
+
+_HUB_ORIGINS = ("hf-hub:", "hf_hub:")
 
 
 def _timm() -> Any:
@@ -89,7 +93,10 @@ class TimmSource(Source):
             hint = near_names(architecture, timm.list_models())
             raise ModelError(f"timm has no model {name!r}" + (f": {hint}" if hint else ""))
         action = "its pretrained weights cannot be loaded" if pretrained else "cannot be built"
-        with foreign_code(f"timm:{name} {action}", error_type):
+        # Of a local folder, or without pretrained weights, nothing is asked of the hub.
+        asks = pretrained or name.startswith(_HUB_ORIGINS)
+        hub = hub_access(f"timm:{name}", "give weights a file") if asks else nullcontext()
+        with hub, foreign_code(f"timm:{name} {action}", error_type):
             return checked_module(
                 f"timm:{name}", timm.create_model(name, pretrained=pretrained, **kwargs)
             )

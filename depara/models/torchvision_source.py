@@ -15,8 +15,10 @@ from torch import nn
 
 from depara.errors import ModelError, WeightsError, near_names
 from depara.models.foreign import foreign_code, one_line
+from depara.models.hub import url_silence
 from depara.models.source import (
     DeclaredInput,
+    Filled,
     Pretrained,
     Source,
     checked_module,
@@ -90,13 +92,11 @@ class TorchvisionSource(Source):
         members = list(enum.__members__)
         return members + [f"{enum.__name__}.{member}" for member in members]
 
-    def fill(self, module: nn.Module, name: str, state: StateDict) -> nn.Module:
+    def fill(self, module: nn.Module, name: str, state: StateDict) -> Filled:
         """Returns the module with a checkpoint's tensors; DenseNets' old names are understood."""
         if name.startswith("densenet"):
-            renamed = {
-                _DENSENET_KEY.sub(r"\1\2", key): tensor for key, tensor in state.tensors.items()
-            }
-            state = replace(state, tensors=renamed)
+            first, *others = map(_with_new_names, state.all)
+            state = replace(first, others=tuple(others))
         return super().fill(module, name, state)
 
     def _enum(self, name: str) -> Any:
@@ -121,6 +121,11 @@ class TorchvisionSource(Source):
             return checked_module(f"torchvision:{name}", builder(weights=None, **full))
 
 
+def _with_new_names(state: StateDict) -> StateDict:
+    renamed = {_DENSENET_KEY.sub(r"\1\2", key): tensor for key, tensor in state.tensors.items()}
+    return replace(state, tensors=renamed)
+
+
 def _size_kwargs(name: str, weights: Any) -> dict[str, Any]:
     """Returns the image size of the weights for models whose position embedding fixes it."""
     if not name.startswith("vit_") or weights is None:
@@ -142,6 +147,9 @@ def _downloaded(url: str) -> Path:
     match = torch.hub.HASH_REGEX.search(file_name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        silence = url_silence(url)  # torch's own download waits without an end
+        if silence is not None:
+            raise OSError(silence)
         torch.hub.download_url_to_file(
             url, str(target), match.group(1) if match else None, progress=False
         )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -15,7 +15,7 @@ from torch.nn.parameter import UninitializedParameter
 
 from depara.config.schema import FeatureReduction, ModelConfig
 from depara.errors import ModelError, WeightsError, near_names
-from depara.models.architecture import architecture_line
+from depara.models.architecture import architecture_line, own_modules
 from depara.models.checkpoint import (
     file_sha256,
     read_checkpoint,
@@ -23,11 +23,15 @@ from depara.models.checkpoint import (
     weights_file,
 )
 from depara.models.dry_pass import DryPass, call_model, dry_canvas, run_dry_pass
+from depara.models.foreign import foreign_code
+from depara.models.identity import FileProof, hold_tensors, prove_code_is_current
 from depara.models.layers import proven_layers
 from depara.models.model_input import resolve_input
-from depara.models.outputs import find_tensor
 from depara.models.preprocessing import Preprocess
-from depara.models.source import Source
+from depara.models.process_state import process_kept, seeded
+from depara.models.resolved_cuts import ResolvedCuts
+from depara.models.settled import settled
+from depara.models.source import Filled, Source
 from depara.models.sources import find_source
 from depara.models.state_dict import (
     StateDict,
@@ -64,12 +68,13 @@ class LoadedModel:
 
 @dataclass(frozen=True)
 class _Built:
-    """A module that holds its weights, the sha256 of their file, if any, and their key in it."""
+    """A module that holds its weights, the sha256 of their file, if any, and how it was read."""
 
     module: nn.Module
     weights_name: str | None = None
     file_sha256: str | None = None
     state_dict_key: str = ""
+    notes: tuple[Note, ...] = ()
 
 
 def open_model(config: ModelConfig, *, canvas_side: int) -> LoadedModel:
@@ -82,6 +87,7 @@ def open_model(config: ModelConfig, *, canvas_side: int) -> LoadedModel:
     Raises:
         WeightsError: weights missing, damaged, unsafe, not finite, of another sha256, or not of
             this architecture.
+        ChangedModelError: weights or code changed while they were read.
         ModelError: unknown source or name, missing package, or the builder raises.
         OutOfMemoryError: memory ran out.
     """
@@ -89,6 +95,7 @@ def open_model(config: ModelConfig, *, canvas_side: int) -> LoadedModel:
         source, name = find_source(config.source)
         built = _build(source, name, config)
         module = _frozen(built.module)
+        prove_code_is_current(own_modules(module))
         check_finite(module)
         sha256 = built.file_sha256 or state_dict_sha256(module)
         _check_pin(config, sha256)
@@ -106,7 +113,7 @@ def open_model(config: ModelConfig, *, canvas_side: int) -> LoadedModel:
             source=config.source,
             input_from=resolved.origins,
             # A twin's input is its model's, which has the note.
-            notes=resolved.notes if config.null_of is None else (),
+            notes=built.notes + (resolved.notes if config.null_of is None else ()),
         )
 
 
@@ -131,7 +138,15 @@ def choose_layers(
     """
     with _blamed_on(config.id):
         dry = run_dry_pass(model.module, model.preprocess, canvas_side)
-        return proven_layers(dry, model.module, config.layers, config.output_layer, features)
+        cuts = _own_cuts(model, config, dry, canvas_side)
+        return proven_layers(
+            dry,
+            model.module,
+            config.layers,
+            config.output_layer,
+            features,
+            cuts,
+        )
 
 
 def describe_model(
@@ -146,7 +161,15 @@ def describe_model(
     model = open_model(config, canvas_side=canvas_side)
     with _blamed_on(config.id):
         dry = run_dry_pass(model.module, model.preprocess, canvas_side)
-        layers = proven_layers(dry, model.module, config.layers, config.output_layer, features)
+        cuts = _own_cuts(model, config, dry, canvas_side)
+        layers = proven_layers(
+            dry,
+            model.module,
+            config.layers,
+            config.output_layer,
+            features,
+            cuts,
+        )
         seconds_per_probe = _timed_second_pass(model, dry, canvas_side)
     card = ModelCard(
         model_id=config.id,
@@ -160,26 +183,28 @@ def describe_model(
         seconds_per_probe=seconds_per_probe,
         activation_bytes=dry.activation_bytes(layers[-1].name),
         input_from=model.input_from,
-        notes=model.notes,
+        notes=(*model.notes, *(cuts.notes if cuts else ())),
     )
     return model, card
 
 
+def _own_cuts(
+    model: LoadedModel, config: ModelConfig, dry: DryPass, canvas_side: int
+) -> ResolvedCuts | None:
+    """What moves cuts before a normalisation; a random twin must have its model's, by name."""
+    if config.null_of is not None:
+        return None
+    return ResolvedCuts(model.module, model.preprocess, canvas_side, dry)
+
+
 @contextmanager
 def _blamed_on(model_id: str) -> Iterator[None]:
-    """Puts the model's id in front of errors about it."""
+    """Puts the model's id in front of errors about it, and the process back as it was."""
     try:
-        yield
+        with process_kept(), foreign_code("cannot be opened"):
+            yield
     except ModelError as error:
         raise type(error)(f"model {model_id!r}: {error}") from error
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Runs builders with a known state of torch's generator, and gives it back untouched."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield
 
 
 def _build(source: Source, name: str, config: ModelConfig) -> _Built:
@@ -187,7 +212,7 @@ def _build(source: Source, name: str, config: ModelConfig) -> _Built:
     if weights is None:
         return _build_pretrained(source, name, config, None)
     if weights.startswith(_RANDOM):
-        with _seeded(_seed(weights)):
+        with seeded(_seed(weights)):
             return _Built(source.build(name, config.kwargs))
     names = source.weight_names(name)
     if weights in names:
@@ -198,31 +223,43 @@ def _build(source: Source, name: str, config: ModelConfig) -> _Built:
             f"weights {weights!r} is neither a file nor a weights name of {config.source}"
             + (f": {hint}" if hint else "")
         )
+
+    def load(state: StateDict) -> Filled:
+        with seeded(_DEFAULT_SEED):
+            return source.load(name, config.kwargs, state)
+
     with weights_file(weights) as path:
-        state, sha256 = _read_weights(config, path, shown=weights)
-        with _seeded(_DEFAULT_SEED):
-            module = source.load(name, config.kwargs, state)
-    return _Built(module, None, sha256, state.key)
+        return _loaded(config, path, load, shown=weights)
 
 
 def _build_pretrained(
     source: Source, name: str, config: ModelConfig, weights_name: str | None
 ) -> _Built:
-    with _seeded(_DEFAULT_SEED):
+    with seeded(_DEFAULT_SEED):
         pretrained = source.pretrained(name, config.kwargs, weights_name)
     if pretrained.file is None:
+        hold_tensors(pretrained.module)
         return _Built(pretrained.module, weights_name)
-    state, sha256 = _read_weights(config, pretrained.file, shown=pretrained.file.name)
-    module = source.fill(pretrained.module, name, state)
-    return _Built(module, weights_name, sha256, state.key)
+
+    def fill(state: StateDict) -> Filled:
+        return source.fill(pretrained.module, name, state)
+
+    built = _loaded(config, pretrained.file, fill, shown=pretrained.file.name)
+    return replace(built, weights_name=weights_name)
 
 
-def _read_weights(config: ModelConfig, path: Path, *, shown: str) -> tuple[StateDict, str]:
-    """Returns the state dict in a weights file, without its prefix, and the file's sha256."""
+def _loaded(
+    config: ModelConfig, path: Path, load: Callable[[StateDict], Filled], *, shown: str
+) -> _Built:
+    """Returns a module with the tensors of a weights file, proven to be those that were hashed."""
+    proof = FileProof(path)
     sha256 = file_sha256(path)
     _check_pin(config, sha256)
     state = find_state_dict(read_checkpoint(path, shown), config.state_dict_key)
-    return strip_prefix(state, config.strip_prefix), sha256
+    filled = load(strip_prefix(state, config.strip_prefix))
+    hold_tensors(filled.module)
+    proof.prove(sha256, shown)
+    return _Built(filled.module, None, sha256, filled.reading.identity, filled.reading.notes)
 
 
 def _seed(weights: str) -> int:
@@ -255,7 +292,7 @@ def _frozen(module: nn.Module) -> nn.Module:
             f"parameter {lazy[0]!r} has no values yet: a lazy module must be run once before it "
             "is returned"
         )
-    return module.float().eval().requires_grad_(False)
+    return settled(module)
 
 
 def _timed_second_pass(model: LoadedModel, dry: DryPass, canvas_side: int) -> float:
@@ -267,7 +304,7 @@ def _timed_second_pass(model: LoadedModel, dry: DryPass, canvas_side: int) -> fl
     canvas = dry_canvas(canvas_side)
     with torch.no_grad():
         start = time.perf_counter()
-        again = find_tensor(call_model(model.module, model.preprocess, canvas))
+        again = call_model(model.module, model.preprocess, canvas)
         seconds = time.perf_counter() - start
     first = dry.returned
     if first is not None and again is not None and not _repeats(first, again):

@@ -2,15 +2,20 @@
 
 from depara.probes.canvas import decode_canvas
 from depara.probes.decode import decode_probe, decode_probes
+from depara.probes.foreign import LeftOut, describe_left_out
 from depara.probes.probe_set import ProbeMeta, build_probe_set, draw_order
-from depara.probes.source import list_probes
+from depara.probes.source import FoundProbes, find_probes, list_probes
 
 __all__ = [
+    "FoundProbes",
+    "LeftOut",
     "ProbeMeta",
     "build_probe_set",
     "decode_canvas",
     "decode_probe",
     "decode_probes",
+    "describe_left_out",
     "draw_order",
+    "find_probes",
     "list_probes",
 ]

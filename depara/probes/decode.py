@@ -70,7 +70,8 @@ def decode_probes(
 def _decode_bytes(ref: ProbeRef, data: bytes | None, side: int) -> DecodedProbe:
     if data is None:
         raise ProbeError(
-            f"{ref.uri}: has no image bytes (null, or past the last row): take it out of the source"
+            f"{ref.uri}: has no image bytes (null, no base64 text, or past the last row): take it "
+            "out of the source"
         )
     try:
         canvas_SS3, width, height = decode_canvas(data, side)

@@ -1,50 +1,27 @@
 """Encoded bytes of any supported format and mode to an 8-bit RGB image, within bounded memory.
 
-Pillow's own limit on pixels is a module global whose warning cannot be silenced safely while other
-threads decode. So the decoder is chosen here by the file's signature and built directly, which
-skips that check, and sizes are checked from the header before any pixel is decoded. This also
-leaves out formats that start other programs (EPS).
+Sizes are checked from the header before any pixel is decoded, see `depara.probes.formats`.
 """
 
 from __future__ import annotations
 
-import io
+import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from PIL import Image, ImageFile
-from PIL.BmpImagePlugin import BmpImageFile
+import PIL
+from PIL import Image
 from PIL.ExifTags import Base as ExifTag
 from PIL.GifImagePlugin import GifImageFile
-from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
-from PIL.PpmImagePlugin import PpmImageFile
 from PIL.TiffImagePlugin import TiffImageFile
-from PIL.WebPImagePlugin import WebPImageFile
 
 from depara.errors import ProbeError
-
-IMAGE_SUFFIXES = (
-    ".bmp",
-    ".gif",
-    ".jfif",
-    ".jp2",
-    ".jpeg",
-    ".jpg",
-    ".pbm",
-    ".pgm",
-    ".png",
-    ".pnm",
-    ".ppm",
-    ".tif",
-    ".tiff",
-    ".webp",
-)
-"""Suffixes, in any case, by which a folder or glob finds images; the bytes decide the format."""
+from depara.probes.foreign import RAW
+from depara.probes.formats import FIX_DAMAGED, format_of, open_image
 
 MIN_SIDE_PX = 4
 """An image whose short side is below this says nothing: it would be stretched into flat bands."""
@@ -54,28 +31,15 @@ MAX_JPEG_PIXELS = 256_000_000
 """Most pixels of a JPEG before it is decoded at reduced scale: libjpeg keeps the coefficients of a
 JPEG in several scans whole, 6 bytes a pixel, whatever the scale."""
 
-_Decoder = Callable[[io.BytesIO], ImageFile.ImageFile]
-
-_SIGNATURES: tuple[tuple[int, bytes, _Decoder], ...] = (
-    (0, b"\xff\xd8\xff", JpegImageFile),
-    (0, b"\x89PNG\r\n\x1a\n", PngImageFile),
-    (8, b"WEBP", WebPImageFile),
-    (0, b"GIF8", GifImageFile),
-    (0, b"II\x2a\x00", TiffImageFile),
-    (0, b"MM\x00\x2a", TiffImageFile),
-    (0, b"II\x2b\x00", TiffImageFile),
-    (0, b"MM\x00\x2b", TiffImageFile),
-    (0, b"BM", BmpImageFile),
-    (0, b"\x00\x00\x00\x0cjP  \r\n\x87\n", Jpeg2KImageFile),
-    (0, b"\xff\x4f\xff\x51", Jpeg2KImageFile),
-    *((0, b"P%d" % kind, PpmImageFile) for kind in range(1, 7)),
-)
-"""(offset, signature, decoder): what the bytes are, whatever the file's name says."""
-
-_FORMATS = "JPEG, PNG, WebP, GIF, TIFF, BMP, JPEG 2000 or PNM"
 _ALPHA_MODES = ("RGBA", "RGBa", "LA", "La", "P", "PA")
 _STRIP_PIXELS = 4_000_000
-_FIX_DAMAGED = "replace the file or take it out of the source"
+_SUBFILE_TYPE, _SUB_IFDS, _DNG_VERSION = 254, 330, 50706
+_UNREAD_FORM = re.compile(
+    r"(?i)unsupported|not supported|unknown (pixel|raw|data|tile|BMP)|cannot handle|can't handle"
+    r"|unrecognized|unable to determine J2K|not implemented|not installed|unknown compression"
+)
+"""In an error of a decoder: the bytes are no damage, but of a form that it was not made for."""
+_FIX_FORM = "save it as PNG or JPEG of 8 bits a channel, or take it out of the source"
 _FIX_LARGE = "save it smaller or take it out of the source"
 
 
@@ -111,14 +75,16 @@ def decode_image(data: bytes, needed_px: int) -> DecodedImage:
         ProbeError: an unknown format, damaged, truncated, too small or too large; the text starts
             with a verb, for the caller to put the name before it.
     """
-    decoder = _decoder_of(data)
+    form = format_of(data)
     try:
-        image = decoder(io.BytesIO(data))
+        image = open_image(form, data)
+        _require_no_raw(image, data)
         stored_size = image.size
         _require_some_pixels(stored_size)
+        draft = None
         if isinstance(image, JpegImageFile):
             _require_pixels_below(stored_size, MAX_JPEG_PIXELS)
-        draft = image.draft(None, (2 * needed_px, 2 * needed_px))
+            draft = image.draft(None, (2 * needed_px, 2 * needed_px))
         held_whole = "progressive" in image.info
         _require_pixels_below(stored_size if held_whole else image.size, _limit_px(image))
         image.load()
@@ -132,17 +98,24 @@ def decode_image(data: bytes, needed_px: int) -> DecodedImage:
         raise ProbeError(f"is too large ({error}): {_FIX_LARGE}") from error
     # On damaged bytes the decoders raise whatever they trip over, from SyntaxError to struct.error.
     except Exception as error:
-        raise ProbeError(
-            f"is damaged or truncated ({type(error).__name__}: {error}): {_FIX_DAMAGED}"
-        ) from error
+        trouble = f"({type(error).__name__}: {error})"
+        if _UNREAD_FORM.search(str(error)):
+            raise ProbeError(
+                f"is a {form.name} image of a form that Pillow {PIL.__version__} does not read "
+                f"{trouble}: {_FIX_FORM}"
+            ) from error
+        raise ProbeError(f"is damaged or truncated {trouble}: {FIX_DAMAGED}") from error
 
 
-def _decoder_of(data: bytes) -> _Decoder:
-    for offset, signature, decoder in _SIGNATURES:
-        if data[offset : offset + len(signature)] == signature:
-            return decoder
-    start = f"starts with {data[:24]!r}" if data else "is empty"
-    raise ProbeError(f"{start}, which is no {_FORMATS} image: {_FIX_DAMAGED}")
+def _require_no_raw(image: Image.Image, data: bytes) -> None:
+    """Refuses camera files: what a TIFF decoder finds in one is the small preview."""
+    if not isinstance(image, TiffImageFile):
+        return
+    tags = image.tag_v2
+    subfile = tags.get(_SUBFILE_TYPE)
+    is_preview = isinstance(subfile, int) and subfile & 1 and _SUB_IFDS in tags
+    if _DNG_VERSION in tags or data[8:10] == b"CR" or is_preview:
+        raise ProbeError(f"is no image that can be read ({RAW.name}): {RAW.way_out}")
 
 
 def _require_some_pixels(size: tuple[int, int]) -> None:
@@ -172,7 +145,10 @@ def _orientation(image: Image.Image) -> int:
     """The EXIF orientation; 1 when there is none, or an EXIF block that cannot be read."""
     try:
         value = image.getexif().get(ExifTag.Orientation, 1)
-    except (SyntaxError, ValueError, TypeError, KeyError, OSError, struct.error):
+    except (
+        *(SyntaxError, ValueError, TypeError, LookupError, OSError, ArithmeticError),
+        *(EOFError, struct.error, Warning),
+    ):
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
@@ -194,7 +170,9 @@ def _in_rgb(image: Image.Image) -> Image.Image:
 def _conversion(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
     if image.mode.startswith("I;16"):
         transparent = image.info.get("transparency")
-        return partial(_gray_to_rgb, scale=1 / 257, transparent=transparent)
+        # Pillow honours that zero is white in a TIFF of 8 bits, and not in one of 16.
+        darkest = 65535 if isinstance(image, TiffImageFile) and image.tag_v2.get(262) == 0 else 0
+        return partial(_gray_to_rgb, scale=1 / 257, transparent=transparent, darkest=darkest)
     if image.mode in ("I", "F"):
         return partial(_gray_to_rgb, scale=_scale_of_numbers(image), transparent=None)
     if image.mode in _ALPHA_MODES or "transparency" in image.info:
@@ -216,11 +194,15 @@ def _scale_of_numbers(image: Image.Image) -> float:
     )
 
 
-def _gray_to_rgb(strip: Image.Image, scale: float, transparent: object) -> Image.Image:
+def _gray_to_rgb(
+    strip: Image.Image, scale: float, transparent: object, darkest: int = 0
+) -> Image.Image:
+    """Grey values as RGB; where `darkest` is given it is black, and 0 is white."""
     values_HW = np.asarray(strip, dtype=np.float32)
     if not np.isfinite(values_HW).all():
         raise ProbeError("has pixels that are NaN or infinite: save it with 8 bits")
-    gray_HW = np.rint(values_HW * np.float32(scale)).astype(np.uint8)
+    levels_HW = np.float32(darkest) - values_HW if darkest else values_HW
+    gray_HW = np.rint(levels_HW * np.float32(scale)).astype(np.uint8)
     if isinstance(transparent, int):
         gray_HW[values_HW == transparent] = 255
     return Image.fromarray(gray_HW).convert("RGB")

@@ -1,7 +1,8 @@
-"""Probes inside Parquet files: one row is one image, its encoded bytes in a column."""
+"""Probes inside Parquet files: one row is one image, its encoded bytes or its path in a column."""
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,8 +13,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from depara.errors import ProbeError, near_names
-from depara.locations import open_binary
+from depara.errors import ProbeError
+from depara.locations import is_remote, local_path, open_binary
+from depara.probes.addresses import resolve
+from depara.probes.columns import (
+    ImageColumn,
+    find_image_column,
+    find_label_column,
+    is_base64,
+    label_text,
+    partition_value,
+)
 from depara.probes.storage import storage_errors
 from depara.types import ProbeRef
 
@@ -39,27 +49,33 @@ def parse_row_uri(uri: str) -> RowUri | None:
 def list_rows(uri: str, column: str | None, label_column: str | None) -> list[ProbeRef]:
     """Returns one reference per row of a Parquet file, in row order; reads no image.
 
+    A row that holds no bytes but the path of an image refers to that file: beside the Parquet file
+    when it is relative. Labels come from a column, or from a folder ``label=...`` in the path. A
+    file without rows has no references, whatever its columns are.
+
     Args:
         uri: the file, local or remote.
-        column: column of encoded images: binary, or a struct with a binary field ``bytes`` as
-            Hugging Face writes it. None finds the only such column.
+        column: column of encoded images: binary, or a struct with a binary field ``bytes`` and a
+            text field ``path`` as Hugging Face writes it; or a column of paths or base64 text.
+            None finds the only column of bytes.
         label_column: column of labels, of any plain type; None takes ``label`` when there is one.
 
     Raises:
-        ProbeError: unreadable file, no rows, or no such or no single such column.
+        ProbeError: unreadable file, no such or no single such column, or paths where no file is.
     """
     with _open_parquet(uri) as parquet:
-        schema = parquet.schema_arrow
-        image_column = find_image_column(uri, schema, column)
-        labels_column = _find_label_column(uri, schema, label_column)
         count = parquet.metadata.num_rows
         if count == 0:
-            raise ProbeError(f"{uri}: has no rows: name a Parquet file that holds images")
-        labels: list[Any] = [None] * count
-        if labels_column is not None:
-            labels = parquet.read(columns=[labels_column]).column(0).to_pylist()
+            return []
+        schema = parquet.schema_arrow
+        image = find_image_column(uri, schema, column)
+        labels = _labels(uri, parquet, label_column)
+        named = _named_paths(parquet, image)
+    files = {row: resolve(uri, path) for row, path in named.items()}
+    if files and len(files) == count:
+        _require_a_file(uri, image.name, files)
     return [
-        ProbeRef(f"{uri}#{row}", None if label is None else str(label), image_column)
+        ProbeRef(files[row], label) if row in files else ProbeRef(f"{uri}#{row}", label, image.name)
         for row, label in enumerate(labels)
     ]
 
@@ -71,95 +87,108 @@ def read_rows(
 
     Only the image column of the row groups that hold one of the rows is read, page by page and no
     further than the last wanted row, so memory is that of a page or `_BATCH_ROWS` images. A row
-    beyond the end, or one that is null, gives None.
+    beyond the end, or one without bytes, gives None.
 
     Raises:
         ProbeError: unreadable file, or no such column.
     """
     wanted = np.unique(np.asarray(rows, dtype=np.int64))
     with _open_parquet(uri) as parquet:
-        path = _bytes_path(
-            parquet.schema_arrow, find_image_column(uri, parquet.schema_arrow, column)
-        )
-        metadata = parquet.metadata
-        sizes = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
-        for group, (start, stop) in enumerate(pairwise([0, *np.cumsum(sizes).tolist()])):
+        image = find_image_column(uri, parquet.schema_arrow, column)
+        if image.bytes_path is None:
+            yield from ((row, None) for row in wanted.tolist())
+            return
+        for group, (start, stop) in enumerate(_group_bounds(parquet)):
             inside = wanted[(wanted >= start) & (wanted < stop)]
-            for place, data in _group_cells(parquet, group, path, inside - start):
-                yield start + place, data
-        yield from ((row, None) for row in wanted[wanted >= metadata.num_rows].tolist())
+            for place, data in _group_cells(parquet, group, image.bytes_path, inside - start):
+                yield start + place, image.encoded(data)
+        yield from ((row, None) for row in wanted[wanted >= parquet.metadata.num_rows].tolist())
 
 
-def find_image_column(uri: str, schema: pa.Schema, column: str | None) -> str:
-    """Returns the name of the column of encoded images; see `list_rows`."""
-    candidates: list[str] = [field.name for field in schema if _holds_images(field.type)]
-    listing = ", ".join(f"{field.name} ({field.type})" for field in schema)
-    if column is None:
-        if len(candidates) == 1:
-            return candidates[0]
-        found = (
-            f"several columns of bytes ({', '.join(candidates)})"
-            if candidates
-            else "no column of image bytes"
-        )
-        raise ProbeError(
-            f"{uri}: has {found}: set probes.column to the one that holds encoded images; "
-            f"the columns are {listing}"
-        )
-    if column not in schema.names:
-        raise ProbeError(
-            f"{uri}: has no column {column!r}{_hint(column, schema)}; the columns are {listing}"
-        )
-    if column not in candidates:
-        raise ProbeError(
-            f"{uri}: column {column!r} holds {schema.field(column).type}, expected encoded images "
-            f"(binary, or a struct with binary 'bytes'); the columns are {listing}"
-        )
-    return column
+def _labels(uri: str, parquet: pq.ParquetFile, label_column: str | None) -> list[str | None]:
+    count = parquet.metadata.num_rows
+    in_path = partition_value(uri, label_column or "label")
+    name = find_label_column(uri, parquet.schema_arrow, label_column, in_path is not None)
+    if name is None:
+        return [in_path] * count
+    return [label_text(value) for value in parquet.read(columns=[name]).column(0).to_pylist()]
 
 
-def _find_label_column(uri: str, schema: pa.Schema, column: str | None) -> str | None:
-    name = "label" if column is None else column
-    if name in schema.names and not pa.types.is_nested(schema.field(name).type):
-        return name
-    if column is None:
-        return None
-    trouble = "is nested" if name in schema.names else "does not exist"
+def _require_a_file(uri: str, column: str, files: dict[int, str]) -> None:
+    """Refuses a table of paths none of which leads to a file; remote ones are not asked for."""
+    if any(is_remote(file) or os.path.exists(local_path(file)) for file in files.values()):
+        return
     raise ProbeError(
-        f"{uri}: label column {name!r} {trouble}{_hint(name, schema)}; the columns are "
-        f"{', '.join(schema.names)}"
+        f"{uri}: column {column!r} holds text, read as paths of images, and none of its "
+        f"{len(files)} files is there (first: {next(iter(files.values()))}): put the files there, "
+        "name their folder as probes.source, or write the table with the images embedded "
+        "(Hugging Face: datasets.table.embed_table_storage)"
     )
 
 
-def _hint(name: str, schema: pa.Schema) -> str:
-    hint = near_names(name, [other for other in schema.names if other != name])
-    return f"; {hint}" if hint else ""
+def _named_paths(parquet: pq.ParquetFile, image: ImageColumn) -> dict[int, str]:
+    """The paths of the rows that hold no bytes, by row."""
+    if image.text_path is None:
+        return {}
+    found: dict[int, str] = {}
+    for group, (start, _) in enumerate(_group_bounds(parquet)):
+        lacking = _rows_without_bytes(parquet, group, image)
+        for place, text in _group_cells(parquet, group, image.text_path, lacking):
+            if image.holds_text and text and is_base64(text):
+                return {}
+            if text:
+                found[start + place] = text
+    return found
 
 
-def _holds_images(kind: pa.DataType) -> bool:
-    if pa.types.is_struct(kind):
-        place = kind.get_field_index("bytes")
-        return place >= 0 and _is_bytes(kind.field(place).type)
-    return _is_bytes(kind)
+def _rows_without_bytes(
+    parquet: pq.ParquetFile, group: int, image: ImageColumn
+) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """The places in a row group whose bytes are null: told by its statistics, else by reading.
+
+    Where the writer left no statistics, a first batch full of bytes stands for all.
+    """
+    facts = parquet.metadata.row_group(group)
+    every = np.arange(facts.num_rows)
+    if image.bytes_path is None or image.holds_text:
+        return every
+    nulls = _null_count(facts, image.bytes_path)
+    if nulls in (0, facts.num_rows):
+        return every[: nulls or 0]
+    lacking: list[int] = []
+    for place, data in _group_cells(parquet, group, image.bytes_path, every):
+        if data is None:
+            lacking.append(place)
+        if nulls is None and place == _BATCH_ROWS - 1 and not lacking:
+            break
+    return np.asarray(lacking, dtype=np.int64)
 
 
-def _is_bytes(kind: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)
-    )
+def _null_count(group: pq.RowGroupMetaData, path: str) -> int | None:
+    for index in range(group.num_columns):
+        column = group.column(index)
+        if column.path_in_schema == path:
+            statistics = column.statistics
+            known = statistics is not None and statistics.has_null_count
+            return int(statistics.null_count) if known else None
+    return None
 
 
-def _bytes_path(schema: pa.Schema, column: str) -> str:
-    return f"{column}.bytes" if pa.types.is_struct(schema.field(column).type) else column
+def _group_bounds(parquet: pq.ParquetFile) -> Iterator[tuple[int, int]]:
+    """Yields the first row of each row group, and the one after its last."""
+    metadata = parquet.metadata
+    sizes = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+    yield from pairwise([0, *np.cumsum(sizes).tolist()])
 
 
 def _group_cells(
     parquet: pq.ParquetFile, group: int, path: str, places: np.ndarray[Any, np.dtype[np.int64]]
-) -> Iterator[tuple[int, bytes | None]]:
+) -> Iterator[tuple[int, Any]]:
     """Yields (place in the row group, cell) for ascending places, and stops at the last one."""
     if not len(places):
         return
     start = 0
+    field = path.rpartition(".")[2]
     batches = parquet.iter_batches(
         batch_size=_BATCH_ROWS, row_groups=[group], columns=[path], use_threads=False
     )
@@ -167,7 +196,7 @@ def _group_cells(
         stop = start + batch.num_rows
         for place in places[(places >= start) & (places < stop)].tolist():
             cell = batch.column(0)[place - start].as_py()
-            yield place, cell.get("bytes") if isinstance(cell, dict) else cell
+            yield place, cell.get(field) if isinstance(cell, dict) else cell
         if stop > places[-1]:
             return
         start = stop

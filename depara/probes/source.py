@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import os
-import posixpath
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from depara.errors import ProbeError, near_names
 from depara.locations import (
     expand_glob,
     has_glob,
+    is_glob,
     is_remote,
     local_path,
     redact,
     remote_filesystem,
 )
-from depara.probes.image import IMAGE_SUFFIXES
-from depara.probes.parquet import PARQUET_SUFFIX, list_rows
+from depara.probes.addresses import resolve, suffix_of
+from depara.probes.foreign import LeftOut, count_left_out, describe_left_out, kind_of_name
+from depara.probes.formats import IMAGE_SUFFIXES
+from depara.probes.parquet import PARQUET_SUFFIX, list_rows, parse_row_uri
 from depara.probes.storage import read_bytes, storage_errors
 from depara.retries import persist
 from depara.types import ProbeRef
@@ -31,15 +33,35 @@ _ACCEPTED = (
 
 
 @dataclass(frozen=True)
-class _Columns:
+class FoundProbes:
+    """The images of a source by ascending URI, and the files beside them that were left out."""
+
+    refs: tuple[ProbeRef, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+@dataclass(frozen=True)
+class _Search:
+    """The columns to look for in tables, and the names of the files that were left out so far."""
+
     image: str | None
     label: str | None
+    left_out: set[str] = field(default_factory=set)
 
 
 def list_probes(
     source: str | Sequence[str], *, column: str | None = None, label_column: str | None = None
 ) -> list[ProbeRef]:
-    """Returns where every image of the source is, by ascending URI, each URI once; decodes nothing.
+    """Returns the references of `find_probes`."""
+    return list(find_probes(source, column=column, label_column=label_column).refs)
+
+
+def find_probes(
+    source: str | Sequence[str], *, column: str | None = None, label_column: str | None = None
+) -> FoundProbes:
+    """Returns where every image of the source is, each URI once, and what else lies there.
+
+    Decodes nothing.
 
     A source is one of these, or a list of them:
 
@@ -69,36 +91,41 @@ def list_probes(
     sources = [source] if isinstance(source, str) else list(source)
     if not sources:
         raise ProbeError(f"probes.source is an empty list: name {_ACCEPTED}")
-    columns = _Columns(column, label_column)
+    search = _Search(column, label_column)
     refs: dict[str, ProbeRef] = {}
     for each in sources:
-        for ref in _list_source(each, columns):
+        for ref in _list_source(each, search):
             refs.setdefault(ref.uri, ref)
-    return sorted(refs.values(), key=lambda ref: ref.uri)
+    rows = (parse_row_uri(uri) for uri in refs)
+    used = {*refs, *(row.file for row in rows if row is not None)}
+    return FoundProbes(
+        tuple(sorted(refs.values(), key=lambda ref: ref.uri)),
+        count_left_out(search.left_out - used),
+    )
 
 
-def _list_source(source: str, columns: _Columns) -> list[ProbeRef]:
+def _list_source(source: str, search: _Search) -> list[ProbeRef]:
     if not source.strip():
         raise ProbeError(f"probes.source is empty: name {_ACCEPTED}")
     if is_remote(source):
-        return _list_remote(source, columns)
+        return _list_remote(source, search)
     path = local_path(source)
     if path.is_dir():
         names = _walk(source, path)
-        return _list_folder(source, names, lambda name: _local_uri(source, path / name), columns)
+        return _list_folder(source, names, lambda name: _local_uri(source, path / name), search)
     if path.exists():
-        return _list_file(_local_uri(source, path), columns)
+        return _list_file(_local_uri(source, path), search)
     if has_glob(source):
-        return _list_glob(source, columns)
+        return _list_glob(source, search)
     raise ProbeError(f"{source}: does not exist{_near_siblings(path)}: name {_ACCEPTED}")
 
 
-def _list_remote(source: str, columns: _Columns) -> list[ProbeRef]:
-    if has_glob(source):
-        return _list_glob(source, columns)
+def _list_remote(source: str, search: _Search) -> list[ProbeRef]:
+    if is_glob(source):
+        return _list_glob(source, search)
     filesystem = remote_filesystem(source)
     root = filesystem._strip_protocol(source)
-    is_named_file = _suffix(source) in (*IMAGE_SUFFIXES, _LIST_SUFFIX, PARQUET_SUFFIX)
+    is_named_file = suffix_of(source) in (*IMAGE_SUFFIXES, _LIST_SUFFIX, PARQUET_SUFFIX)
 
     def find() -> list[str]:
         is_file = is_named_file and filesystem.isfile(root)
@@ -107,41 +134,46 @@ def _list_remote(source: str, columns: _Columns) -> list[ProbeRef]:
     with storage_errors(source):
         keys = persist("list", redact(source), find)
     if keys == [root]:
-        return _list_file(source, columns)
+        return _list_file(source, search)
     if not keys:
         raise ProbeError(f"{source}: does not exist or is empty: name {_ACCEPTED}")
     prefix = root.rstrip("/") + "/"
     names = [key.removeprefix(prefix) for key in keys]
     return _list_folder(
-        source, names, lambda name: str(filesystem.unstrip_protocol(prefix + name)), columns
+        source, names, lambda name: str(filesystem.unstrip_protocol(prefix + name)), search
     )
 
 
-def _list_file(uri: str, columns: _Columns) -> list[ProbeRef]:
-    suffix = _suffix(uri)
+def _list_file(uri: str, search: _Search) -> list[ProbeRef]:
+    suffix = suffix_of(uri)
     if suffix == _LIST_SUFFIX:
         return _read_list(uri)
     if suffix == PARQUET_SUFFIX:
-        return list_rows(uri, columns.image, columns.label)
+        return _list_tables(uri, [uri], search)
     if suffix in IMAGE_SUFFIXES:
         return [ProbeRef(uri)]
-    raise ProbeError(f"{uri}: is no source of probes: name {_ACCEPTED}")
+    kind = kind_of_name(uri)
+    known = f" but of the kind {kind.name} ({kind.way_out})" if kind else ""
+    raise ProbeError(f"{uri}: is no source of probes{known}: name {_ACCEPTED}")
 
 
 def _list_folder(
-    source: str, names: Iterable[str], uri_of: Callable[[str], str], columns: _Columns
+    source: str, names: Iterable[str], uri_of: Callable[[str], str], search: _Search
 ) -> list[ProbeRef]:
     """References of the visible files among the names, which are relative to the folder."""
     visible = [name for name in names if not any(p.startswith(".") for p in name.split("/"))]
-    images = [name for name in visible if _suffix(name) in IMAGE_SUFFIXES]
+    images = [name for name in visible if suffix_of(name) in IMAGE_SUFFIXES]
     if not images:
-        tables = [name for name in visible if _suffix(name) == PARQUET_SUFFIX]
+        tables = _data_tables(visible)
         if tables:
-            return _list_tables([uri_of(name) for name in tables], columns)
+            others = [name for name in visible if suffix_of(name) != PARQUET_SUFFIX]
+            search.left_out.update(uri_of(name) for name in others)
+            return _list_tables(source, [uri_of(name) for name in tables], search)
         raise ProbeError(
             f"{source}: holds no image among {len(visible)} files: looked in it and below for "
-            f"{' '.join(IMAGE_SUFFIXES)}, and for {PARQUET_SUFFIX}"
+            f"{' '.join(IMAGE_SUFFIXES)}, and for {PARQUET_SUFFIX}{_what_is_there(visible)}"
         )
+    search.left_out.update(uri_of(name) for name in set(visible).difference(images))
     classes = {name.partition("/")[0] for name in images if "/" in name}
     return [
         ProbeRef(uri_of(name), name.partition("/")[0] if len(classes) > 1 and "/" in name else None)
@@ -149,24 +181,43 @@ def _list_folder(
     ]
 
 
-def _list_glob(pattern: str, columns: _Columns) -> list[ProbeRef]:
+def _data_tables(names: Sequence[str]) -> list[str]:
+    """The Parquet files among the names, without the own ones of writers (``_delta_log/...``)."""
+    tables = [name for name in names if suffix_of(name) == PARQUET_SUFFIX]
+    return [n for n in tables if not any(p.startswith("_") for p in n.split("/"))] or tables
+
+
+def _list_glob(pattern: str, search: _Search) -> list[ProbeRef]:
     with storage_errors(pattern):
         matches = expand_glob(pattern)
-    images = [match for match in matches if _suffix(match) in IMAGE_SUFFIXES]
-    tables = [match for match in matches if _suffix(match) == PARQUET_SUFFIX]
+    images = [match for match in matches if suffix_of(match) in IMAGE_SUFFIXES]
+    tables = [match for match in matches if suffix_of(match) == PARQUET_SUFFIX]
     if not images and not tables:
         raise ProbeError(
             f"{pattern}: matches {len(matches)} files and no image among them: looked for "
-            f"{' '.join(IMAGE_SUFFIXES)} and {PARQUET_SUFFIX}"
+            f"{' '.join(IMAGE_SUFFIXES)} and {PARQUET_SUFFIX}{_what_is_there(matches)}"
         )
-    if is_remote(pattern):
-        return [ProbeRef(match) for match in images] + _list_tables(tables, columns)
-    refs = [ProbeRef(_local_uri(pattern, Path(match))) for match in images]
-    return refs + _list_tables([_local_uri(pattern, Path(match)) for match in tables], columns)
+
+    def uri_of(match: str) -> str:
+        return match if is_remote(pattern) else _local_uri(pattern, Path(match))
+
+    search.left_out.update(uri_of(match) for match in set(matches).difference(images, tables))
+    refs = [ProbeRef(uri_of(match)) for match in images]
+    return refs + _list_tables(pattern, [uri_of(match) for match in tables], search)
 
 
-def _list_tables(uris: Iterable[str], columns: _Columns) -> list[ProbeRef]:
-    return [ref for uri in uris for ref in list_rows(uri, columns.image, columns.label)]
+def _list_tables(source: str, uris: Sequence[str], search: _Search) -> list[ProbeRef]:
+    """The rows of some Parquet files; shards without rows are passed over."""
+    refs = [ref for uri in uris for ref in list_rows(uri, search.image, search.label)]
+    if uris and not refs:
+        which = uris[0] if len(uris) == 1 else f"{source}: each of {len(uris)} Parquet files"
+        raise ProbeError(f"{which}: has no rows: name a Parquet file that holds images")
+    return refs
+
+
+def _what_is_there(names: Iterable[str]) -> str:
+    left_out = count_left_out(names)
+    return f"; found were {describe_left_out(left_out)}" if left_out else ""
 
 
 def _read_list(uri: str) -> list[ProbeRef]:
@@ -184,22 +235,10 @@ def _read_list(uri: str) -> list[ProbeRef]:
             raise ProbeError(
                 f"{uri}, line {number}: has more than one tab: write PATH, or PATH, tab, LABEL"
             )
-        refs.append(ProbeRef(_resolve(uri, path), label or None))
+        refs.append(ProbeRef(resolve(uri, path), label or None))
     if not refs:
         raise ProbeError(f"{uri}: lists no image: write one path or URI per line")
     return refs
-
-
-def _resolve(list_uri: str, entry: str) -> str:
-    """The URI of an entry of a list, which may be relative to the list's folder."""
-    if is_remote(entry) or entry.startswith("package://"):
-        return entry
-    if os.path.isabs(entry) or entry.startswith(("~", "file://")):
-        return os.path.abspath(local_path(entry))
-    if "://" in list_uri:
-        scheme, _, inside = list_uri.partition("://")
-        return f"{scheme}://{posixpath.normpath(posixpath.join(posixpath.dirname(inside), entry))}"
-    return os.path.abspath(os.path.join(os.path.dirname(list_uri), entry))
 
 
 def _local_uri(source: str, path: Path) -> str:
@@ -234,7 +273,3 @@ def _near_siblings(path: Path) -> str:
     except OSError:
         return ""
     return f"; {hint}" if hint else ""
-
-
-def _suffix(uri: str) -> str:
-    return posixpath.splitext(uri)[1].lower()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from depara.texts import shown_line
 
 _SHORT = {
     "node_similarity": "node",
@@ -16,6 +18,7 @@ _SHORT = {
     "graphs_reused": "reused",
     "pairs_reused": "reused",
 }
+_MARK = " ~"
 _RIGHT = {"int32", "int64", "float32", "float64", "Int64", "Float64"}
 
 
@@ -40,8 +43,16 @@ def frame_table(frame: pd.DataFrame, title: str | None = None) -> Table:
     return table
 
 
-def top_sources_table(ranking: pd.DataFrame, targets: Sequence[str], count: int = 5) -> Table:
-    """Returns the best sources of some targets with their similarity, one row per target."""
+def top_sources_table(
+    ranking: pd.DataFrame,
+    targets: Sequence[str],
+    count: int = 5,
+    noisy: Collection[tuple[str, str]] = (),
+) -> Table:
+    """Returns the best sources of some targets with their similarity, one row per target.
+
+    ``noisy`` are models and layers whose maps are rounding noise; they are marked by ``~``.
+    """
     table = Table(header_style="bold")
     table.add_column("target", overflow="fold")
     kept = ranking[ranking["rank"] <= count]
@@ -50,13 +61,16 @@ def top_sources_table(ranking: pd.DataFrame, targets: Sequence[str], count: int 
         table.add_column(f"{place}.", overflow="fold")
     for target in targets:
         rows = kept[kept["target_model"] == target].sort_values("rank")
-        pairs = zip(rows["source_model"], rows["similarity"], strict=True)
+        graphs = list(zip(rows["source_model"], rows["source_layer"], strict=True))
+        names = [name + _MARK * ((name, layer) in noisy) for name, layer in graphs]
+        pairs = zip(names, rows["similarity"], strict=True)
         cells = [Text(f"{name}\n{score:.3f}") for name, score in pairs]
-        table.add_row(Text(target, style="bold"), *cells)
+        mark = _MARK * any((target, layer) in noisy for layer in rows["target_layer"])
+        table.add_row(Text(target + mark, style="bold"), *cells)
     return table
 
 
 def _cell(value: object) -> str:
     if value is None or value is pd.NA or (isinstance(value, float) and pd.isna(value)):
         return "-"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    return f"{value:.3f}" if isinstance(value, float) else shown_line(str(value))

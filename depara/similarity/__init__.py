@@ -11,13 +11,11 @@ from depara.similarity.engine.plan import Tile, plan_tiles
 from depara.similarity.engine.products import accumulate_node_products, node_similarity
 from depara.similarity.engine.score_tile import score_tile
 from depara.similarity.engine.tile import similarity_tile
-from depara.similarity.grams import FeatureGrams
 from depara.similarity.lambda_ranges import lambda_tables
 from depara.similarity.ranking import layer_ranking, model_ranking
 from depara.similarity.scores import find_vectors
 
 __all__ = [
-    "FeatureGrams",
     "Footprint",
     "GraphBlock",
     "Tile",

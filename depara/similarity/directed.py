@@ -24,15 +24,15 @@ import numpy as np
 from scipy.linalg import cholesky, eigh
 from scipy.linalg.lapack import dpotri
 
+from depara.grams import GraphGrams
 from depara.similarity.condensed import condense
-from depara.similarity.grams import FeatureGrams
 from depara.types import Float32, Float64
 
 RIDGE = 1.0
 """``c``, in units of the mean squared norm of a probe's z-scored features."""
 
 
-def directed_source(grams: FeatureGrams) -> Float32:
+def directed_source(grams: GraphGrams) -> Float32:
     """Returns ``I - R'R`` of a source as a condensed vector; all 0 for constant features."""
     errors_NN = _squared_errors(grams)
     np.negative(errors_NN, out=errors_NN)
@@ -40,7 +40,7 @@ def directed_source(grams: FeatureGrams) -> Float32:
     return condense(errors_NN)
 
 
-def directed_target(grams: FeatureGrams) -> Float32:
+def directed_target(grams: GraphGrams) -> Float32:
     """Returns ``K_t / tr(K_t)`` of a target as a condensed vector; all 0 for constant features."""
     return condense(grams.zscored_NN / (np.trace(grams.zscored_NN) or 1.0))
 
@@ -84,7 +84,7 @@ class LowRankTarget:
         return -(gain - 1.0) * self.dropped, self.dropped
 
 
-def low_rank_target(grams: FeatureGrams, rank: int) -> LowRankTarget:
+def low_rank_target(grams: GraphGrams, rank: int) -> LowRankTarget:
     """Returns the ``rank`` largest principal components of a target's z-scored features.
 
     Exact (to float32) once ``rank`` reaches the rank of the features, at most ``N - 1``. Constant
@@ -110,7 +110,7 @@ def low_rank_target(grams: FeatureGrams, rank: int) -> LowRankTarget:
     )
 
 
-def residual_gain(grams: FeatureGrams) -> float:
+def residual_gain(grams: GraphGrams) -> float:
     """Returns ``||R||^2 >= 1``, the largest eigenvalue of ``R'R`` of a source.
 
     How much leave-one-out prediction can at worst enlarge a target's squared norm; it scales the
@@ -122,7 +122,7 @@ def residual_gain(grams: FeatureGrams) -> float:
     return max(float(values_1[0]), 1.0)
 
 
-def _squared_errors(grams: FeatureGrams) -> Float64:
+def _squared_errors(grams: GraphGrams) -> Float64:
     """Returns ``R'R``, ``N N``; the identity for constant features, which predict the mean."""
     gram_NN = grams.zscored_NN
     mean_square = np.trace(gram_NN) / len(gram_NN) or 1.0
@@ -136,7 +136,8 @@ def _squared_errors(grams: FeatureGrams) -> Float64:
 def _inverse(matrix_NN: Float64) -> Float64:
     """Returns the inverse of a positive definite matrix, by Cholesky."""
     inverse_NN, info = dpotri(cholesky(matrix_NN, lower=True), lower=True)
-    assert info == 0
+    if info:
+        raise np.linalg.LinAlgError(f"the Gram matrix cannot be inverted (dpotri: {info})")
     lower_NN: Float64 = np.tril(inverse_NN)
     lower_NN += np.tril(inverse_NN, -1).T
     return lower_NN

@@ -32,11 +32,20 @@ def edge_similarity(ranks_AE: Float32, ranks_BE: Float32) -> Float64:
             f"source graphs have {ranks_AE.shape[1]} edges, target graphs {ranks_BE.shape[1]}: "
             "both need the same probe set"
         )
-    rho_AB = np.zeros((len(ranks_AE), len(ranks_BE)), dtype=np.float64)
-    product_AB = np.empty(rho_AB.shape, dtype=np.float32)
-    for start in range(0, ranks_AE.shape[1], _RANGE_EDGES):
+    rho_AB = inner_products(ranks_AE, ranks_BE)
+    return np.clip(rho_AB, -1.0, 1.0, out=rho_AB)
+
+
+def inner_products(vectors_AE: Float32, vectors_BE: Float32) -> Float64:
+    """Returns the inner product of every two rows, float64 ``(A, B)``.
+
+    Single precision within a range of values, double across ranges.
+    """
+    product_AB = np.empty((len(vectors_AE), len(vectors_BE)), dtype=np.float32)
+    sums_AB = np.zeros(product_AB.shape, dtype=np.float64)
+    for start in range(0, vectors_AE.shape[1], _RANGE_EDGES):
         edges = slice(start, start + _RANGE_EDGES)
         # numpy sees x @ x.T by its shared memory and calls syrk.
-        np.matmul(ranks_AE[:, edges], ranks_BE[:, edges].T, out=product_AB)
-        rho_AB += product_AB
-    return rho_AB
+        np.matmul(vectors_AE[:, edges], vectors_BE[:, edges].T, out=product_AB)
+        sums_AB += product_AB
+    return sums_AB

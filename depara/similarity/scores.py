@@ -19,19 +19,13 @@ import numpy as np
 
 from depara.catalog import SCORES, Score, load
 from depara.errors import near_names
+from depara.grams import ROUNDING, GraphGrams
 from depara.graph.edges import edge_count, edges_from_gram
 from depara.graph.ranks import rank_vector
 from depara.similarity.condensed import condense, condensed_length
 from depara.similarity.directed import directed_source, directed_target
-from depara.similarity.edges import edge_similarity
-from depara.similarity.grams import (
-    ROUNDING,
-    FeatureGrams,
-    centred,
-    cosine_matrix,
-    pearson_matrix,
-    u_centred,
-)
+from depara.similarity.edges import inner_products
+from depara.similarity.grams import centred, cosine_matrix, pearson_matrix, u_centred
 from depara.types import Float32, Float64
 
 Role = Literal["source", "target"]
@@ -41,8 +35,8 @@ Role = Literal["source", "target"]
 class Vectors:
     """The two vectors of a score; ``length`` gives ``V`` from the number of probes."""
 
-    source_vector: Callable[[FeatureGrams], Float32]
-    target_vector: Callable[[FeatureGrams], Float32]
+    source_vector: Callable[[GraphGrams], Float32]
+    target_vector: Callable[[GraphGrams], Float32]
     length: Callable[[int], int]
 
     @property
@@ -51,7 +45,7 @@ class Vectors:
         return self.source_vector is self.target_vector
 
 
-def rsa_vector(grams: FeatureGrams) -> Float32:
+def rsa_vector(grams: GraphGrams) -> Float32:
     """Returns the rank vector of the condensed Pearson dissimilarities of raw features: ``E``.
 
     Spearman's rho of ``1 - p`` and ``1 - p'`` is that of ``p`` and ``p'``, so correlations are
@@ -61,13 +55,13 @@ def rsa_vector(grams: FeatureGrams) -> Float32:
     return rank_vector(edges_from_gram(correlation_NN))
 
 
-def rsa_zscore_vector(grams: FeatureGrams) -> Float32:
+def rsa_zscore_vector(grams: GraphGrams) -> Float32:
     """Returns the same as `rsa_vector` of z-scored features: free of each dimension's scale."""
     correlation_NN = pearson_matrix(grams.zscored_NN, grams.zscored_sums_N, grams.num_features)
     return rank_vector(edges_from_gram(correlation_NN))
 
 
-def dds_vector(grams: FeatureGrams) -> Float32:
+def dds_vector(grams: GraphGrams) -> Float32:
     """Returns ``H C H`` over its Frobenius norm, condensed, ``C`` the cosines of z-scored features.
 
     The dissimilarities ``1 - C`` centre to ``-H C H``; the sign cancels between two graphs. Free of
@@ -78,7 +72,7 @@ def dds_vector(grams: FeatureGrams) -> Float32:
     return _unit_vector(centred(cosine_NN), float(np.linalg.norm(cosine_NN)))
 
 
-def cka_vector(grams: FeatureGrams) -> Float32:
+def cka_vector(grams: GraphGrams) -> Float32:
     """Returns the U-centred raw Gram over its Frobenius norm, condensed.
 
     The unbiased HSIC of a graph with itself is the squared norm of its U-centred Gram over
@@ -105,7 +99,7 @@ def find_vectors(name: str) -> Vectors:
     return vectors
 
 
-def score_vectors(name: str, grams: FeatureGrams, role: Role) -> Float32:
+def score_vectors(name: str, grams: GraphGrams, role: Role) -> Float32:
     """Returns one graph's vector of a score: float32 ``(V,)``.
 
     Args:
@@ -152,7 +146,7 @@ def score_block(name: str, source_vectors_AV: Float32, target_vectors_BV: Float3
             f"{name} vectors of sources have {source_vectors_AV.shape[1]} values, of targets "
             f"{target_vectors_BV.shape[1]}: both need the same score and the same probe set"
         )
-    values_AB = edge_similarity(source_vectors_AV, target_vectors_BV)
+    values_AB = inner_products(source_vectors_AV, target_vectors_BV)
     return np.clip(values_AB, row.lowest, 1.0, out=values_AB)
 
 

@@ -13,8 +13,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from depara.errors import SchemaError
+from depara.grams import GraphGrams
 from depara.store.schemas import EDGES, FEATURES, GRAMS, SCHEMA_VERSION, nodes_schema
+from depara.texts import storable
 from depara.types import Float16, Float32, Float64, NodeMaps, Note, ProbeRange
+
+
+def table_of_rows(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
+    r"""Returns the rows as a table; texts that are not UTF-8 are escaped, see `storable`."""
+    plain = [
+        {name: storable(cell) if isinstance(cell, str) else cell for name, cell in row.items()}
+        for row in rows
+    ]
+    return pa.Table.from_pylist(plain, schema)
 
 
 def encode_table(table: pa.Table, metadata: Mapping[str, str]) -> bytes:
@@ -141,14 +152,14 @@ def encode_edges(key: str, pairs: tuple[Any, Any], cosine_E: Float32) -> bytes:
     return encode_table(table, {"graph_key": key})
 
 
-def encode_grams(key: str, raw_NN: Float64, zscored_NN: Float64) -> bytes:
+def encode_grams(key: str, grams: GraphGrams) -> bytes:
     """Returns the Gram file of one graph: the upper triangles, the diagonals included."""
-    probe_a, probe_b = np.triu_indices(len(raw_NN))
+    probe_a, probe_b = np.triu_indices(grams.num_probes)
     columns = [
         probe_a.astype(np.int32),
         probe_b.astype(np.int32),
-        raw_NN[probe_a, probe_b],
-        zscored_NN[probe_a, probe_b],
+        grams.raw_NN[probe_a, probe_b],
+        grams.zscored_NN[probe_a, probe_b],
     ]
     return encode_table(pa.table(columns, schema=GRAMS), {"graph_key": key})
 
@@ -168,10 +179,10 @@ def decode_grams(data: bytes, num_probes: int, name: str) -> tuple[Float64, Floa
     return grams[0], grams[1]
 
 
-def encode_features(key: str, raw_sums_N: Float64, zscored_sums_N: Float64) -> bytes:
+def encode_features(key: str, grams: GraphGrams) -> bytes:
     """Returns the per-probe sums of one graph's features as a file."""
-    index = np.arange(len(raw_sums_N), dtype=np.int32)
-    table = pa.table([index, raw_sums_N, zscored_sums_N], schema=FEATURES)
+    index = np.arange(grams.num_probes, dtype=np.int32)
+    table = pa.table([index, grams.raw_sums_N, grams.zscored_sums_N], schema=FEATURES)
     return encode_table(table, {"graph_key": key})
 
 

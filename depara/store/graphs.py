@@ -6,11 +6,12 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
 from depara.errors import DamagedGraphError, SchemaError, StoreError
+from depara.grams import GraphGrams
 from depara.store.artifacts import (
     FileFact,
     GraphMarker,
@@ -38,12 +39,13 @@ from depara.store.layout import (
 )
 from depara.store.schemas import EDGES, FEATURES, GRAMS, nodes_schema
 from depara.store.storage import Storage, sha256_hex
-from depara.types import Float16, Float32, Float64, NodeMaps, ProbeRange
+from depara.types import Float16, Float32, NodeMaps, ProbeRange
 
 _LOOKUPS_AT_ONCE = 16
 _LISTED_ONE_BY_ONE = 8
 _PUT_TRIES = 3
 _LOG = logging.getLogger("depara.store")
+_Decoded = TypeVar("_Decoded")
 
 
 class GraphWriter:
@@ -86,18 +88,11 @@ class GraphWriter:
         """Writes the edge file."""
         self._put(EDGES_FILE, encode_edges(self.key, pairs, cosine_E), len(cosine_E), EDGES)
 
-    def write_grams(
-        self,
-        raw_NN: Float64,
-        zscored_NN: Float64,
-        raw_sums_N: Float64,
-        zscored_sums_N: Float64,
-    ) -> None:
+    def write_grams(self, grams: GraphGrams) -> None:
         """Writes the features' Gram matrices and per-probe sums, for the neighbour scores."""
-        grams = encode_grams(self.key, raw_NN, zscored_NN)
-        self._put(GRAMS_FILE, grams, _triangle(len(raw_NN)), GRAMS)
-        sums = encode_features(self.key, raw_sums_N, zscored_sums_N)
-        self._put(FEATURES_FILE, sums, len(raw_sums_N), FEATURES)
+        count = grams.num_probes
+        self._put(GRAMS_FILE, encode_grams(self.key, grams), _triangle(count), GRAMS)
+        self._put(FEATURES_FILE, encode_features(self.key, grams), count, FEATURES)
 
     def commit(self, marker: GraphMarker) -> None:
         """Writes the commit marker over the files written or adopted; last of all.
@@ -222,19 +217,29 @@ class CommittedGraph:
 
     def read_maps(self, probes: ProbeRange) -> Float16:
         """Returns the unit-norm maps (n, P) float16 of one of the marker's ranges."""
-        name = nodes_file(probes)
-        return decode_maps(self._read(name), self._location(name))
+        return self._decoded(nodes_file(probes), decode_maps)
 
     def read_edges(self) -> Float32:
         """Returns the cosines (E,) float32 in pdist order."""
-        return decode_edges(self._read(EDGES_FILE), self._location(EDGES_FILE))
+        return self._decoded(EDGES_FILE, decode_edges)
 
-    def read_grams(self) -> tuple[Float64, Float64, Float64, Float64]:
-        """Returns raw and z-scored Gram (N, N), raw and z-scored sums (N,), all float64."""
-        grams = self._read(GRAMS_FILE)
-        raw_NN, zscored_NN = decode_grams(grams, self.marker.num_probes, self._location(GRAMS_FILE))
-        sums = self._read(FEATURES_FILE)
-        return (raw_NN, zscored_NN, *decode_features(sums, self._location(FEATURES_FILE)))
+    def read_grams(self) -> GraphGrams:
+        """Returns the Grams of the graph's features.
+
+        Raises:
+            NonFiniteError, ValueError: no features have such Grams, see `GraphGrams`.
+        """
+        count = self.marker.num_probes
+        grams = self._decoded(GRAMS_FILE, lambda data, name: decode_grams(data, count, name))
+        sums = self._decoded(FEATURES_FILE, decode_features)
+        return GraphGrams(*grams, *sums, self.marker.num_features)
+
+    def _decoded(self, name: str, decode: Callable[[bytes, str], _Decoded]) -> _Decoded:
+        """Returns what a file holds; one that is as committed but cannot be read is damaged too."""
+        try:
+            return decode(self._read(name), self._location(name))
+        except SchemaError as error:
+            raise self._damaged(name, f"cannot be read ({error})") from error
 
     def _location(self, name: str) -> str:
         return self.storage.location(f"{graph_folder(self.marker.graph_key)}/{name}")

@@ -75,6 +75,15 @@ def write_card(storage: Storage, fingerprint: str, card: ModelCard) -> None:
     storage.replace(known_model_path(fingerprint), _encode("card", fingerprint, asdict(card)))
 
 
+def forget_cards(storage: Storage, fingerprints: Collection[str]) -> None:
+    """Removes the records of models that turned out to be others than recorded.
+
+    Raises:
+        StoreError: the location cannot be written.
+    """
+    storage.remove(known_model_path(fingerprint) for fingerprint in fingerprints)
+
+
 def read_cards(storage: Storage, scan_id: str) -> dict[str, ModelCard]:
     """Returns the cards of a scan by fingerprint; none when it recorded none, or they are damaged.
 

@@ -70,7 +70,9 @@ TABLES: dict[str, pa.Schema] = {
             _field(
                 "conditioning",
                 pa.float64(),
-                "how well float32 resolves the maps, unitless; null where it was not measured",
+                "relative change of the attributed scalar for one of the input, unitless: median "
+                "of the first 32 probes; sound layers have at least 0.05, far below it maps are "
+                "noise of float32 (see notes); null: not measured",
                 null=True,
             ),
         ]
@@ -79,7 +81,9 @@ TABLES: dict[str, pa.Schema] = {
         [
             _field("probe_id", pa.string(), "sha256 of the decoded canvas, hex (key)"),
             _field("index", pa.int32(), "place in the probe set, 0-based"),
-            _field("uri", pa.string(), "where the image was read"),
+            _field(
+                "uri", pa.string(), "where the image was read; bytes that are no UTF-8 as \\xNN"
+            ),
             _field("width", pa.int32(), "width of the image, px"),
             _field("height", pa.int32(), "height of the image, px"),
             _field("label", pa.string(), "class label where the source has one", null=True),

@@ -13,6 +13,7 @@ from depara.retries import error_code, is_storage_error, reason
 from depara.store.backends.backend import Backend, FileStat
 from depara.store.backends.local import LocalBackend
 from depara.store.layout import RUNNING
+from depara.traffic import count_read, count_written
 
 __all__ = ["FileStat", "Storage", "sha256_hex"]
 
@@ -55,7 +56,7 @@ class Storage:
             StoreError: the location cannot be written.
         """
         with self._write_errors(path):
-            return self._backend.create(path, data)
+            return _written(self._backend.create(path, data), data)
 
     def ensure(self, path: str, data: bytes | memoryview) -> None:
         """Creates a file, or finds one there with the very same bytes.
@@ -80,6 +81,7 @@ class Storage:
         """Writes a file, replacing the one that may stand there, atomically for readers."""
         with self._write_errors(path):
             self._backend.replace(path, data)
+        _written(True, data)
 
     def swap(self, path: str, data: bytes | memoryview, version: str | None) -> bool:
         """Compare-and-swap: writes a file only while its version is `version` (None: absent).
@@ -93,8 +95,8 @@ class Storage:
         """
         with self._write_errors(path):
             if version is None:
-                return self._backend.create(path, data)
-            return self._backend.swap(path, data, version)
+                return _written(self._backend.create(path, data), data)
+            return _written(self._backend.swap(path, data, version), data)
 
     def read(self, path: str) -> bytes:
         """Returns a file's bytes.
@@ -104,7 +106,9 @@ class Storage:
             StoreError: it cannot be read.
         """
         with self._read_errors("read", path):
-            return self._backend.read(path)
+            data = self._backend.read(path)
+        count_read(len(data))
+        return data
 
     def read_or_none(self, path: str) -> bytes | None:
         """Returns a file's bytes, or None when there is no such file."""
@@ -115,7 +119,9 @@ class Storage:
     def read_versioned(self, path: str) -> tuple[bytes, str] | None:
         """Returns a file's bytes and version tag for `swap`; None when there is no such file."""
         with contextlib.suppress(FileNotFoundError), self._read_errors("read", path):
-            return self._backend.read_versioned(path)
+            data, version = self._backend.read_versioned(path)
+            count_read(len(data))
+            return data, version
         return None
 
     def files(self, path: str) -> dict[str, int]:
@@ -218,6 +224,13 @@ def _backend(root: str) -> Backend:
     from depara.store.backends.remote import RemoteBackend
 
     return RemoteBackend(root)
+
+
+def _written(done: bool, data: bytes | memoryview) -> bool:
+    """Counts bytes that were written, if they were; returns whether."""
+    if done:
+        count_written(memoryview(data).nbytes)
+    return done
 
 
 def _is_hidden(path: str) -> bool:

@@ -115,7 +115,7 @@ def _node_scores(
             check_cosines(cosines_ABn, probes)
             shares_Rn = weights_RN[:, probes.start : probes.stop] / totals_R1
             add_weighted_cosines(node_BAR, cosines_ABn, shares_Rn)
-    return node_BAR
+    return np.clip(node_BAR, -1.0, 1.0, out=node_BAR)  # float16 maps may be longer than 1
 
 
 def _read_step(source: GraphBlock, target: GraphBlock, probes: ProbeRange) -> MapsPair:

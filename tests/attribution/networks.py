@@ -23,7 +23,8 @@ def seeded(build: type[nn.Module] | nn.Module, seed: int = 0) -> nn.Module:
         torch.manual_seed(seed)
         network = build() if isinstance(build, type) else build
         for module in network.modules():
-            if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            has_statistics = getattr(module, "running_mean", None) is not None
+            if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and has_statistics:
                 nn.init.normal_(module.running_mean, std=0.3)
                 nn.init.uniform_(module.running_var, 0.5, 2.0)
                 nn.init.uniform_(module.weight, 0.5, 1.5)

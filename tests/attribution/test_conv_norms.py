@@ -199,7 +199,8 @@ def test_the_extractor_uses_them() -> None:
     )
     extractor.extract(canvases(1), ["a"], lambda *_: None)
     assert len(extractor._model._pairs) == 2
-    assert extractor._model._norms == []
+    assert extractor._model._fused is not None
+    assert extractor._model._fused[1].norms == []
 
 
 def test_a_chosen_norm_of_a_pair_gives_its_own_values() -> None:

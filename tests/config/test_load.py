@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from depara.config import PRESETS, load_scan_file, parse_scan, render_scan
 from depara.errors import ConfigError
@@ -94,6 +95,68 @@ models: [{{id: "net-{{stem}}", source: "python:a:b", weights: "{tmp_path}/*"}}]
         parse_scan(text.replace("/*", "/*.nothing"))
 
 
+def _globbed(folder: Path, pattern: str, names: list[str]) -> dict[str, str]:
+    """Returns weights by id, both without the folder."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    entry = {"id": "{stem}", "source": "python:a:b", "weights": f"{folder}/{pattern}"}
+    text = yaml.safe_dump({"probes": {"source": "photos/"}, "models": [entry]})
+    models = parse_scan(text).config.models
+    return {model.id: str(model.weights).removeprefix(f"{folder}/") for model in models}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names", "expected"),
+    [
+        (
+            "*.pth.tar",
+            ["a.pth.tar", "B.PTH.TAR", "c.tar"],
+            {"a": "a.pth.tar"},
+        ),
+        (
+            "*",
+            ["a.pt.tar", "B.PTH", "c.th", "readme.md"],
+            {"a": "a.pt.tar", "B": "B.PTH", "c": "c.th"},
+        ),
+        ("*.[pP]*", ["a.pt", "B.PTH"], {"a": "a.pt", "B": "B.PTH"}),
+        (
+            "epoch_*",
+            ["epoch_1", "epoch_2", "epoch_2.log"],
+            {"epoch_1": "epoch_1", "epoch_2": "epoch_2"},
+        ),
+        (
+            "*.weights",
+            ["a.weights", "b.weights"],
+            {"a.weights": "a.weights", "b.weights": "b.weights"},
+        ),
+        (
+            "*/best.pth",
+            ["x/best.pth", "y/best.pth"],
+            {"x-best": "x/best.pth", "y-best": "y/best.pth"},
+        ),
+        ("**/m.pt", ["x/1/m.pt", "x/2/m.pt"], {"1-m": "x/1/m.pt", "2-m": "x/2/m.pt"}),
+        ("run[1]/*.pth", ["run[1]/a.pth", "run1/b.pth"], {"a": "run[1]/a.pth"}),
+        ("run[[]1]/*.pth", ["run[1]/a.pth", "run1/b.pth"], {"a": "run[1]/a.pth"}),
+        ("run[12]/*.pth", ["run1/a.pth", "run2/b.pth"], {"a": "run1/a.pth", "b": "run2/b.pth"}),
+    ],
+)
+def test_globs_of_checkpoints_of_usual_names(
+    tmp_path: Path, pattern: str, names: list[str], expected: dict[str, str]
+) -> None:
+    assert _globbed(tmp_path, pattern, names) == expected
+
+
+@pytest.mark.parametrize("name", ["net[1].pth", "sweep[lr=0.1]/a*.pth", "what?.pth"])
+def test_a_file_that_exists_is_taken_by_its_name(tmp_path: Path, name: str) -> None:
+    others = ["net1.pth", "sweepl/ab.pth", "whats.pth"]
+    assert list(_globbed(tmp_path, name, [name, *others]).values()) == [name]
+
+
+def test_the_folder_of_the_scan_may_have_signs_in_its_name(tmp_path: Path) -> None:
+    assert _globbed(tmp_path / "a[b]c", "*.pth", ["x.pth"]) == {"x": "x.pth"}
+
+
 @pytest.mark.parametrize(
     ("text", "overrides", "message"),
     [
@@ -122,7 +185,7 @@ models: [{{id: "net-{{stem}}", source: "python:a:b", weights: "{tmp_path}/*"}}]
             "channel_order bgr needs three channels",
         ),
         (MINIMAL, ["models.0.input.channel_order=grb"], "'rgb' or 'bgr', got 'grb'"),
-        (MINIMAL, ["models.zz.id=a"], "no entry 'zz'"),
+        (MINIMAL, ["models.zz.id=a"], "no entry 'zz' among 2: the ids are 'a', 'b'"),
         (MINIMAL, ["probes"], "expected FIELD=VALUE"),
         ("probes: {source: x}", [], "models: missing"),
         ("probes: {source: x}\nmodels: []", [], "at least 1 item"),
@@ -136,5 +199,10 @@ def test_a_mistake_gives_one_clear_message(text: str, overrides: list[str], mess
 def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="does not exist"):
         load_scan_file(str(tmp_path / "none.yaml"))
+    (tmp_path / "scan.yaml").write_text("")
+    with pytest.raises(ConfigError, match=r"does not exist; did you mean 'scan\.yaml'"):
+        load_scan_file(str(tmp_path / "scna.yaml"))
+    with pytest.raises(ConfigError, match="there is no folder"):
+        load_scan_file(str(tmp_path / "none" / "scan.yaml"))
     with pytest.raises(ConfigError, match="is a folder"):
         load_scan_file(str(tmp_path))

@@ -59,7 +59,7 @@ def test_digits_probe_with_what_the_zoo_writes(digits: ScanConfig):
     from examples.digits.train import DEFAULT_FOLDER
     from examples.digits.zoo import PROBES_FILE
 
-    assert digits.probes.source == str(DEFAULT_FOLDER / PROBES_FILE)
+    assert digits.probes.source == str(Path.cwd() / DEFAULT_FOLDER / PROBES_FILE)
     assert (digits.probes.column, digits.probes.label_column) == ("image", "label")
     assert digits.canvas.side == SIDE_PX
     assert digits.probes.count is not None

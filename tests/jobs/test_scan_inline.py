@@ -10,9 +10,13 @@ import pandas as pd
 import pytest
 
 from cluster.extract.session import ModelSession
+from cluster.pool.phases import PHASES, PhaseClock
 from depara import open_scan
 from depara.errors import ModelError
+from depara.store.scans import read_manifest
+from depara.store.storage import Storage
 from tests.jobs.inline import scan_inline, tiny
+from tests.maintenance.outputs import flip
 from tests.store.s3 import mock_s3, select_s3
 
 MODELS = [tiny("first", 0), tiny("second", 1), tiny("third", 2)]
@@ -208,3 +212,48 @@ def test_one_model_alone_has_a_matrix_and_no_ranking(photos: Path, tmp_path: Pat
     scan = open_scan(str(tmp_path))
     assert len(scan.table("similarity")) == 3
     assert scan.table("model_ranking").empty
+
+
+def test_the_phases_of_a_scan_add_up_and_stand_in_its_manifest(
+    photos: Path, tmp_path: Path
+) -> None:
+    output = str(tmp_path / "out")
+    first = scan_inline(output, photos, [tiny("a", 0), tiny("b", 1)])
+    manifest = read_manifest(Storage(output), first.scan_id)
+    assert manifest is not None
+    assert list(manifest["phases"]) == list(PHASES)
+    assert sum(manifest["phases"].values()) == pytest.approx(manifest["seconds"], abs=0.005)
+    assert all(manifest["phases"][name] > 0 for name in PHASES)
+    workers = manifest["workers"]
+    assert all(workers[state] > 0 for state in ("busy", "idle", "tasks"))
+    pool_s = workers["starting"] + workers["busy"] + workers["idle"]
+    assert pool_s <= manifest["seconds"], "one worker"
+    assert manifest["bytes"]["workers"] == {"read": 0, "written": 0}, "all of it is this process"
+    graphs_bytes = sum(f.stat().st_size for f in (tmp_path / "out/graphs").rglob("*.parquet"))
+    assert manifest["bytes"]["driver"]["written"] > graphs_bytes
+    again = scan_inline(output, photos, [tiny("a", 0), tiny("b", 1)])
+    assert again.spent.workers["busy"] == 0
+    assert again.spent.busy_share is None
+    assert again.spent.traffic.written_bytes < first.spent.traffic.written_bytes
+
+
+def test_what_a_scan_computes_anew_counts_with_the_graphs(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = [tiny("a", 0), tiny("b", 1)]
+    first = scan_inline(str(tmp_path), photos, models)
+    flip(next(tmp_path.glob("graphs/*/*/nodes-*.parquet")))
+    (tmp_path / "scans" / first.scan_id / "manifest.json").unlink()  # so that all is compared
+    entered: list[str] = []
+    enter = PhaseClock.enter
+
+    def spy(clock: PhaseClock, phase: str) -> None:
+        entered.extend([phase] if entered[-1:] != [phase] else [])
+        enter(clock, phase)
+
+    monkeypatch.setattr(PhaseClock, "enter", spy)
+    scan_inline(str(tmp_path), photos, models)
+    assert entered == [
+        *("probes", "models", "graphs", "comparison", "tables"),
+        *("graphs", "comparison", "tables", "analysis", "tables"),
+    ]

@@ -124,6 +124,18 @@ def test_the_tables_have_their_columns_keys_and_sizes(scanned: tuple[Path, Resul
     assert len(scan.table("layer_ranking")) == 3 * 2 * 3
 
 
+def test_workers_and_tasks_tell_what_they_read_and_wrote(scanned: tuple[Path, Result]) -> None:
+    manifest = open_scan(str(scanned[0])).manifest
+    workers, moved = manifest["workers"], manifest["bytes"]
+    assert all(workers[state] > 0 for state in ("starting", "busy", "idle", "tasks"))
+    files = (scanned[0] / "graphs").rglob("*.parquet")
+    assert moved["workers"]["written"] > sum(file.stat().st_size for file in files)
+    assert moved["workers"]["read"] > 0
+    assert moved["driver"]["written"] > 0
+    assert "time: probes " in scanned[1].output
+    assert " % busy; read " in scanned[1].output.replace("%", " %")
+
+
 def test_a_graph_is_most_similar_to_itself(scanned: tuple[Path, Result]) -> None:
     similarity = open_scan(str(scanned[0])).table("similarity")
     same = (similarity["source_model"] == similarity["target_model"]) & (

@@ -86,3 +86,28 @@ def same_weights() -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(5)
         return Tiny()
+
+
+class Dead(Tiny):
+    """Its code is zero whatever it sees, its blocks are sound."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(super().forward(x) - 1e3)
+
+
+class Flat(Tiny):
+    """Gives the same for every probe."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * 0 + 3
+
+
+class Scaled(Tiny):
+    """Features of another magnitude."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * self.factor

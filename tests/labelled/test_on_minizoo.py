@@ -17,8 +17,8 @@ import torch
 from scipy.stats import spearmanr
 
 from depara.catalog import LABEL_SCORES
+from depara.grams import GraphGrams
 from depara.labelled import label_scores
-from depara.similarity.grams import FeatureGrams
 
 pytestmark = pytest.mark.shared
 
@@ -43,7 +43,7 @@ OWN_IS_FIRST = {
 
 
 @pytest.fixture(scope="module")
-def minizoo(shared_data: Path) -> tuple[dict[str, FeatureGrams], list[int], dict]:
+def minizoo(shared_data: Path) -> tuple[dict[str, GraphGrams], list[int], dict]:
     """Grams of the encoders' codes of 300 photos by task, the photos' classes, and the truth."""
     folder = shared_data / "minizoo"
     spec = importlib.util.spec_from_file_location("minizoo_encoder", folder / "encoder.py")
@@ -60,7 +60,7 @@ def minizoo(shared_data: Path) -> tuple[dict[str, FeatureGrams], list[int], dict
         encoder = module.Encoder().eval()
         encoder.load_state_dict(torch.load(folder / f"{task}.pt", weights_only=True))
         with torch.inference_mode():
-            grams[task] = FeatureGrams.from_features(encoder(images).flatten(1).numpy())
+            grams[task] = GraphGrams.from_features(encoder(images).flatten(1).numpy())
     return grams, classes, transfer
 
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 import math
 
 from depara.catalog import LABEL_SCORES
+from depara.grams import GraphGrams
 from depara.labelled import (
     LABEL_SCORES_SCHEMA,
     ScoreValue,
     label_score_table,
     label_scores,
 )
-from depara.similarity.grams import FeatureGrams
 from tests.labelled.clusters import clustered
 
 
 def test_one_row_per_graph_and_score_in_the_order_given():
     features_ND, labels = clustered((8, 8), 5)
-    scores = label_scores(FeatureGrams.from_features(features_ND), labels)
+    scores = label_scores(GraphGrams.from_features(features_ND), labels)
     table = label_score_table([("m2", "fc", scores), ("m1", "conv", scores)])
     assert table.schema.equals(LABEL_SCORES_SCHEMA, check_metadata=True)
     assert table.num_rows == 2 * len(LABEL_SCORES)

@@ -280,3 +280,28 @@ def not_a_module() -> list[int]:
 
 
 INSTANCE = nn.Identity()
+
+
+class _TokenBlock(nn.Module):
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 8), nn.Linear(8, 4)
+        self.stride = stride
+
+    def forward(self, tokens_BTC: Tensor) -> Tensor:
+        return self.second(self.first(tokens_BTC).relu())[:, :: self.stride]
+
+
+class TokenPyramid(nn.Module):
+    """Tokens 16, 16, 4, 4, 1, 1: halved in height and width down to a single one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, 4, 4, 4)
+        self.blocks = nn.ModuleList(_TokenBlock(stride) for stride in (1, 1, 4, 1, 4, 1))
+
+    def forward(self, images_BCHW: Tensor) -> Tensor:
+        tokens = self.patches(images_BCHW).flatten(2).transpose(1, 2)
+        for block in self.blocks:
+            tokens = block(tokens)
+        return tokens.mean(1)

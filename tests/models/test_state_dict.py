@@ -1,18 +1,18 @@
+"""State dicts inside checkpoints of all usual forms, and values that are no numbers."""
+
 from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from depara.errors import WeightsError
 from depara.models.state_dict import (
     StateDict,
     check_finite,
     find_state_dict,
-    load_strictly,
     strip_prefix,
 )
-from tests.models.networks import Tied
 
 TENSORS = {"w": torch.zeros(2), "b": torch.zeros(1)}
 OTHERS = {"w": torch.ones(2)}
@@ -46,11 +46,6 @@ def test_loose_tensors_beside_other_values_are_taken() -> None:
 @pytest.mark.parametrize(
     ("checkpoint", "key", "message"),
     [
-        (
-            {"state_dict": TENSORS, "state_dict_ema": OTHERS},
-            None,
-            "holds 2 state dicts: set state_dict_key to one of 'state_dict', 'state_dict_ema'",
-        ),
         ({"state_dict": TENSORS}, "statedict", "did you mean 'state_dict'"),
         (TENSORS, "state_dict", "is itself the state dict: leave state_dict_key out"),
         ({"epoch": 3}, "model", "the checkpoint holds none"),
@@ -64,66 +59,48 @@ def test_candidates_are_listed_otherwise(checkpoint: object, key: str | None, me
         find_state_dict(checkpoint, key)
 
 
+def test_further_state_dicts_are_kept_the_likeliest_first() -> None:
+    checkpoint = {"means": OTHERS, "state_dict_ema": OTHERS, "state_dict": TENSORS, "epoch": 1}
+    state = find_state_dict(checkpoint, None)
+    assert [each.key for each in state.all] == ["state_dict_ema", "state_dict", "means"]
+    assert [each.rank for each in state.all] == [0, 0, 1]
+
+
+@pytest.mark.parametrize("value", [None, {"scale": torch.ones(1)}, b"bytes", 3])
+def test_extra_state_among_the_tensors_is_kept_beside_them(value: object) -> None:
+    for checkpoint in (
+        {**TENSORS, "metric._extra_state": value},
+        {"state_dict": {**TENSORS, "metric._extra_state": value}, "epoch": 2},
+    ):
+        state = find_state_dict(checkpoint, None)
+        assert state.tensors == TENSORS
+        assert state.extra == {"metric._extra_state": value}
+        assert not state.others
+
+
+@pytest.mark.parametrize("value", [7, 0.5, "name", None, [1], {"lr": 0.1}])
+def test_other_values_among_the_tensors_are_left_out(value: object) -> None:
+    state = find_state_dict({"model": {**TENSORS, "version": value}, "epoch": 2}, None)
+    assert (state.key, state.tensors) == ("model", TENSORS)
+
+
 def test_prefixes() -> None:
-    parallel = StateDict({f"module.{name}": tensor for name, tensor in TENSORS.items()}, "")
-    assert strip_prefix(parallel, None).tensors == TENSORS
-    mixed = StateDict({**parallel.tensors, "head": TENSORS["w"]}, "")
+    mixed = StateDict(
+        {**{f"module.{name}": each for name, each in TENSORS.items()}, "head": TENSORS["w"]}
+    )
     assert strip_prefix(mixed, None) is mixed
-    assert strip_prefix(mixed, "module.").tensors == TENSORS
+    assert strip_prefix(mixed, "module.").strip_prefix == "module."
     with pytest.raises(WeightsError, match=r"starts with strip_prefix 'net\.': .*'module.w'"):
         strip_prefix(mixed, "net.")
+    wrapped = StateDict({"module._orig_mod.w": TENSORS["w"]})
+    with pytest.raises(WeightsError, match=r"did you mean 'module._orig_mod.'\?"):
+        strip_prefix(wrapped, "_orig_mod.")
+    several = StateDict({"w": TENSORS["w"]}, others=(wrapped,))
+    assert strip_prefix(several, "module.").tensors is wrapped.tensors
 
 
 def _net() -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, 2))
-
-
-def _state(net: nn.Module) -> dict[str, Tensor]:
-    return {name: torch.rand_like(tensor.float()) for name, tensor in net.state_dict().items()}
-
-
-def test_loading_takes_every_value_over() -> None:
-    net = _net()
-    tensors = _state(net)
-    del tensors["1.num_batches_tracked"]
-    load_strictly(net, StateDict({**tensors, "0.weight": tensors["0.weight"].half()}, ""))
-    loaded = net.state_dict()
-    assert torch.equal(loaded["2.weight"], tensors["2.weight"])
-    assert torch.equal(loaded["0.weight"], tensors["0.weight"].half().float())
-    assert loaded["0.weight"].dtype == torch.float32
-
-
-def test_what_does_not_fit_is_listed() -> None:
-    net = _net()
-    tensors = _state(net)
-    missing = {name: tensor for name, tensor in tensors.items() if not name.startswith("2.")}
-    with pytest.raises(WeightsError, match=r"2 missing: 2.weight, 2.bias$"):
-        load_strictly(net, StateDict(missing, ""))
-    extra = {f"head.{number}": torch.zeros(1) for number in range(7)}
-    with pytest.raises(WeightsError, match=r"7 unexpected: head.0, .*head.4, and 2 more$"):
-        load_strictly(net, StateDict({**tensors, **extra}, ""))
-    resized = {**tensors, "2.weight": torch.zeros(5, 4)}
-    with pytest.raises(
-        WeightsError, match=r"1 shape: 2.weight is \(5, 4\), the model has \(2, 4\)"
-    ):
-        load_strictly(net, StateDict(resized, ""))
-
-
-def test_a_prefix_that_would_fit_is_named() -> None:
-    net = _net()
-    wrapped = {f"encoder.net.{name}": tensor for name, tensor in _state(net).items()}
-    wrapped["decoder.weight"] = torch.zeros(2)
-    with pytest.raises(WeightsError, match=r'strip_prefix: "encoder.net." would fit'):
-        load_strictly(net, StateDict(wrapped, ""))
-    load_strictly(net, strip_prefix(StateDict(wrapped, ""), "encoder.net."))
-
-
-def test_a_tied_weight_may_be_stored_once() -> None:
-    net = Tied()
-    tensors = {name: tensor + 1 for name, tensor in net.state_dict().items()}
-    del tensors["second.weight"]
-    load_strictly(net, StateDict(tensors, ""))
-    assert torch.equal(net.second.weight, tensors["first.weight"])
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])

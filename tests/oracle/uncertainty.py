@@ -39,12 +39,13 @@ def resampled_edge_similarity(edges_a: Array, edges_b: Array, weights_N: Array) 
 
 
 def resampled_node_similarity(maps_a: Array, maps_b: Array, weights_N: Array) -> float:
-    """Mean inner product of the unit-norm maps of the drawn probes."""
+    """Mean inner product of the unit-norm maps of the drawn probes, cut off where float16 makes
+    them longer than 1."""
     products = [
         math.fsum(maps_a[probe].astype(np.float64) * maps_b[probe].astype(np.float64))
         for probe in drawn_probes(weights_N)
     ]
-    return math.fsum(products) / len(products)
+    return max(-1.0, min(math.fsum(products) / len(products), 1.0))
 
 
 def ranks_by_name(scores: dict[str, float]) -> dict[str, int]:

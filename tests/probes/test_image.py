@@ -241,15 +241,15 @@ def test_truncated_jpeg_is_refused_at_reduced_scale() -> None:
         decode_image(data[: len(data) * 9 // 10], needed_px=64)
 
 
-@pytest.mark.parametrize("data", [b"", b"hello", b"version https://git-lfs.github.com/spec/v1"])
+@pytest.mark.parametrize("data", [b"", b"hello"])
 def test_other_bytes_are_refused_and_shown(data: bytes) -> None:
-    with pytest.raises(ProbeError, match=r"is empty|starts with b'(hello|version)") as caught:
+    with pytest.raises(ProbeError, match=r"is empty|starts with b'hello") as caught:
         decode_image(data, needed_px=64)
     assert "JPEG, PNG" in str(caught.value)
 
 
 def test_an_eps_file_never_reaches_its_interpreter() -> None:
-    with pytest.raises(ProbeError, match="starts with b'%!PS"):
+    with pytest.raises(ProbeError, match="PostScript"):
         decode_image(encode(PICTURE, "EPS"), needed_px=64)
 
 

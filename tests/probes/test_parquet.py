@@ -79,7 +79,7 @@ def test_no_label_column_means_no_labels(tmp_path: Path) -> None:
     ("options", "words"),
     [
         ({"column": "imgae"}, ["no column 'imgae'", "did you mean 'image'", "name (string)"]),
-        ({"column": "name"}, ["'name' holds string", "expected encoded images", "image (binary)"]),
+        ({"column": "name"}, ["'name' holds text, read as paths", "none of its 12 files is there"]),
         ({}, ["several columns of bytes (image, mask)", "probes.column"]),
         ({"column": "image", "label_column": "nam"}, ["label column 'nam' does not exist", "name"]),
         ({"column": "image", "label_column": "boxes"}, ["label column 'boxes' is nested"]),

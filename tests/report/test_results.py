@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from depara import list_scans, open_scan
+from cluster.pool.phases import PHASES
+from depara import list_scans, list_times, open_scan
 from depara.cli import app
 from depara.errors import ConfigError, StoreError
 from depara.report import ScanResults
@@ -69,6 +70,32 @@ def test_scans_of_older_versions_are_listed_with_gaps(tmp_path: Path) -> None:
     assert "NA" not in shown
     assert "2026-01-03 00:00" in shown
     assert list_scans(str(tmp_path / "nowhere")).empty
+
+
+def test_the_time_of_scans_is_listed_by_phase(output: str) -> None:
+    times = list_times(output).set_index("scan_id")
+    phases = times[[f"{name}_s" for name in PHASES]].sum(axis=1)
+    assert (abs(phases - times["seconds"]) < 0.01).all()
+    assert (times["busy"] <= 1).all()
+    assert (times["written_bytes"] > 0).all()
+    shown = RUNNER.invoke(app, ["scans", output, "--time"]).output
+    assert all(name in shown for name in (*PHASES, "busy %", "read MB"))
+    text = RUNNER.invoke(app, ["scans", output, "--time", "--csv"]).output
+    assert text.splitlines()[0] == ",".join(list_times(output).columns)
+
+
+def test_the_time_of_scans_of_older_versions_is_not_known(tmp_path: Path) -> None:
+    folder = tmp_path / "scans" / "older"
+    folder.mkdir(parents=True)
+    manifest = {"scan_id": "older", "finished_at": "2026-01-03T00:00:00+00:00", "seconds": 1.5}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    times = list_times(str(tmp_path))
+    assert times["seconds"].tolist() == [1.5]
+    assert times.drop(columns=["scan_id", "finished_at", "seconds"]).isna().all(axis=None)
+    shown = RUNNER.invoke(app, ["scans", str(tmp_path), "--time"]).output
+    assert "older" in shown
+    assert "NA" not in shown
+    assert list_times(str(tmp_path / "nowhere")).empty
 
 
 def test_rankings_agree_with_the_similarity_table_at_any_lambda(scan: ScanResults) -> None:

@@ -5,20 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from depara.grams import GraphGrams
 from depara.similarity.directed import LowRankTarget, low_rank_target, residual_gain
-from depara.similarity.grams import FeatureGrams
 from depara.similarity.scores import score_block, score_vectors
 from tests.oracle import scores as oracle
 
 N = 40
 
 
-def zoo() -> list[FeatureGrams]:
+def zoo() -> list[GraphGrams]:
     """Six models of falling spectra that see parts of the same things."""
     rng = np.random.default_rng(0)
     seen = rng.standard_normal((N, 30)) * 0.85 ** np.arange(30)
     return [
-        FeatureGrams.from_features(
+        GraphGrams.from_features(
             seen[:, part] @ rng.standard_normal((part.stop - part.start, width))
             + noise * rng.standard_normal((N, width))
         )
@@ -64,7 +64,7 @@ def test_the_bounds_are_reached_where_all_that_is_left_out_is_predicted():
     """Source and target hold the same two independent things; half of the target is left out."""
     one = np.tile([1.0, 1.0, -1.0, -1.0], N)
     other = np.tile([1.0, -1.0, 1.0, -1.0], N)
-    grams = FeatureGrams.from_features(np.column_stack([one, other]))
+    grams = GraphGrams.from_features(np.column_stack([one, other]))
     target = low_rank_target(grams, 1)
     assert target.dropped == pytest.approx(0.5, abs=1e-12)
     source_1V = score_vectors("directed", grams, "source")[None]
@@ -85,7 +85,7 @@ def test_the_share_left_out_falls_with_the_rank_to_nothing():
 def test_the_share_left_out_is_that_of_the_principal_components():
     features_ND = np.random.default_rng(0).standard_normal((N, 6)) @ np.diag([5, 3, 1, 1, 1, 1.0])
     singular = np.linalg.svd(oracle.zscore(features_ND), compute_uv=False)
-    target = low_rank_target(FeatureGrams.from_features(features_ND), 2)
+    target = low_rank_target(GraphGrams.from_features(features_ND), 2)
     expected = (singular[2:] ** 2).sum() / (singular**2).sum()
     assert target.dropped == pytest.approx(expected, rel=1e-9)
     assert target.factor_Nr.shape == (N, 2)
@@ -103,14 +103,14 @@ def test_the_gain_is_the_largest_growth_of_a_left_out_residual():
         kernel = scaled[kept] @ scaled[kept].T + np.eye(N - 1)
         residual[i, kept] = -np.linalg.solve(kernel, scaled[kept] @ scaled[i])
     expected = np.linalg.norm(residual, ord=2) ** 2
-    grams = FeatureGrams.from_features(features_ND)
+    grams = GraphGrams.from_features(features_ND)
     assert residual_gain(grams) == pytest.approx(expected, rel=1e-9)
     largest = np.max(np.sum(scaled**2, axis=1))
     assert residual_gain(grams) <= (1 + largest) ** 2
 
 
 def test_constant_features_have_no_components_and_no_gain():
-    grams = FeatureGrams.from_features(np.full((N, 5), 0.1))
+    grams = GraphGrams.from_features(np.full((N, 5), 0.1))
     target = low_rank_target(grams, 3)
     assert (target.vector() == 0).all()
     assert target.dropped == 0

@@ -12,8 +12,8 @@ import torch
 from scipy.stats import spearmanr
 
 from depara.catalog import SCORES
+from depara.grams import GraphGrams
 from depara.similarity.directed import low_rank_target, residual_gain
-from depara.similarity.grams import FeatureGrams
 from depara.similarity.scores import score_block, score_vectors
 
 pytestmark = pytest.mark.shared
@@ -30,7 +30,7 @@ FIGURES = {
 
 
 @pytest.fixture(scope="module")
-def minizoo(shared_data: Path) -> tuple[list[FeatureGrams], np.ndarray]:
+def minizoo(shared_data: Path) -> tuple[list[GraphGrams], np.ndarray]:
     """Grams of the 14 encoders' codes of 300 photos, and ``win[source, target]``."""
     folder = shared_data / "minizoo"
     spec = importlib.util.spec_from_file_location("minizoo_encoder", folder / "encoder.py")
@@ -47,7 +47,7 @@ def minizoo(shared_data: Path) -> tuple[list[FeatureGrams], np.ndarray]:
         encoder = module.Encoder().eval()
         encoder.load_state_dict(torch.load(folder / f"{task}.pt", weights_only=True))
         with torch.inference_mode():
-            grams.append(FeatureGrams.from_features(encoder(images).flatten(1).numpy()))
+            grams.append(GraphGrams.from_features(encoder(images).flatten(1).numpy()))
     return grams, np.array([[transfer[f"{t}/win"][s] for t in tasks] for s in tasks])
 
 
@@ -63,7 +63,7 @@ def mean_rho(values_AB: np.ndarray, truth_AB: np.ndarray) -> float:
     )
 
 
-def all_pairs(name: str, grams: list[FeatureGrams]) -> np.ndarray:
+def all_pairs(name: str, grams: list[GraphGrams]) -> np.ndarray:
     return score_block(
         name,
         np.stack([score_vectors(name, one, "source") for one in grams]),

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from depara.errors import SchemaError, StoreError
+from depara.grams import GraphGrams
 from depara.graph import edge_index, normalize_maps
 from depara.identity import short_hash
 from depara.store.artifacts import GraphMarker, check_nodes, decode_maps, encode_nodes
@@ -31,7 +32,7 @@ KEY = short_hash("graph")
 RANGES = (ProbeRange(0, 3), ProbeRange(3, 5))
 NUM_PIXELS = 16
 FEATURES_ND = np.random.default_rng(1).normal(size=(5, 7))
-GRAMS = (FEATURES_ND @ FEATURES_ND.T, np.eye(5) - 0.2, FEATURES_ND.sum(axis=1), np.arange(5.0))
+GRAMS = GraphGrams.from_features(FEATURES_ND)
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ def write_graph(storage: Storage, nodes: NodeMaps, cosine_E: np.ndarray) -> Grap
         ids = [f"id{index}" for index in range(probes.start, probes.stop)]
         writer.write_nodes(probes, ids, part(nodes, probes))
     writer.write_edges(edge_index(5), cosine_E.astype(np.float32))
-    writer.write_grams(*GRAMS)
+    writer.write_grams(GRAMS)
     return writer
 
 
@@ -87,8 +88,10 @@ def test_what_is_committed_reads_back_exactly(storage: Storage, nodes: NodeMaps)
     for probes in RANGES:
         np.testing.assert_array_equal(graph.read_maps(probes), part(nodes, probes).maps_NP)
     np.testing.assert_array_equal(graph.read_edges(), cosine_E)
-    for stored, given in zip(graph.read_grams(), GRAMS, strict=True):
-        np.testing.assert_allclose(stored, given, rtol=1e-15)
+    stored = graph.read_grams()
+    assert stored.num_features == 7
+    for name in ("raw_NN", "zscored_NN", "raw_sums_N", "zscored_sums_N"):
+        np.testing.assert_allclose(getattr(stored, name), getattr(GRAMS, name), rtol=1e-15)
     assert graph.marker.seconds == 1.5
     assert committed_keys(storage, [KEY, "0" * 32]) == {KEY}
 
@@ -118,7 +121,7 @@ def finish(writer: GraphWriter, nodes: NodeMaps) -> None:
         if not writer.has_nodes(probes, IDS[probes], NUM_PIXELS):
             writer.write_nodes(probes, IDS[probes], part(nodes, probes))
     writer.write_edges(edge_index(5), np.zeros(10, np.float32))
-    writer.write_grams(*GRAMS)
+    writer.write_grams(GRAMS)
     writer.commit(marker())
 
 
@@ -240,7 +243,7 @@ def test_a_graph_is_not_committed_when_a_node_file_is_gone(
     writer = GraphWriter(storage, KEY)
     writer.write_nodes(RANGES[0], ["id0", "id1", "id2"], part(nodes, RANGES[0]))
     writer.write_edges(edge_index(5), np.zeros(10, np.float32))
-    writer.write_grams(*GRAMS)
+    writer.write_grams(GRAMS)
     with pytest.raises(StoreError, match=r"nodes-000003-000005\.parquet is not written"):
         writer.commit(marker())
     assert read_marker(storage, KEY) is None

@@ -82,10 +82,11 @@ def accumulate_node_products(out_AB: Float64, maps_A: Maps, maps_B: Maps) -> Non
 
 
 def node_similarity(sums_AB: Float64, num_probes: int) -> Float64:
-    """Returns ``s_V = (1/N) sum_i cos(a_i, a'_i)``, float64 ``(A, B)`` in [-1, 1].
+    """Returns ``s_V = (1/N) sum_i cos(a_i, a'_i)``, float64 ``(A, B)`` in [-1, 1], float16 aside.
 
     Song et al., CVPR 2020, Eq. 5: with unit-norm maps the sum of cosines is the sum of products
-    that `NodeProducts` gathers. All-zero maps add 0 and are counted in ``N``.
+    that `NodeProducts` gathers. All-zero maps add 0 and are counted in ``N``. float16 leaves a
+    map's norm off 1 by up to 1e-4, and so the mean by as much beyond 1: `similarity_tile` cuts it.
 
     Args:
         sums_AB: sums of products over all ``num_probes`` probes.

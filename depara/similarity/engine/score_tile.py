@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from depara.catalog import SCORES
+from depara.grams import GraphGrams
 from depara.similarity.condensed import condensed_length
-from depara.similarity.grams import FeatureGrams
 from depara.similarity.scores import Role, score_block, score_vectors
 from depara.types import Float32, Float64
 
-GramsReader = Callable[[int], FeatureGrams]
+GramsReader = Callable[[int], GraphGrams]
 """Reads the Grams of one graph of a block, by its place in the block."""
 
 _WORK_MATRICES = 8

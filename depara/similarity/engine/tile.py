@@ -95,7 +95,10 @@ def _node_scores(
 
 
 def _checked_cosines(node_AB: Float64) -> Float64:
-    """Refuses means of cosines beyond what float16 rounding explains: maps not of unit norm."""
+    """Returns means of cosines, cut off at the ends that float16's rounding of norms oversteps.
+
+    Means beyond what that explains are refused: maps not of unit norm.
+    """
     bad = np.argwhere(~(np.abs(node_AB) <= _MAX_COSINE))
     if bad.size:
         source, target = bad[0].tolist()
@@ -104,7 +107,7 @@ def _checked_cosines(node_AB: Float64) -> Float64:
             f"{node_AB[source, target]:.3g}, beyond 1: maps of one of them are not of unit norm or "
             "not finite; its node files are damaged, write the graph again"
         )
-    return node_AB
+    return np.clip(node_AB, -1.0, 1.0, out=node_AB)
 
 
 def _edge_scores(

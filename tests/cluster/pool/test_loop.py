@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from cluster.pool.loop import (
     MAX_DEATHS_PER_GROUP,
+    MAX_DEATHS_PER_SLOT,
+    MAX_HANGS_PER_GROUP,
     MAX_NODE_LOSSES_PER_GROUP,
     MAX_TRIES_PER_GROUP,
     Event,
@@ -150,6 +152,23 @@ def test_a_unit_that_hangs_is_taken_from_its_worker() -> None:
     assert results[0].values == ["a0"]
     assert launcher.killed == hung
     assert 30 < launcher.now_s < 40
+
+
+def test_what_always_hangs_is_tried_once_more_and_given_up() -> None:
+    launcher = FakeLauncher(lambda worker, unit, _: "hang" if unit[0] == "a" else Outcome(unit))
+    results = pool(launcher, unit_timeout_s=30).run(groups(a=1, b=2))
+    assert results[0].failure is not None
+    assert "no answer for 3" in results[0].failure.message
+    assert "raise compute.unit_timeout_s" in results[0].failure.message
+    assert results[1].failure is None
+    assert 2 * 30 < launcher.now_s < 2 * 30 + 10, "two deadlines, not three"
+
+
+def test_many_groups_that_kill_cost_only_themselves() -> None:
+    names = [f"a{number}" for number in range(MAX_DEATHS_PER_SLOT)]
+    launcher = FakeLauncher(lambda worker, unit, _: "die" if unit[0] == "a" else Outcome(unit))
+    results = pool(launcher, size=1).run(groups(**dict.fromkeys(names, 1), b=1))
+    assert [result.failure is None for result in results] == [False] * len(names) + [True]
 
 
 def test_nothing_ready_in_time_names_the_request() -> None:
@@ -315,4 +334,4 @@ def test_whatever_dies_every_group_ends_complete_or_given_up(
         if result.failure is None:
             assert result.values == list(group.units)
         else:
-            assert result.deaths == MAX_DEATHS_PER_GROUP
+            assert MAX_HANGS_PER_GROUP <= result.deaths <= MAX_DEATHS_PER_GROUP

@@ -7,8 +7,8 @@ import pytest
 
 from depara.catalog import SCORES
 from depara.config.schema import SimilarityConfig
+from depara.grams import GraphGrams
 from depara.similarity.engine.score_tile import _group_size, score_tile
-from depara.similarity.grams import FeatureGrams
 from depara.similarity.scores import score_block, score_vectors
 from depara.store.schemas import NEIGHBOURS
 
@@ -17,12 +17,12 @@ NAMES = list(SCORES)
 
 
 @pytest.fixture(scope="module")
-def grams() -> list[FeatureGrams]:
+def grams() -> list[GraphGrams]:
     rng = np.random.default_rng(0)
-    return [FeatureGrams.from_features(rng.normal(size=(NUM_PROBES, 20))) for _ in range(5)]
+    return [GraphGrams.from_features(rng.normal(size=(NUM_PROBES, 20))) for _ in range(5)]
 
 
-def test_every_pair_has_the_score_of_its_own_vectors(grams: list[FeatureGrams]) -> None:
+def test_every_pair_has_the_score_of_its_own_vectors(grams: list[GraphGrams]) -> None:
     sources, targets = grams[:3], grams[2:]
     got = score_tile(
         NAMES, sources.__getitem__, 3, targets.__getitem__, 3,
@@ -41,7 +41,7 @@ def test_every_pair_has_the_score_of_its_own_vectors(grams: list[FeatureGrams]) 
             assert got[name][2, 0] == pytest.approx(1, abs=1e-5)
 
 
-def test_groups_change_nothing_and_follow_the_memory(grams: list[FeatureGrams]) -> None:
+def test_groups_change_nothing_and_follow_the_memory(grams: list[GraphGrams]) -> None:
     def tile(memory_bytes: int) -> dict[str, np.ndarray]:
         return score_tile(
             NAMES, grams.__getitem__, 5, grams.__getitem__, 5,
@@ -56,7 +56,7 @@ def test_groups_change_nothing_and_follow_the_memory(grams: list[FeatureGrams]) 
 
 
 def test_a_score_with_too_few_probes_is_missing() -> None:
-    grams = FeatureGrams.from_features(np.random.default_rng(0).normal(size=(3, 5)))
+    grams = GraphGrams.from_features(np.random.default_rng(0).normal(size=(3, 5)))
     got = score_tile(
         ["cka", "dds"], lambda graph: grams, 1, lambda graph: grams, 1,
         num_probes=3, memory_bytes=2**20,

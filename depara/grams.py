@@ -1,0 +1,126 @@
+"""The Gram matrices of one graph's features: one value from the features to the scores.
+
+``N`` probes, ``D`` features.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depara.errors import NonFiniteError
+from depara.types import Float64
+
+ROUNDING = 1e-6
+"""What single precision leaves of a value that should be 0, as a share of what it is made from."""
+
+_UNCENTRED = 1e-3
+
+
+@dataclass(frozen=True)
+class GraphGrams:
+    """All that the label-free scores need of a graph's ``N`` features of ``D`` dimensions.
+
+    ``raw_NN`` is ``X X'`` of the flattened features; ``zscored_NN`` is ``Z Z'`` with every
+    dimension's mean over the probes subtracted and its deviation divided out, constant dimensions
+    0. Both are float64 and symmetric. ``raw_sums_N`` and ``zscored_sums_N`` are the sums of each
+    probe's features over the dimensions, from which Pearson correlations follow. Whether the
+    deviation is the sample's or the population's does not matter, so long as ``zscored_NN`` and
+    ``zscored_sums_N`` agree: every score is free of scale.
+
+    Raises:
+        NonFiniteError: a value is NaN or infinite; the message names a probe.
+        ValueError: shapes or dtypes that do not fit, a matrix that is not symmetric, z-scored
+            features that are not centred, or sums that belong to other features.
+    """
+
+    raw_NN: Float64
+    zscored_NN: Float64
+    raw_sums_N: Float64
+    zscored_sums_N: Float64
+    num_features: int
+
+    def __post_init__(self) -> None:
+        if self.num_features < 1:
+            raise ValueError(f"num_features must be at least 1, got {self.num_features}")
+        _check_part("raw", self.raw_NN, self.raw_sums_N, self.num_features)
+        _check_part("zscored", self.zscored_NN, self.zscored_sums_N, self.num_features)
+        if self.raw_NN.shape != self.zscored_NN.shape:
+            raise ValueError(
+                f"raw Gram of {len(self.raw_NN)} probes, z-scored Gram of {len(self.zscored_NN)}"
+            )
+        excess = np.abs(self.zscored_NN.sum(axis=1)).max()
+        if excess > _UNCENTRED * np.trace(self.zscored_NN):
+            raise ValueError(
+                "rows of the z-scored Gram matrix must sum to 0 over the probes, one sums to "
+                f"{excess:.3g}: the features were not centred, or the two Grams are swapped"
+            )
+
+    @property
+    def num_probes(self) -> int:
+        """``N``."""
+        return len(self.raw_NN)
+
+    @classmethod
+    def from_features(cls, features_ND: NDArray[np.floating]) -> GraphGrams:
+        """Returns the Grams of features in memory, computed in float64.
+
+        A dimension whose deviation over the probes is at most 1e-6 of its mean's magnitude is
+        constant. The memory for the work is three float64 copies of the features.
+
+        Args:
+            features_ND: any floating dtype, at least 2 probes.
+
+        Raises:
+            NonFiniteError: a feature is NaN or infinite.
+            ValueError: not a matrix of at least 2 probes and 1 feature.
+        """
+        if features_ND.ndim != 2:
+            raise ValueError(f"features are (probes, dimensions), got shape {features_ND.shape}")
+        raw_ND = features_ND.astype(np.float64)
+        mean_D = raw_ND.mean(axis=0)
+        zscored_ND = raw_ND - mean_D
+        deviation_D = np.sqrt(np.mean(np.square(zscored_ND), axis=0))
+        scale_D = np.zeros_like(deviation_D)
+        np.divide(1.0, deviation_D, out=scale_D, where=deviation_D > ROUNDING * np.abs(mean_D))
+        zscored_ND *= scale_D
+        return cls(
+            raw_NN=raw_ND @ raw_ND.T,
+            zscored_NN=zscored_ND @ zscored_ND.T,
+            raw_sums_N=raw_ND.sum(axis=1),
+            zscored_sums_N=zscored_ND.sum(axis=1),
+            num_features=features_ND.shape[1],
+        )
+
+
+def _check_part(kind: str, gram_NN: Float64, sums_N: Float64, num_features: int) -> None:
+    """Refuses a Gram matrix and sums that no features of ``num_features`` dimensions have."""
+    if gram_NN.ndim != 2 or gram_NN.shape[0] != gram_NN.shape[1] or len(gram_NN) < 2:
+        raise ValueError(
+            f"the {kind} Gram matrix must be square, of at least 2 probes; got {gram_NN.shape}"
+        )
+    if sums_N.shape != gram_NN.shape[:1]:
+        raise ValueError(f"{kind} sums of shape {sums_N.shape} for {len(gram_NN)} probes")
+    if gram_NN.dtype != np.float64 or sums_N.dtype != np.float64:
+        raise ValueError(
+            f"{kind} Gram and sums must be float64, got {gram_NN.dtype} and {sums_N.dtype}"
+        )
+    bad = np.flatnonzero(~(np.isfinite(gram_NN).all(axis=1) & np.isfinite(sums_N)))
+    if bad.size:
+        raise NonFiniteError(
+            f"{kind} features of {bad.size} of {len(gram_NN)} probes give NaN or infinity (first: "
+            f"probe {int(bad[0])}): the layer's output overflows; check the model's weights"
+        )
+    if np.abs(gram_NN - gram_NN.T).max() > ROUNDING * np.abs(gram_NN).max():
+        raise ValueError(f"the {kind} Gram matrix is not symmetric: it is no Gram matrix")
+    squares_N = np.diagonal(gram_NN)
+    largest_N = num_features * squares_N
+    wrong = np.flatnonzero((squares_N < 0) | (sums_N**2 > largest_N * (1 + _UNCENTRED)))
+    if wrong.size:
+        raise ValueError(
+            f"{kind} features of probe {int(wrong[0])} have sum {sums_N[wrong[0]]:.3g} over "
+            f"{num_features} dimensions and squared norm {squares_N[wrong[0]]:.3g}, which no "
+            "features have: Gram, sums and num_features must be of the same layer"
+        )

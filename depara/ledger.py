@@ -1,0 +1,36 @@
+"""How a worker's memory, ``compute.memory``, is divided: each consumer takes its part by name.
+
+While graphs are computed all parts are in use at once, so they add up to the whole. A tile of the
+comparison, or a resampled block, runs in a process of its own and may take all of it (see
+`depara.similarity.engine.footprint` and `depara.uncertainty.footprint`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+
+@dataclass(frozen=True)
+class Part:
+    """A consumer's share of the memory, and what it is for."""
+
+    share: Fraction
+    meaning: str
+
+
+PARTS: Mapping[str, Part] = {
+    "features": Part(Fraction(7, 16), "features of all layers; what is beyond it spills to disk"),
+    "activations": Part(Fraction(4, 16), "a batch's activations on the CPU"),
+    "maps": Part(Fraction(2, 16), "the maps of one probe range at all layers"),
+    "blocks": Part(Fraction(1, 16), "one block of feature columns for the Gram matrices"),
+    "writes": Part(Fraction(1, 16), "maps that wait to be written"),
+    "canvases": Part(Fraction(1, 16), "decoded probes; more of them are mapped from disk"),
+}
+"""The parts by name."""
+
+
+def part_bytes(memory_bytes: int, name: str) -> int:
+    """Returns what a consumer of `PARTS` may take of a worker's memory, bytes."""
+    return int(memory_bytes * PARTS[name].share)

@@ -1,0 +1,79 @@
+"""Graphs before they are committed: unusable ones are refused by name, meaningless ones marked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import pdist
+
+from cluster.extract.graph_checks import checked_edges, graph_notes
+from depara.attribution import FeatureBank
+from depara.errors import ModelError, NonFiniteError
+from depara.grams import GraphGrams
+from depara.types import LayerInfo
+
+FEATURES = np.random.default_rng(0).normal(size=(6, 10))
+
+
+def bank_of(features: np.ndarray, magnitude: float = 1.0) -> FeatureBank:
+    layer = LayerInfo("conv", 0, 1.0, features.shape[1], features.shape[1:])
+    bank = FeatureBank(len(features), [layer], memory_bytes=2**26)
+    bank.write("conv", 0, (magnitude * features).astype(np.float32))
+    return bank
+
+
+def graph_of(features: np.ndarray) -> tuple[GraphGrams, np.ndarray]:
+    return checked_edges("m", "conv", bank_of(features), "zscore")
+
+
+def test_sound_grams_give_edges_and_no_notes() -> None:
+    grams, edges = graph_of(FEATURES)
+    assert edges.shape == (15,)
+    assert graph_notes("conv", grams, edges, True, 2.0) == ()
+
+
+@pytest.mark.parametrize("normalize", ["zscore", "center", "none"])
+def test_edges_are_of_the_normalised_features(normalize: str) -> None:
+    _, edges = checked_edges("m", "conv", bank_of(FEATURES), normalize)
+    shown = FEATURES if normalize == "none" else FEATURES - FEATURES.mean(axis=0)
+    shown = shown / FEATURES.std(axis=0) if normalize == "zscore" else shown
+    np.testing.assert_allclose(edges, 1 - pdist(shown, "cosine"), atol=1e-5)
+
+
+def test_grams_that_no_features_have_are_refused_with_model_and_layer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def wrong(bank: FeatureBank, layer: str) -> GraphGrams:
+        return replace(GraphGrams.from_features(FEATURES), raw_NN=np.zeros((6, 6)))
+
+    monkeypatch.setattr(FeatureBank, "grams", wrong)
+    with pytest.raises(ModelError, match=r"model 'm', layer 'conv': .* which no features have.*"):
+        graph_of(FEATURES)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_not_finite_is_refused_with_model_and_layer(value: float) -> None:
+    features = FEATURES.copy()
+    features[1, 2] = value
+    with (
+        np.errstate(invalid="ignore"),
+        pytest.raises(NonFiniteError, match=r"model 'm', layer 'conv': its features over") as it,
+    ):
+        graph_of(features)
+    assert it.value.layer == "conv"
+
+
+def test_constant_features_and_zero_maps_are_marked() -> None:
+    flat, edges = graph_of(np.ones((6, 10)))
+    (note,) = graph_notes("conv", flat, edges, True, 0.0)
+    assert (note.kind, note.layer) == ("constant", "conv")
+    notes = graph_notes("conv", graph_of(np.zeros((6, 10)))[0], edges, False, None)
+    assert [note.message[:20] for note in notes] == ["all pairs of probes ", "its maps are all zer"]
+
+
+def test_maps_are_noise_where_the_norm_varies_less_than_the_features() -> None:
+    (note,) = graph_notes("conv", *graph_of(FEATURES), True, 1e-6)
+    assert note.kind == "conditioning"
+    assert graph_notes("conv", *graph_of(1 + 1e-3 * FEATURES), True, 1e-5) == ()
