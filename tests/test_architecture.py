@@ -102,6 +102,11 @@ def test_packages_point_one_way() -> None:
             assert not tops & names, f"{path} imports {tops & names}"
 
 
+def test_benchmarks_and_examples_import_no_tests() -> None:
+    for path in (*sources("benchmarks"), *sources("examples")):
+        assert "tests" not in {name.split(".")[0] for name in imports(path)}, path
+
+
 def test_ray_is_imported_in_one_file() -> None:
     users = {path.name for path in sources("cluster") if "ray" in imports(path)}
     assert users == {"ray_launcher.py"}

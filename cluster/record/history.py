@@ -199,6 +199,11 @@ def labels_key(reduction: Reduction, labels: Sequence[str | None]) -> str | None
     return short_hash(list(labels)) if wants_label_scores(reduction, labels) else None
 
 
+def failed_models(failures: Sequence[Failure]) -> tuple[str, ...]:
+    """Returns the models that some failures are of, once each, in order."""
+    return tuple(dict.fromkeys(f.model_id for f in failures if f.model_id))
+
+
 def classify(graphs: Sequence[GraphRef], failed: Collection[str], history: History) -> Changes:
     """Returns what became of each model: new, changed, reused, removed or failed.
 

@@ -94,7 +94,7 @@ class ScanRecord:
     scan_id: str
     prepared: PreparedScan
     reduction: Reduction
-    results: dict[str, GroupResult]
+    results: Mapping[str, GroupResult]
     failures: tuple[Failure, ...]
     changes: Changes
     num_reused_pairs: int
