@@ -112,6 +112,16 @@ def test_rooms_import_only_what_stands_below_them() -> None:
         assert not excess, f"{path} imports {excess}"
 
 
+def test_the_floors_of_the_cluster_have_no_arrow_back() -> None:
+    floors = ["pool", "extract", "compare", "record", "scan"]
+    for path in sources("cluster"):
+        parts = module_name(path).split(".")
+        if len(parts) > 1:
+            above = floors[floors.index(parts[1]) + 1 :]
+            met = {name.split(".")[1] for name in imports(path) if name.startswith("cluster.")}
+            assert not met & set(above), f"{path} imports {met & set(above)}"
+
+
 def test_the_numpy_tower_and_the_readers_never_see_torch() -> None:
     for path in sources("depara"):
         parts = module_name(path).split(".")

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from cluster.extract.graph_checks import checked_edges, graph_notes
+from cluster.extract.jobs import CommitResult, ModelJob
 from cluster.pool.memory import PeakMemory
-from cluster.pool.units import CommitResult, ModelJob
 from depara.attribution import Extractor, FeatureBank, LayerGrams
 from depara.graph import edge_index
 from depara.ledger import part_bytes
