@@ -9,8 +9,8 @@ from contextlib import ExitStack
 from typing import Any
 
 from cluster.extract.graph_checks import checked_edges, feature_notes, feature_variation, map_notes
+from cluster.extract.jobs import CommitResult, ModelJob
 from cluster.pool.memory import PeakMemory
-from cluster.pool.units import CommitResult, ModelJob
 from depara.attribution import Extractor, FeatureBank
 from depara.graph import edge_index
 from depara.ledger import part_bytes

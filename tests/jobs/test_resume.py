@@ -224,7 +224,7 @@ def test_canvases_that_stay_damaged_end_the_scan(
     def broken(*args: Any) -> None:
         raise DamagedCanvasesError("canvas file x is damaged")
 
-    monkeypatch.setattr("cluster.pool.worker.read_canvases", broken)
+    monkeypatch.setattr("cluster.extract.bench.read_canvases", broken)
     with pytest.raises(DamagedCanvasesError, match="canvas file x"):
         scan_inline(str(tmp_path), photos, MODELS, **STEADY)
 
