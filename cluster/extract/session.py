@@ -19,7 +19,7 @@ from depara.ledger import part_bytes
 from depara.models import LoadedModel
 from depara.store.artifacts import GraphMarker
 from depara.store.graphs import GraphWriter
-from depara.store.keys import method_settings, model_settings
+from depara.store.keys import model_settings
 from depara.store.storage import Storage
 from depara.types import Float64, NodeMaps, Note, ProbeRange, UInt8
 
@@ -78,7 +78,7 @@ class ModelSession:
         self._seconds = 0.0
         self._reused_files = 0
         self._stack = ExitStack()
-        compute, card = job.config.compute, job.card
+        compute, card = job.settings.compute, job.card
         self._writers = writers
         self._layers = [layer for layer in card.layers if layer.name in writers]
         num_probes = job.ranges[-1].stop
@@ -100,9 +100,9 @@ class ModelSession:
             model.module,
             model.preprocess,
             self._layers,
-            job.config.attribution,
-            features=job.config.edges.features,
-            map_side=job.config.map_side,
+            job.settings.attribution,
+            features=job.settings.edges.features,
+            map_side=job.settings.map_side,
             device=device,
             batch_size=_batch_size(compute.batch_size, attempt),
             precision=compute.precision,
@@ -122,7 +122,7 @@ class ModelSession:
         lacking = [
             name
             for name, writer in self._writers.items()
-            if not writer.has_nodes(probes, probe_ids, self.job.config.map_side**2)
+            if not writer.has_nodes(probes, probe_ids, self.job.settings.map_side**2)
         ]
         self._reused_files += len(self._layers) - len(lacking)
         maps = self._extractor.extract(
@@ -193,7 +193,7 @@ class ModelSession:
 
     def _edge_gram(self, name: str, grams: LayerGrams) -> Float64:
         """The Gram matrix that the edges are made of."""
-        normalize = self.job.config.edges.normalize
+        normalize = self.job.settings.edges.normalize
         if normalize == "center":  # not from the raw one: subtracting there would cost precision
             return self._bank.gram(name, normalize)
         return grams.zscored_NN if normalize == "zscore" else grams.raw_NN
@@ -202,7 +202,7 @@ class ModelSession:
         self, name: str, probes: ProbeRange, probe_ids: list[str], nodes: NodeMaps
     ) -> None:
         """Queues a write; waits for older ones while too many bytes are in the queue."""
-        limit_bytes = part_bytes(self.job.config.compute.memory, "writes")
+        limit_bytes = part_bytes(self.job.settings.compute.memory, "writes")
         while self._writes and sum(size for _, size in self._writes) > limit_bytes:
             self._writes.popleft()[0].result()
         while self._writes and self._writes[0][0].done():
@@ -212,7 +212,7 @@ class ModelSession:
 
     def _marker(self, name: str, num_features: int, seconds: float, peak_bytes: int) -> GraphMarker:
         settings: dict[str, Any] = {
-            **method_settings(self.job.config),
+            **self.job.settings.method,
             **model_settings(self.job.card),
         }
         return GraphMarker(
@@ -220,7 +220,7 @@ class ModelSession:
             model_id=self.job.card.model_id,
             layer=name,
             num_probes=self.job.ranges[-1].stop,
-            num_pixels=self.job.config.map_side**2,
+            num_pixels=self.job.settings.map_side**2,
             num_features=num_features,
             probe_set=self.job.probe_set_key,
             ranges=self.job.ranges,
