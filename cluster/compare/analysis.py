@@ -17,6 +17,7 @@ from cluster.compare.blocks import GraphRef, StoredBlock, open_graphs
 from cluster.compare.pairs import Reduction
 from cluster.compare.unusable import NUMERIC_ERRORS, check_graph, failure_of_graphs
 from cluster.pool.context import ScanContext
+from cluster.pool.launcher import Launcher
 from cluster.pool.tasks import TaskFailure, collect_facts, failure_of, follow, merge_failures
 from depara.catalog import LABEL_SCORES
 from depara.errors import StoreError
@@ -58,6 +59,20 @@ class KnownAnalysis:
     labelled: dict[str, tuple[str, str]]
 
 
+@dataclass(frozen=True)
+class Resampling:
+    """What all resample tasks of a scan have in common: it travels once."""
+
+    output: str
+    threads: int
+    candidates: tuple[GraphRef, ...]
+    targets: tuple[GraphRef, ...]
+    num_probes: int
+    lambda_: float
+    memory_bytes: int
+    settings: UncertaintySettings
+
+
 def analyse(
     reduction: Reduction,
     labels: Sequence[str | None],
@@ -89,7 +104,7 @@ def analyse(
     if known is None or not known.has_rankings:
         calls = _uncertainty_calls(reduction, spent_s, output, threads, context)
     num_blocks = len(calls)
-    calls += _label_calls(reduction, labels, known, output, threads)
+    calls += _label_calls(reduction, labels, known, output, threads, context.launcher)
     context.reporter.phase("analysis", len(calls), "tasks")
     refs = [context.launcher.submit(task, *arguments) for task, arguments in calls]
     follow(refs, context)
@@ -101,31 +116,24 @@ def analyse(
     return collect_facts(last, context, "the rankings could not be analysed")
 
 
-def resample_block(
-    output: str,
-    threads: int,
-    task: UncertaintyTask,
-    reduction: Reduction,
-    settings: UncertaintySettings,
-) -> BlockUncertainty | TaskFailure:
+def resample_block(shared: Resampling, task: UncertaintyTask) -> BlockUncertainty | TaskFailure:
     """Returns the uncertainty of one block of pairs, or the error as data."""
     import threadpoolctl
 
-    candidates = _candidates(reduction)
-    sources = [candidates[place] for place in task.sources]
-    targets = [reduction.outputs[place] for place in task.targets]
-    storage = Storage(output)
+    sources = [shared.candidates[place] for place in task.sources]
+    targets = [shared.targets[place] for place in task.targets]
+    storage = Storage(shared.output)
     try:
-        with threadpoolctl.threadpool_limits(threads):
+        with threadpoolctl.threadpool_limits(shared.threads):
             return block_uncertainty(
                 StoredBlock(open_graphs(storage, sources)),
                 StoredBlock(open_graphs(storage, targets)),
                 sources=sources,
                 targets=targets,
-                num_probes=reduction.num_probes,
-                lambda_=reduction.config.similarity.lambda_,
-                memory_bytes=int(reduction.config.compute.memory),
-                settings=settings,
+                num_probes=shared.num_probes,
+                lambda_=shared.lambda_,
+                memory_bytes=shared.memory_bytes,
+                settings=shared.settings,
                 rankings=task.rankings,
             )
     except NUMERIC_ERRORS as error:
@@ -241,9 +249,19 @@ def _uncertainty_calls(
             f"intervals from {taken} resamples instead of {plan.requested_resamples}, to stay "
             f"within {config.time_share:.0%} of the scan's time (uncertainty.time_share)"
         )
-    return [
-        (resample_block, (output, threads, task, reduction, plan.settings)) for task in plan.tasks
-    ]
+    shared = launcher.share(
+        Resampling(
+            output=output,
+            threads=threads,
+            candidates=_candidates(reduction),
+            targets=reduction.outputs,
+            num_probes=reduction.num_probes,
+            lambda_=reduction.config.similarity.lambda_,
+            memory_bytes=int(reduction.config.compute.memory),
+            settings=plan.settings,
+        )
+    )
+    return [(resample_block, (shared, task)) for task in plan.tasks]
 
 
 def wants_label_scores(reduction: Reduction, labels: Sequence[str | None]) -> bool:
@@ -258,6 +276,7 @@ def _label_calls(
     known: KnownAnalysis | None,
     output: str,
     threads: int,
+    launcher: Launcher,
 ) -> list[Call]:
     if not wants_label_scores(reduction, labels):
         return []
@@ -267,7 +286,8 @@ def _label_calls(
         graphs[start : start + _GRAPHS_PER_LABEL_TASK]
         for start in range(0, len(graphs), _GRAPHS_PER_LABEL_TASK)
     ]
-    return [(score_labels, (output, threads, piece, list(labels))) for piece in pieces]
+    shared = launcher.share(list(labels))
+    return [(score_labels, (output, threads, piece, shared)) for piece in pieces]
 
 
 def _candidates(reduction: Reduction) -> tuple[GraphRef, ...]:

@@ -115,7 +115,7 @@ class Bench:
         ahead, self._upcoming = self._upcoming, None
         if ahead is not None and ahead[0] == job.model.id:
             return ahead[1].result()
-        return open_model(job.model, canvas_side=job.config.canvas.side)
+        return open_model(job.model, canvas_side=job.settings.canvas_side)
 
     def _read_ahead(self, job: ModelJob | None) -> None:
         """Starts reading the weights of the model that comes next.
@@ -125,7 +125,9 @@ class Bench:
         if job is not None and not job.model.source.startswith("python:"):
             from depara.models import open_model
 
-            future = self._reader.submit(open_model, job.model, canvas_side=job.config.canvas.side)
+            future = self._reader.submit(
+                open_model, job.model, canvas_side=job.settings.canvas_side
+            )
             self._upcoming = (job.model.id, future)
 
     def _load_canvases(self, job: ModelJob) -> tuple[ProbeSet, UInt8]:
@@ -134,7 +136,7 @@ class Bench:
             storage = self._worker.storage
             probe_set = read_probe_set(storage, job.probe_set_key)
             shape = (len(probe_set), probe_set.side, probe_set.side, 3)
-            if int(np.prod(shape)) <= part_bytes(job.config.compute.memory, "canvases"):
+            if int(np.prod(shape)) <= part_bytes(job.settings.compute.memory, "canvases"):
                 canvas_NSS3: Any = np.empty(shape, dtype=np.uint8)
             else:
                 # Mapped below.

@@ -128,7 +128,8 @@ def _open(
             f"{known} of {len(config.models)} models are unchanged and not opened"
         )
     context.reporter.phase("models", len(models), "models opened")
-    groups = [Group(model.id, (ResolveUnit(model, config),)) for model in models]
+    side, features = config.canvas.side, config.edges.features
+    groups = [Group(model.id, (ResolveUnit(model, side, features),)) for model in models]
     results = pool.run(groups, show_groups(context.reporter))
     cards = [result.values[0] for result in results if result.failure is None]
     return cards, [result.failure for result in results if result.failure is not None]

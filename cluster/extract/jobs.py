@@ -3,9 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from depara.config import ModelConfig, ScanConfig
+from depara.config import AttributionConfig, ComputeConfig, EdgesConfig, ModelConfig, ScanConfig
+from depara.store.keys import method_settings
 from depara.types import ModelCard, ProbeRange
+
+
+@dataclass(frozen=True)
+class GraphSettings:
+    """What of a scan file a graph is computed with; ``method`` is what its marker says of it."""
+
+    canvas_side: int
+    map_side: int
+    attribution: AttributionConfig
+    edges: EdgesConfig
+    compute: ComputeConfig
+    method: dict[str, Any]
+
+    @classmethod
+    def of(cls, config: ScanConfig) -> GraphSettings:
+        """Returns the settings of a scan."""
+        return cls(
+            config.canvas.side,
+            config.map_side,
+            config.attribution,
+            config.edges,
+            config.compute,
+            method_settings(config),
+        )
 
 
 @dataclass(frozen=True)
@@ -18,7 +44,7 @@ class ModelJob:
     """Key of every missing graph, by layer, in firing order."""
     probe_set_key: str
     ranges: tuple[ProbeRange, ...]
-    config: ScanConfig
+    settings: GraphSettings
     fresh: bool = False
     """Whether to recompute what the storage holds."""
 

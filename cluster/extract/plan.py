@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from cluster.extract.costs import extraction_seconds
-from cluster.extract.jobs import ModelJob
+from cluster.extract.jobs import GraphSettings, ModelJob
 from cluster.extract.units import CommitUnit, ExtractUnit
 from cluster.pool.units import Group, Unit
 from depara.config import ModelConfig, ScanConfig
@@ -99,13 +99,14 @@ class ScanPlan:
         """
         claimed: set[str] = set()
         groups = []
+        settings = GraphSettings.of(self.config)
         for model in self.models:
             keys = {
                 graph.layer.name: graph.key for graph in model.missing if graph.key not in claimed
             }
             claimed.update(keys.values())
             if keys:
-                groups.append(self._group(model, keys))
+                groups.append(self._group(model, keys, settings))
         return _begin_elsewhere(groups, rank) if rank else groups
 
     def ranges_for(self, num_layers: int) -> tuple[ProbeRange, ...]:
@@ -122,10 +123,10 @@ class ScanPlan:
             ranges = tuple(half for probes in ranges for half in _halves(probes))
         return ranges
 
-    def _group(self, model: ModelPlan, keys: dict[str, str]) -> Group:
+    def _group(self, model: ModelPlan, keys: dict[str, str], settings: GraphSettings) -> Group:
         ranges = self.ranges_for(len(keys))
         job = ModelJob(
-            model.model, model.card, keys, self.probe_set_key, ranges, self.config, self.fresh
+            model.model, model.card, keys, self.probe_set_key, ranges, settings, self.fresh
         )
         units: list[Unit] = [ExtractUnit(job, probes) for probes in ranges]
         seconds = extraction_seconds(model.card, keys, self.num_probes, self.config.attribution)

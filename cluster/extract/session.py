@@ -17,7 +17,7 @@ from depara.ledger import part_bytes
 from depara.models import LoadedModel
 from depara.store.artifacts import GraphMarker
 from depara.store.graphs import GraphWriter
-from depara.store.keys import method_settings, model_settings
+from depara.store.keys import model_settings
 from depara.store.storage import Storage
 from depara.types import NodeMaps, Note, ProbeRange, UInt8
 
@@ -73,7 +73,7 @@ class ModelSession:
         self._seconds = 0.0
         self._reused_files = 0
         self._stack = ExitStack()
-        compute, card = job.config.compute, job.card
+        compute, card = job.settings.compute, job.card
         self._writers = writers
         self._layers = [layer for layer in card.layers if layer.name in writers]
         num_probes = job.ranges[-1].stop
@@ -93,9 +93,9 @@ class ModelSession:
             model.module,
             model.preprocess,
             self._layers,
-            job.config.attribution,
-            features=job.config.edges.features,
-            map_side=job.config.map_side,
+            job.settings.attribution,
+            features=job.settings.edges.features,
+            map_side=job.settings.map_side,
             device=device,
             batch_size=_batch_size(compute.batch_size, attempt),
             precision=compute.precision,
@@ -115,7 +115,7 @@ class ModelSession:
         lacking = [
             name
             for name, writer in self._writers.items()
-            if not writer.has_nodes(probes, probe_ids, self.job.config.map_side**2)
+            if not writer.has_nodes(probes, probe_ids, self.job.settings.map_side**2)
         ]
         self._reused_files += len(self._layers) - len(lacking)
         maps = self._extractor.extract(
@@ -139,7 +139,7 @@ class ModelSession:
         started = time.perf_counter()
         pairs = edge_index(self.job.ranges[-1].stop)
         num_features = {layer.name: layer.num_features for layer in self._layers}
-        normalize = self.job.config.edges.normalize
+        normalize = self.job.settings.edges.normalize
         for name, writer in self._writers.items():
             grams, cosine_E = checked_edges(self.job.card.model_id, name, self._bank, normalize)
             self._notes[name] = feature_notes(name, cosine_E)
@@ -167,7 +167,7 @@ class ModelSession:
         self, name: str, probes: ProbeRange, probe_ids: list[str], nodes: NodeMaps
     ) -> None:
         """Queues a write; waits for older ones while too many bytes are in the queue."""
-        limit_bytes = part_bytes(self.job.config.compute.memory, "writes")
+        limit_bytes = part_bytes(self.job.settings.compute.memory, "writes")
         while self._writes and sum(size for _, size in self._writes) > limit_bytes:
             self._writes.popleft()[0].result()
         while self._writes and self._writes[0][0].done():
@@ -178,7 +178,7 @@ class ModelSession:
     def _marker(self, name: str, num_features: int, seconds: float, peak_bytes: int) -> GraphMarker:
         facts = self._writers[name].node_facts
         settings: dict[str, Any] = {
-            **method_settings(self.job.config),
+            **self.job.settings.method,
             **model_settings(self.job.card),
         }
         return GraphMarker(
@@ -186,7 +186,7 @@ class ModelSession:
             model_id=self.job.card.model_id,
             layer=name,
             num_probes=self.job.ranges[-1].stop,
-            num_pixels=self.job.config.map_side**2,
+            num_pixels=self.job.settings.map_side**2,
             num_features=num_features,
             probe_set=self.job.probe_set_key,
             ranges=self.job.ranges,

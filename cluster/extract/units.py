@@ -18,7 +18,8 @@ from cluster.extract.costs import (
 from cluster.extract.jobs import CommitResult, ModelJob
 from cluster.pool.units import Expectation, Unit
 from cluster.pool.worker import Worker
-from depara.config import ModelConfig, ScanConfig
+from depara.config import ModelConfig
+from depara.config.schema import FeatureReduction
 from depara.probes import ProbeMeta, decode_probes
 from depara.store.canvases import CanvasChunk, write_canvases
 from depara.types import Failure, ModelCard, ProbeRange, ProbeRef
@@ -64,7 +65,8 @@ class ResolveUnit(Unit):
     """Open one model, choose its layers, and describe it."""
 
     model: ModelConfig
-    config: ScanConfig
+    canvas_side: int
+    features: FeatureReduction
 
     name: ClassVar[str] = "resolve"
     stage: ClassVar[str] = "resolve"
@@ -79,8 +81,7 @@ class ResolveUnit(Unit):
         from depara.models import describe_model
 
         worker.kept(Bench).await_reader()
-        side, features = self.config.canvas.side, self.config.edges.features
-        _, card = describe_model(self.model, canvas_side=side, features=features)
+        _, card = describe_model(self.model, canvas_side=self.canvas_side, features=self.features)
         return card
 
     def expectation(self) -> Expectation:
@@ -130,7 +131,7 @@ class ExtractUnit(_JobUnit):
         """A forward pass was measured."""
         job = self.job
         return self._expect(
-            extraction_seconds(job.card, job.graph_keys, len(self.probes), job.config.attribution)
+            extraction_seconds(job.card, job.graph_keys, len(self.probes), job.settings.attribution)
         )
 
 

@@ -69,6 +69,9 @@ class Launcher(Protocol):
     def submit(self, task: Callable[..., Any], *args: Any) -> Ref:
         """Runs a stateless task; references among the arguments are replaced by their values."""
 
+    def share(self, value: Any) -> Ref:
+        """Returns a reference to a value that many tasks take, so that it travels once."""
+
     def collect(self, ref: Ref) -> Any:
         """Returns the value of a task.
 
@@ -126,6 +129,10 @@ class InlineLauncher:
         values = (arg.value if isinstance(arg, _Boxed) else arg for arg in args)
         value, cost = measured(task, *values)
         self._costs.append(TaskCost(cost.seconds))  # the bytes are this process's own
+        return _Boxed(value)
+
+    def share(self, value: Any) -> Ref:
+        """Boxes the value."""
         return _Boxed(value)
 
     def collect(self, ref: Ref) -> Any:

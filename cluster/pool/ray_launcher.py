@@ -285,6 +285,10 @@ class RayLauncher:
         self._costs.append(cost)
         return value
 
+    def share(self, value: Any) -> Ref:
+        """Puts the value into the object store."""
+        return self._ray.put(value)
+
     def take_costs(self) -> list[TaskCost]:
         """Returns the costs of tasks that are done; what a lost one has cost is not known."""
         if not self._costs:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cluster.extract.costs import extraction_seconds
-from cluster.extract.jobs import ModelJob
+from cluster.extract.jobs import GraphSettings, ModelJob
 from cluster.extract.units import CommitUnit, DecodeUnit, ExtractUnit, ResolveUnit
 from cluster.pool.deadlines import DEFAULT_LIMIT_S, FACTOR, FLOOR_S, Deadlines
 from depara.config import ModelConfig, ScanConfig
@@ -23,12 +23,12 @@ def job(seconds_per_probe: float, num_features: int = 10) -> ModelJob:
     card = ModelCard("m", "s", "tree", "0" * 64, 250, spec, (layer,), "a", seconds_per_probe)
     model: dict[str, Any] = {"id": "m", "source": "torchvision:resnet18"}
     config = ScanConfig.model_validate({"probes": {"source": "p"}, "models": [model]})
-    return ModelJob(config.models[0], card, {"a": "k"}, "p", (PROBES,), config)
+    return ModelJob(config.models[0], card, {"a": "k"}, "p", (PROBES,), GraphSettings.of(config))
 
 
 def opening(**fields: Any) -> ResolveUnit:
     model = ModelConfig.model_validate({"id": "m", "source": "python:zoo:net", **fields})
-    return ResolveUnit(model, job(1.0).config)
+    return ResolveUnit(model, 8, "flatten")
 
 
 def decoding(count: int) -> DecodeUnit:
@@ -42,7 +42,7 @@ def test_a_quick_model_that_hangs_costs_minutes() -> None:
 
 def test_a_slow_model_has_many_times_what_was_measured_and_never_more_than_the_limit() -> None:
     one = job(0.1)
-    expected_s = extraction_seconds(one.card, one.graph_keys, len(PROBES), one.config.attribution)
+    expected_s = extraction_seconds(one.card, one.graph_keys, len(PROBES), one.settings.attribution)
     slow = Deadlines(DEFAULT_LIMIT_S).of(ExtractUnit(one, PROBES))
     assert slow == pytest.approx(FLOOR_S + FACTOR * expected_s, rel=1e-3)
     assert Deadlines(600).of(ExtractUnit(job(100.0), PROBES)) == 600

@@ -31,10 +31,10 @@ def test_a_model_that_ends_its_process_is_told_and_the_driver_lives(tmp_path: Pa
     try:
         assert launcher.wait([ready], 120) == [ready]
         assert launcher.fetch(ready).value == "CPU"
-        good = launcher.run(worker, ResolveUnit(config.models[0], config), 0, None)
+        good = launcher.run(worker, ResolveUnit(config.models[0], 32, "flatten"), 0, None)
         assert launcher.wait([good], 120) == [good]
         assert launcher.fetch(good).value.model_id == "good"
-        bad = launcher.run(worker, ResolveUnit(config.models[1], config), 0, None)
+        bad = launcher.run(worker, ResolveUnit(config.models[1], 32, "flatten"), 0, None)
         assert launcher.wait([bad], 120) == [bad]
         with pytest.raises(WorkerLostError, match=re.escape("exit code 7 (os._exit")):
             launcher.fetch(bad)
