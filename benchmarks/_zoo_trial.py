@@ -21,13 +21,12 @@ from torch import nn
 from benchmarks._zoo_autograd import Array, PlainGraph, cosine, plain_graphs
 from benchmarks._zoo_configs import NoConfigError, write_config
 from benchmarks._zoo_entries import MAX_PARAMETERS, Attempt, Entry, num_parameters
+from cluster.extract.graph_checks import checked_edges, graph_notes
 from depara.attribution import Extractor, FeatureBank
 from depara.config import AttributionConfig, InputConfig, ModelConfig
 from depara.errors import DeparaError
-from depara.graph import edges_from_gram
 from depara.models import OUTPUT, LoadedModel, choose_layers, describe_model, open_model
-from depara.models.conditioning import is_resolved
-from depara.types import LayerInfo, ModelCard, Note
+from depara.types import LayerInfo, ModelCard, NodeMaps, Note
 
 CANVAS_SIDE_PX = 64
 NUM_PROBES = 3
@@ -91,12 +90,13 @@ class _Opened:
 
 @dataclass(frozen=True)
 class Extracted:
-    """What the product computed of one layer."""
+    """What the product computed of one layer, and the kinds of the notes it keeps with it."""
 
     maps_NP: Array
     gram_NN: Array
     edges_E: Array
     conditioning: float | None
+    notes: tuple[str, ...] = ()
 
 
 def try_architecture(entry: Entry) -> Row:
@@ -256,16 +256,27 @@ def _extracted(
         ids = [f"{index:064x}" for index in range(len(canvas_NSS3))]
         nodes = extractor.extract(canvas_NSS3, ids, bank.write, on_conditioning=take)
         row.notes += _kinds(extractor.notes)
-        grams = {layer.name: bank.grams(layer.name) for layer in layers}
-    return {
-        name: Extracted(
-            maps_NP=nodes[name].maps_NP.astype(np.float64),
-            gram_NN=found.raw_NN,
-            edges_E=edges_from_gram(found.zscored_NN).astype(np.float64),
-            conditioning=float(np.min(conditionings[name])) if name in conditionings else None,
-        )
-        for name, found in grams.items()
-    }
+        return {
+            name: _extracted_layer(opened.config.id, name, bank, found, conditionings.get(name, []))
+            for name, found in nodes.items()
+        }
+
+
+def _extracted_layer(
+    model_id: str, name: str, bank: FeatureBank, nodes: NodeMaps, conditionings: list[float]
+) -> Extracted:
+    """One layer's values, and the notes that a scan would keep with its graph."""
+    grams, edges_E = checked_edges(model_id, name, bank, "zscore")
+    finite = [value for value in conditionings if np.isfinite(value)]
+    conditioning = float(np.median(finite)) if finite else None
+    notes = graph_notes(name, grams, edges_E, bool(nodes.norms_N.any()), conditioning)
+    return Extracted(
+        maps_NP=nodes.maps_NP.astype(np.float64),
+        gram_NN=grams.raw_NN,
+        edges_E=edges_E.astype(np.float64),
+        conditioning=conditioning,
+        notes=tuple(note.kind for note in notes),
+    )
 
 
 def compare(
@@ -303,7 +314,7 @@ def compare(
             zero.append(layer)
         elif min(1 - floor, 1 - against_exact) > UNRESOLVED:
             unresolved.append(layer)
-            if is_resolved(mine.conditioning):
+            if not mine.notes:
                 wrong.append(f"{layer}: float32 does not resolve its maps, and nobody is told")
         errors = {
             "maps": (1 - against_exact, 1 - floor),
