@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks._durability_lab import (
+from benchmarks._report import machine_line
+from benchmarks.lab.durability import (
     FAULT_RATE,
     MAP_SIDE_PX,
     READ_TIMEOUT_S,
@@ -16,7 +17,6 @@ from benchmarks._durability_lab import (
     SIDE_PX,
     Run,
 )
-from benchmarks._report import machine_line
 
 DOCUMENT = Path(__file__).with_name("durability.md")
 BEGIN = "<!-- generated: figures -->"

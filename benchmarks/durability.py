@@ -5,8 +5,8 @@
 Every scan is `python -m jobs.scan` as a process of its own, on one Ray head that stands already and
 with two workers of one thread. The zoo is ResNet-56 of CIFAR with random weights, so that nothing
 is downloaded. Outputs are local folders; those of the commit protocol and of the faults are on a
-SeaweedFS server on loopback, behind a proxy that counts requests and injects faults (both from the
-tests). Writes benchmarks/results/durability.md, and the same tables into benchmarks/durability.md.
+SeaweedFS server on loopback, behind a proxy that counts requests and injects faults. Writes
+benchmarks/results/durability.md, and the same tables into benchmarks/durability.md.
 """
 
 from __future__ import annotations
@@ -22,16 +22,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks._durability_lab import (
-    FAULT_RATE,
-    Lab,
-    Run,
-    copy_down,
-    durability_lab,
-    graph_bytes,
-    manifest,
-    sort_requests,
-)
 from benchmarks._durability_report import (
     Commits,
     Faulty,
@@ -43,6 +33,16 @@ from benchmarks._durability_report import (
     tables,
 )
 from benchmarks._report import write_report
+from benchmarks.lab.durability import (
+    FAULT_RATE,
+    Lab,
+    Run,
+    copy_down,
+    durability_lab,
+    graph_bytes,
+    manifest,
+    sort_requests,
+)
 
 COMMAND = "python -m benchmarks.durability"
 

@@ -148,10 +148,12 @@ class NodeMaps:
     """The nodes of one graph for a range of probes: unit-norm maps and the norms taken out.
 
     ``maps_NP`` float16, each row of Euclidean norm 1 or all zero; ``norms_N`` float32, >= 0.
+    ``conditioning_N`` float64, NaN where it is not defined, or None where it was not measured.
     """
 
     maps_NP: Float16
     norms_N: Float32
+    conditioning_N: Float64 | None = None
 
     def __post_init__(self) -> None:
         assert self.maps_NP.dtype == np.float16

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Sequence
+from contextlib import closing
 from typing import Annotated
 
 import typer
@@ -20,7 +20,6 @@ from depara.errors import (
 )
 from depara.store.storage import Storage
 from depara.texts import make_streams_total, shown
-from depara.types import Failure
 
 EXIT_COMPLETE = 0
 EXIT_OTHER = 1
@@ -84,30 +83,18 @@ def scan(
 
 def _dry_run(file: ScanFile, fresh: bool) -> int:
     """Opens everything in a process of its own, without Ray or writing; prints the plan."""
-    from cluster.pool.context import ScanContext
     from cluster.pool.process_launcher import ProcessLauncher
-    from cluster.record.history import classify, known_pairs
+    from cluster.preview import preview_scan
     from cluster.record.summary import print_plan
-    from cluster.scan import make_pool, make_reduction, prepare_scan
     from depara.report.tables import make_console
 
     config = file.config
-    reporter = make_reporter()
     launcher = ProcessLauncher(config.output, config.compute.num_cpus)
-    context = ScanContext(Storage(config.output), launcher, reporter)
-    pool = make_pool(config, context)
-    try:
-        prepared = prepare_scan(file, pool, context, fresh=fresh, keep=False)
-    finally:
-        pool.close()
-        reporter.close()
-    reduction = make_reduction(prepared.plan, prepared.failures)
-    known = known_pairs(reduction, prepared.history.previous)
-    pairs = (reduction.num_pairs, known.count if known else 0)
-    failed = tuple(dict.fromkeys(f.model_id for f in prepared.failures if f.model_id))
-    changes = classify(reduction.sources, failed, prepared.history)
-    print_plan(make_console(), prepared, pairs, changes)
-    return EXIT_WITH_FAILED_MODELS if _names_a_model(prepared.failures) else EXIT_COMPLETE
+    with closing(make_reporter()) as reporter:
+        preview = preview_scan(file, launcher, Storage(config.output), reporter, fresh=fresh)
+    pairs = (preview.num_pairs, preview.num_known_pairs)
+    print_plan(make_console(), preview.prepared, pairs, preview.changes)
+    return EXIT_WITH_FAILED_MODELS if preview.failed_models else EXIT_COMPLETE
 
 
 def _run(file: ScanFile, fresh: bool, verbose: bool) -> int:
@@ -142,10 +129,6 @@ def _run(file: ScanFile, fresh: bool, verbose: bool) -> int:
             reporter.close()
         print_summary(make_console(), summary, open_scan(config.output, summary.scan_id))
     return EXIT_WITH_FAILED_MODELS if summary.failed_models else EXIT_COMPLETE
-
-
-def _names_a_model(failures: Sequence[Failure]) -> bool:
-    return any(failure.model_id for failure in failures)
 
 
 if __name__ == "__main__":

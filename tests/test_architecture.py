@@ -102,6 +102,11 @@ def test_packages_point_one_way() -> None:
             assert not tops & names, f"{path} imports {tops & names}"
 
 
+def test_benchmarks_and_examples_import_no_tests() -> None:
+    for path in (*sources("benchmarks"), *sources("examples")):
+        assert "tests" not in {name.split(".")[0] for name in imports(path)}, path
+
+
 def test_ray_is_imported_in_one_file() -> None:
     users = {path.name for path in sources("cluster") if "ray" in imports(path)}
     assert users == {"ray_launcher.py"}
@@ -114,6 +119,18 @@ def test_rooms_import_only_what_stands_below_them() -> None:
         known = {part for part in rooms(imports(path)) if part in ALLOWED}
         excess = known - BASE - ALLOWED[room] - {room}
         assert not excess, f"{path} imports {excess}"
+
+
+def test_the_floors_of_the_cluster_have_no_arrow_back() -> None:
+    floors = ["pool", "extract", "compare", "record"]  # and the roof: the files beside them
+    roof = {path.stem for path in (ROOT / "cluster").glob("*.py")} - {"__init__"}
+    assert {"scan", "stages", "mend", "preview"} <= roof
+    for path in sources("cluster"):
+        room = module_name(path).split(".")[1:2]
+        if room and room[0] in floors:
+            above = {*floors[floors.index(room[0]) + 1 :], *roof}
+            met = {name.split(".")[1] for name in imports(path) if name.startswith("cluster.")}
+            assert not met & above, f"{path} imports {met & above}"
 
 
 def test_the_numpy_tower_and_the_readers_never_see_torch() -> None:

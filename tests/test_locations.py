@@ -13,6 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from benchmarks.lab.faults import KINDS, FaultProxy
+from benchmarks.lab.weed import Weed
 from depara import locations, retries
 from depara.errors import ConfigError, StorageUnavailableError
 from depara.locations import (
@@ -26,9 +28,8 @@ from depara.locations import (
 from depara.models.checkpoint import file_sha256, weights_file
 from depara.probes import decode_probes, list_probes
 from depara.store.storage import Storage, sha256_hex
-from tests.store.faults import KINDS, FaultProxy
 from tests.store.s3 import mock_s3, select_s3
-from tests.store.weed import Weed, weed
+from tests.store.weed import weed
 
 __all__ = ["weed"]
 

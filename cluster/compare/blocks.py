@@ -27,6 +27,11 @@ class GraphRef:
     is_output: bool
     null_of: str | None = None
 
+    @property
+    def is_ranked(self) -> bool:
+        """Whether it stands for its model in the rankings: an output graph of no random twin."""
+        return self.is_output and not self.null_of
+
 
 class StoredBlock:
     """Some committed graphs, read range by range for `similarity_tile`."""

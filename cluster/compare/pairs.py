@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from cluster.compare.blocks import GraphRef
+from cluster.extract.plan import ScanPlan
 from depara.config import ScanConfig
+from depara.errors import ModelError
 from depara.similarity import plan_tiles
+from depara.types import Failure
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Reduction:
     @property
     def outputs(self) -> tuple[GraphRef, ...]:
         """The output graphs of all models but random-weights twins."""
-        return tuple(g for g in self.sources if g.is_output and not g.null_of)
+        return tuple(g for g in self.sources if g.is_ranked)
 
     @property
     def is_square(self) -> bool:
@@ -35,6 +38,35 @@ class Reduction:
     def num_pairs(self) -> int:
         """Number of rows of the similarity table."""
         return len(self.sources) * len(self.targets)
+
+
+def make_reduction(plan: ScanPlan, failures: Sequence[Failure]) -> Reduction:
+    """Returns what is compared: all graphs of the models that did not fail.
+
+    Raises:
+        ModelError: every model failed.
+    """
+    failed = {failure.model_id for failure in failures}
+    graphs = tuple(
+        GraphRef(
+            model.card.model_id,
+            graph.layer.name,
+            graph.layer.depth,
+            graph.key,
+            graph.layer.name == model.card.output_layer,
+            model.model.null_of,
+        )
+        for model in plan.models
+        if model.card.model_id not in failed
+        for graph in model.graphs
+    )
+    if not graphs:
+        reasons = "\n".join(f"  {f.model_id}: {f.message}" for f in failures if f.model_id)
+        raise ModelError(f"every model failed:\n{reasons}")
+    square = plan.config.similarity.pairs == "all"
+    outputs = tuple(graph for graph in graphs if graph.is_output and not graph.null_of)
+    targets = graphs if square else outputs
+    return Reduction(graphs, targets, plan.num_probes, plan.config.map_side**2, plan.config)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from depara.errors import ModelError, NonFiniteError
 from depara.grams import GraphGrams
 from depara.graph import edges_from_gram
 from depara.models.conditioning import conditioning_note, is_resolved
+from depara.store.artifacts import NodeFacts
 from depara.types import Float32, Float64, Note
 
 
@@ -53,45 +54,45 @@ def checked_edges(
     raise failure from cause
 
 
-def graph_notes(
-    layer: str, grams: GraphGrams, cosine_E: Float32, has_maps: bool, conditioning: float | None
-) -> tuple[Note, ...]:
-    """Returns what a user must know of a graph that is valid and yet says little.
+def feature_notes(layer: str, cosine_E: Float32) -> tuple[Note, ...]:
+    """Returns the note on a layer whose features tell no two probes apart.
 
     Args:
         layer: its name.
-        grams: of its features.
         cosine_E: its edges.
-        has_maps: whether any of its maps is not all zero.
-        conditioning: of its maps, see `depara.models.conditioning`.
+    """
+    if cosine_E.size < 2 or np.any(cosine_E != cosine_E[0]):
+        return ()
+    text = (
+        "all pairs of probes are equally alike to it, so that edge_similarity is 0 by definition: "
+        "its features are zero or the same for every probe; choose another layer, or check the "
+        "weights"
+    )
+    return (Note("constant", text, layer),)
+
+
+def map_notes(layer: str, facts: NodeFacts, variation: float) -> tuple[Note, ...]:
+    """Returns what a user must know of maps that are valid and yet say little.
+
+    Args:
+        layer: its name.
+        facts: of its maps.
+        variation: of its features.
     """
     notes = []
-    if cosine_E.size > 1 and np.all(cosine_E == cosine_E[0]):
-        notes.append(
-            Note(
-                "constant",
-                "all pairs of probes are equally alike to it, so that edge_similarity is 0 by "
-                "definition: its features are zero or the same for every probe; choose another "
-                "layer, or check the weights",
-                layer,
-            )
+    if not facts.has_maps:
+        text = (
+            "its maps are all zero, so that node_similarity is 0 by definition: its output is zero "
+            "or does not depend on the probe; choose another layer, or check the weights"
         )
-    if not has_maps:
-        notes.append(
-            Note(
-                "constant",
-                "its maps are all zero, so that node_similarity is 0 by definition: its output is "
-                "zero or does not depend on the probe; choose another layer, or check the weights",
-                layer,
-            )
-        )
-    variation = _variation(grams.raw_NN)
-    if conditioning is not None and not is_resolved(conditioning, variation):
-        notes.append(conditioning_note(layer, conditioning, variation))
+        notes.append(Note("constant", text, layer))
+    value = facts.median_conditioning
+    if value is not None and not is_resolved(value, variation):
+        notes.append(conditioning_note(layer, value, variation))
     return tuple(notes)
 
 
-def _variation(raw_NN: Float64) -> float:
+def feature_variation(raw_NN: Float64) -> float:
     """Returns the root of the features' total variance over their mean square, 0 to 1."""
     mean_square = float(np.trace(raw_NN)) / len(raw_NN)
     variance = mean_square - float(raw_NN.mean())

@@ -6,8 +6,10 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from cluster.pool.costs import extraction_seconds
-from cluster.pool.units import CommitUnit, ExtractUnit, Group, ModelJob
+from cluster.extract.costs import extraction_seconds
+from cluster.extract.jobs import ModelJob
+from cluster.extract.units import CommitUnit, ExtractUnit
+from cluster.pool.units import Group, Unit
 from depara.config import ModelConfig, ScanConfig
 from depara.ledger import part_bytes
 from depara.store.keys import graph_key, method_settings
@@ -125,8 +127,8 @@ class ScanPlan:
         job = ModelJob(
             model.model, model.card, keys, self.probe_set_key, ranges, self.config, self.fresh
         )
-        units = [ExtractUnit(job, probes) for probes in ranges]
-        seconds = extraction_seconds(model.card, keys, self.num_probes, self.config)
+        units: list[Unit] = [ExtractUnit(job, probes) for probes in ranges]
+        seconds = extraction_seconds(model.card, keys, self.num_probes, self.config.attribution)
         return Group(model.card.model_id, (*units, CommitUnit(job)), seconds)
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cluster.extract.units import DecodeResult, DecodeUnit
 from cluster.pool.context import ScanContext
 from cluster.pool.events import show_groups
 from cluster.pool.loop import WorkerPool
 from cluster.pool.progress import Reporter
-from cluster.pool.units import DecodeResult, DecodeUnit, Group
+from cluster.pool.units import Group
 from depara.config import ScanFile
 from depara.errors import ProbeError
 from depara.fingerprints import probes_fingerprint

@@ -8,11 +8,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
-import numpy as np
-
-from cluster.extract.graph_checks import checked_edges, graph_notes
+from cluster.extract.graph_checks import checked_edges, feature_notes, feature_variation, map_notes
+from cluster.extract.jobs import CommitResult, ModelJob
 from cluster.pool.memory import PeakMemory
-from cluster.pool.units import CommitResult, ModelJob
 from depara.attribution import Extractor, FeatureBank
 from depara.graph import edge_index
 from depara.ledger import part_bytes
@@ -21,10 +19,7 @@ from depara.store.artifacts import GraphMarker
 from depara.store.graphs import GraphWriter
 from depara.store.keys import method_settings, model_settings
 from depara.store.storage import Storage
-from depara.types import Float64, NodeMaps, Note, ProbeRange, UInt8
-
-_CONDITIONED_PROBES = 32
-"""The conditioning of a graph is the median of its first probes, also where a scan was resumed."""
+from depara.types import NodeMaps, Note, ProbeRange, UInt8
 
 
 def open_writers(job: ModelJob, storage: Storage) -> dict[str, GraphWriter]:
@@ -82,10 +77,8 @@ class ModelSession:
         self._writers = writers
         self._layers = [layer for layer in card.layers if layer.name in writers]
         num_probes = job.ranges[-1].stop
-        rows = min(num_probes, _CONDITIONED_PROBES)
-        self._conditioning_n = {layer.name: np.full(rows, np.nan) for layer in self._layers}
-        self._has_maps = dict.fromkeys(writers, False)
         self._notes: dict[str, tuple[Note, ...]] = {}
+        self._variation: dict[str, float] = {}
         self._memory = PeakMemory(device)
         self._bank = self._stack.enter_context(
             FeatureBank(
@@ -129,13 +122,8 @@ class ModelSession:
             canvas_NSS3,
             probe_ids,
             lambda layer, row, features: self._bank.write(layer, probes.start + row, features),
-            on_conditioning=lambda layer, row, values: self._take_conditioning(
-                layer, probes.start + row, values.cpu().numpy()
-            ),
-            with_maps=bool(lacking) or probes.start < _CONDITIONED_PROBES,
+            with_maps=bool(lacking),
         )
-        for name, nodes in maps.items():
-            self._has_maps[name] |= bool(nodes.norms_N.any())
         for name in lacking:
             self._write_behind(name, probes, probe_ids, maps[name])
         self._seconds += time.perf_counter() - started
@@ -154,9 +142,8 @@ class ModelSession:
         normalize = self.job.config.edges.normalize
         for name, writer in self._writers.items():
             grams, cosine_E = checked_edges(self.job.card.model_id, name, self._bank, normalize)
-            self._notes[name] = graph_notes(
-                name, grams, cosine_E, self._has_maps[name], self._conditioning(name)
-            )
+            self._notes[name] = feature_notes(name, cosine_E)
+            self._variation[name] = feature_variation(grams.raw_NN)
             writer.write_edges(pairs, cosine_E)
             writer.write_grams(grams)
         self.flush()
@@ -176,16 +163,6 @@ class ModelSession:
         """Frees features, hooks and threads; uncommitted node files stay for the next try."""
         self._stack.close()
 
-    def _take_conditioning(self, layer: str, row: int, values: Float64) -> None:
-        kept = self._conditioning_n[layer][row : row + len(values)]
-        kept[:] = values[: len(kept)]
-
-    def _conditioning(self, layer: str) -> float | None:
-        """The median over the first probes whose output is not all zero."""
-        values = self._conditioning_n[layer]
-        values = values[np.isfinite(values)]
-        return float(np.median(values)) if values.size else None
-
     def _write_behind(
         self, name: str, probes: ProbeRange, probe_ids: list[str], nodes: NodeMaps
     ) -> None:
@@ -199,6 +176,7 @@ class ModelSession:
         self._writes.append((write, nodes.maps_NP.nbytes))
 
     def _marker(self, name: str, num_features: int, seconds: float, peak_bytes: int) -> GraphMarker:
+        facts = self._writers[name].node_facts
         settings: dict[str, Any] = {
             **method_settings(self.job.config),
             **model_settings(self.job.card),
@@ -216,10 +194,11 @@ class ModelSession:
             settings=settings,
             seconds=seconds,
             peak_memory_bytes=peak_bytes,
-            conditioning=self._conditioning(name),
+            conditioning=facts.median_conditioning,
             notes=(
                 *(note for note in self._extractor.notes if note.layer in (None, name)),
                 *self._notes[name],
+                *map_notes(name, facts, self._variation[name]),
             ),
         )
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from cluster.pool.costs import FETCH_S, opening_seconds, unit_seconds, weights_seconds
-from cluster.pool.units import CommitUnit, DecodeUnit, ExtractUnit, ResolveUnit, Unit
+from cluster.pool.units import Unit
 
 FACTOR = 30.0
 """Times the expected seconds: other machines, busy ones, and what is not measured."""
@@ -30,32 +29,27 @@ class Deadlines:
     limit_s: float
     patience_s: float = 0.0
     _slowness: float = 1.0
-    _decode_s: float | None = None
-    """The most that one image has taken, on the mean over its unit."""
+    _item_s: dict[str, float] = field(default_factory=dict)
+    """The most that one item has taken, on the mean over its unit, by the name of the unit."""
 
     def of(self, unit: Unit) -> float:
         """Returns the seconds after which a unit counts as hung."""
-        scale = max(1.0, self.limit_s / DEFAULT_LIMIT_S)
-        if isinstance(unit, ExtractUnit | CommitUnit):
-            if not unit.job.card.seconds_per_probe:
-                return self.limit_s
-            expected_s = self._slowness * unit_seconds(unit)
-            reading_s = weights_seconds(unit.job.card)
-        elif isinstance(unit, ResolveUnit):
-            expected_s, reading_s = 0.0, opening_seconds(unit.model)
-        elif isinstance(unit, DecodeUnit):
-            is_known = self._decode_s is not None
-            expected_s = (self._decode_s or 0.0) * len(unit.refs)
-            reading_s = 0.0 if is_known else FETCH_S
-        else:
+        expected = unit.expectation()
+        if expected.work_s is None:
             return self.limit_s
-        most_s = scale * (FLOOR_S + reading_s + FACTOR * expected_s) + self.patience_s
+        work_s, reading_s = self._slowness * expected.work_s, expected.reading_s
+        if expected.num_items and unit.name in self._item_s:
+            work_s, reading_s = self._item_s[unit.name] * expected.num_items, 0.0
+        scale = max(1.0, self.limit_s / DEFAULT_LIMIT_S)
+        most_s = scale * (FLOOR_S + reading_s + FACTOR * work_s) + self.patience_s
         return min(self.limit_s, most_s)
 
     def learn(self, unit: Unit, seconds: float) -> None:
         """Takes note of what a unit took that has ended."""
-        if isinstance(unit, ExtractUnit | CommitUnit):
-            slowness = seconds / (unit_seconds(unit) + _OVERHEAD_S)
+        expected = unit.expectation()
+        if expected.tells_slowness and expected.work_s is not None:
+            slowness = seconds / (expected.work_s + _OVERHEAD_S)
             self._slowness = max(self._slowness, slowness)
-        elif isinstance(unit, DecodeUnit):
-            self._decode_s = max(self._decode_s or 0.0, seconds / max(1, len(unit.refs)))
+        if expected.num_items:
+            item_s = seconds / expected.num_items
+            self._item_s[unit.name] = max(self._item_s.get(unit.name, 0.0), item_s)

@@ -16,7 +16,7 @@ from cluster.pool.deadlines import DEFAULT_LIMIT_S, Deadlines
 from cluster.pool.launcher import Handle, Launcher, Ref, WorkerLostError
 from cluster.pool.phases import PhaseClock
 from cluster.pool.stopping import StopSignal
-from cluster.pool.units import FlushUnit, Group, GroupResult, Outcome, Unit, describe_unit
+from cluster.pool.units import FlushUnit, Group, GroupResult, Outcome, Unit
 from depara.errors import ClusterError, StorageUnavailableError
 from depara.types import Failure
 
@@ -235,7 +235,7 @@ class WorkerPool:
         slot.since_s = self.clock()
         slot.ref = self.launcher.run(slot.handle, unit, running.result.deaths, upcoming)
         self.counts["units_started"] += 1
-        on_event(Event("started", running.group.name, unit=describe_unit(unit)))
+        on_event(Event("started", running.group.name, unit=unit.label))
 
     def _gather(self, waiting: deque[_Running], on_event: Callable[[Event], None]) -> int:
         """Waits for something to end and acts on it; returns how many groups ended."""
@@ -277,13 +277,12 @@ class WorkerPool:
             self._requeue(slot, running, failure, waiting, on_event)
             return 0
         done = running.group.units[running.next_unit]
-        unit = describe_unit(done)
         if failure is None:
             self._deadlines.learn(done, self.clock() - slot.since_s)
         running.result.values.append(outcome.value)
         running.next_unit += 1
         self.counts["units_done"] += 1
-        on_event(Event("unit", running.group.name, unit=unit))
+        on_event(Event("unit", running.group.name, unit=done.label))
         if failure is None and running.next_unit < len(running.group.units):
             return 0
         running.result.failure = failure
@@ -391,7 +390,7 @@ def _death_failure(running: _Running, reason: str) -> Failure:
     unit = running.group.units[running.next_unit]
     return Failure(
         model_id=running.group.name,
-        stage=type(unit).__name__.removesuffix("Unit").lower(),
+        stage=unit.name,
         error_type="WorkerDied",
         message=f"its worker died {running.result.deaths + running.node_losses} times, "
         f"last: {reason}",

@@ -2,96 +2,80 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from depara.config import ModelConfig, ScanConfig
-from depara.probes import ProbeMeta
-from depara.store.canvases import CanvasChunk
 from depara.traffic import NO_TRAFFIC, Traffic
-from depara.types import Failure, ModelCard, ProbeRange, ProbeRef
+from depara.types import Failure
+
+if TYPE_CHECKING:
+    from cluster.pool.worker import Worker
 
 
 @dataclass(frozen=True)
-class DecodeUnit:
-    """Decode some probes; with `keep`, write their canvases to the storage."""
+class Expectation:
+    """What is known beforehand of a unit's time, for its deadline; never a promise.
 
-    refs: tuple[ProbeRef, ...]
-    side: int
-    keep: bool = True
+    ``work_s`` is None where nothing is known: then only the limit bounds the unit. Where
+    ``num_items`` is given, units of the same name that have ended tell the time of an item, and
+    ``reading_s`` counts only until one has. ``tells_slowness`` says that ``work_s`` was measured,
+    so that what the unit takes tells how slow the machine is.
+    """
 
-
-@dataclass(frozen=True)
-class DecodeResult:
-    """What a decode unit found, in the order of its refs, and the file it wrote."""
-
-    probes: tuple[ProbeMeta, ...]
-    failures: tuple[Failure, ...]
-    chunk: CanvasChunk | None
+    work_s: float | None = None
+    reading_s: float = 0.0
+    num_items: int = 0
+    tells_slowness: bool = False
 
 
-@dataclass(frozen=True)
-class ResolveUnit:
-    """Open one model, choose its layers, and describe it; the result is a `ModelCard`."""
+class Unit(ABC):
+    """One piece of work for one worker; subclasses are frozen dataclasses that pickle."""
 
-    model: ModelConfig
-    config: ScanConfig
+    name: ClassVar[str]
+    """One verb, for logs and messages."""
+    stage: ClassVar[str]
+    """Of its failures."""
 
+    @property
+    def model_id(self) -> str:
+        """The model it is about; empty where it is about none."""
+        return ""
 
-@dataclass(frozen=True)
-class ModelJob:
-    """All that a worker needs to compute the missing graphs of one model."""
+    @property
+    def label(self) -> str:
+        """Its name in logs, such as ``extract 000000-000256``."""
+        return self.name
 
-    model: ModelConfig
-    card: ModelCard
-    graph_keys: dict[str, str]
-    """Key of every missing graph, by layer, in firing order."""
-    probe_set_key: str
-    ranges: tuple[ProbeRange, ...]
-    config: ScanConfig
-    fresh: bool = False
-    """Whether to recompute what the storage holds."""
+    @abstractmethod
+    def run(self, worker: Worker, attempt: int, upcoming: Unit | None) -> Any:
+        """Does the work and returns its value; errors are raised.
 
+        Args:
+            worker: where it runs.
+            attempt: how often its group has killed a worker.
+            upcoming: what the worker will probably get next.
+        """
 
-@dataclass(frozen=True)
-class ExtractUnit:
-    """Compute node maps and features of all missing layers for one probe range."""
-
-    job: ModelJob
-    probes: ProbeRange
-
-
-@dataclass(frozen=True)
-class CommitUnit:
-    """Compute the edges from all ranges' features and commit the model's graphs."""
-
-    job: ModelJob
+    @abstractmethod
+    def expectation(self) -> Expectation:
+        """Returns what is known of its time."""
 
 
 @dataclass(frozen=True)
-class CommitResult:
-    """What one model cost."""
-
-    seconds: float
-    peak_memory_bytes: int
-    reused_node_files: int
-    device: str
-    found_graphs: int = 0
-    """Graphs that another scan had committed meanwhile."""
-
-
-@dataclass(frozen=True)
-class FlushUnit:
+class FlushUnit(Unit):
     """Finish the writes that run behind, before the worker is ended in the middle of a group."""
 
+    name: ClassVar[str] = "flush"
+    stage: ClassVar[str] = "extract"
 
-Unit = DecodeUnit | ResolveUnit | ExtractUnit | CommitUnit | FlushUnit
+    def run(self, worker: Worker, attempt: int, upcoming: Unit | None) -> None:
+        """Waits for what runs behind."""
+        worker.flush()
 
-
-def describe_unit(unit: Any) -> str:
-    """Returns a unit's short name for logs, such as ``extract 000000-000256``."""
-    name = type(unit).__name__.removesuffix("Unit").lower()
-    return f"{name} {unit.probes}" if isinstance(unit, ExtractUnit) else name
+    def expectation(self) -> Expectation:
+        """Nothing is known."""
+        return Expectation()
 
 
 @dataclass(frozen=True)

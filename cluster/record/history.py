@@ -42,7 +42,7 @@ class PreviousScan:
         """Its target graphs, in the order of the columns of its similarity matrix."""
         if self.manifest.get("pairs") == "all":
             return self.graphs
-        return tuple(graph for graph in self.graphs if graph.is_output and not graph.null_of)
+        return tuple(graph for graph in self.graphs if graph.is_ranked)
 
     def fact(self, table: str) -> dict[str, Any]:
         """What its manifest says of a table."""
@@ -197,6 +197,11 @@ def rankings_key(reduction: Reduction) -> str:
 def labels_key(reduction: Reduction, labels: Sequence[str | None]) -> str | None:
     """Returns the identity of the probes' labels, or None when no label score is computed."""
     return short_hash(list(labels)) if wants_label_scores(reduction, labels) else None
+
+
+def failed_models(failures: Sequence[Failure]) -> tuple[str, ...]:
+    """Returns the models that some failures are of, once each, in order."""
+    return tuple(dict.fromkeys(f.model_id for f in failures if f.model_id))
 
 
 def classify(graphs: Sequence[GraphRef], failed: Collection[str], history: History) -> Changes:

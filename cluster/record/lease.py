@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 
 from cluster.pool.progress import Reporter
 from depara.config import ScanConfig
-from depara.errors import StoreError
+from depara.errors import DeparaError, ModelError, ProbeError, StoreError
 from depara.identity import short_hash
 from depara.store.running import RunningScan, ScanLease, claim_scan, remove_record, running_scans
 from depara.store.scans import read_manifest, remove_unfinished
@@ -50,6 +52,23 @@ def lease_scan(
     remove_unfinished(storage, lease.scan_id)
     lease.start_beating()
     return lease
+
+
+@contextmanager
+def holding_scan(
+    config: ScanConfig, storage: Storage, now: datetime, reporter: Reporter
+) -> Iterator[ScanLease]:
+    """Gives the lease of a scan: released at the end, kept for going on after an interruption."""
+    lease = lease_scan(config, storage, now, reporter)
+    try:
+        yield lease
+    except (ProbeError, ModelError):  # the input's fault: there is nothing to go on with
+        lease.release()
+        raise
+    except BaseException as error:
+        lease.interrupt(str(error) if isinstance(error, DeparaError) else type(error).__name__)
+        raise
+    lease.release()
 
 
 def count_earlier(storage: Storage, lease: ScanLease) -> int:

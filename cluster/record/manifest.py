@@ -14,9 +14,10 @@ from typing import Any
 import pyarrow as pa
 
 from cluster.compare.pairs import Reduction
+from cluster.extract.jobs import CommitResult
 from cluster.extract.plan import ModelPlan, ScanPlan
 from cluster.pool.phases import PhaseClock, Spent
-from cluster.pool.units import CommitResult, GroupResult
+from cluster.pool.units import GroupResult
 from cluster.record.graph_facts import GraphFacts
 from cluster.record.history import Changes, History, count_nights, labels_key, rankings_key
 from cluster.record.notes import ModelNote, model_notes
@@ -94,7 +95,7 @@ class ScanRecord:
     scan_id: str
     prepared: PreparedScan
     reduction: Reduction
-    results: dict[str, GroupResult]
+    results: Mapping[str, GroupResult]
     failures: tuple[Failure, ...]
     changes: Changes
     num_reused_pairs: int

@@ -21,9 +21,6 @@ FeatureSink = Callable[[str, int, Tensor], None]
 Rows that come again replace those that came before: a model did not hold what it was tried in.
 """
 
-ConditioningSink = Callable[[str, int, Tensor], None]
-"""Takes a layer's name, the row of the first probe, and conditionings ``B``."""
-
 
 @dataclass
 class ExtractionJob:
@@ -35,10 +32,10 @@ class ExtractionJob:
     canvas_NSS3: UInt8
     probe_ids: Sequence[str]
     on_features: FeatureSink
-    on_conditioning: ConditioningSink | None
     with_maps: bool
     maps_NP: dict[str, Tensor] = field(default_factory=dict)
     norms_N: dict[str, Tensor] = field(default_factory=dict)
+    conditioning_N: dict[str, Tensor] = field(default_factory=dict)
     delivered: dict[str, int] = field(default_factory=dict)
     unproven: list[tuple[Form, Sequence[int], ProbeValues]] = field(default_factory=list)
 
@@ -54,6 +51,7 @@ class ExtractionJob:
             self.norms_N[layer] = torch.empty(
                 self.num_probes, dtype=torch.float32, pin_memory=is_pinned
             )
+            self.conditioning_N[layer] = torch.full((self.num_probes,), torch.nan).double()
 
     def deliver(self, layer: str, row0: int, features_BD: Tensor) -> None:
         """Hands features on, without the rows that a failed larger batch handed on before."""
@@ -78,11 +76,12 @@ class ExtractionJob:
         for layer, maps_BP in nodes.maps_BP.items():
             self.maps_NP[layer][rows].copy_(maps_BP[:size], non_blocking=True)
             self.norms_N[layer][rows].copy_(nodes.norms_B[layer][:size], non_blocking=True)
-            if self.on_conditioning is not None:
-                self.on_conditioning(layer, row0, nodes.conditioning_B[layer][:size])
+            self.conditioning_N[layer][rows].copy_(nodes.conditioning_B[layer][:size])
 
     def nodes(self) -> dict[str, NodeMaps]:
         return {
-            layer: NodeMaps(maps_NP.numpy(), self.norms_N[layer].numpy())
+            layer: NodeMaps(
+                maps_NP.numpy(), self.norms_N[layer].numpy(), self.conditioning_N[layer].numpy()
+            )
             for layer, maps_NP in self.maps_NP.items()
         }

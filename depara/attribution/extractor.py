@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from depara.attribution.batch_pass import BatchPass, attribution_of
 from depara.attribution.batching import CPU_SIZES, CUDA_SIZES, BatchTuner, Choice
-from depara.attribution.extraction_job import ConditioningSink, ExtractionJob, FeatureSink
+from depara.attribution.extraction_job import ExtractionJob, FeatureSink
 from depara.attribution.forms import Difference, Form, ProbeValues
 from depara.attribution.layer_pass import LayerPass
 from depara.attribution.memory import PeakMemory, device_free_bytes, freed_memory_kept
@@ -132,7 +132,6 @@ class Extractor:
         probe_ids: Sequence[str],
         on_features: FeatureSink,
         *,
-        on_conditioning: ConditioningSink | None = None,
         with_maps: bool = True,
     ) -> dict[str, NodeMaps]:
         """Returns the nodes of the probes by layer, and hands out their features on the way.
@@ -141,8 +140,6 @@ class Extractor:
             canvas_uint8_NSS3: RGB canvases.
             probe_ids: one id per canvas; seeds the noise of SmoothGrad, and named in messages.
             on_features: called once per layer and row with float32 features on the device.
-            on_conditioning: called with the maps' conditioning (`depara.models.conditioning`), a
-                row maybe more than once.
             with_maps: False runs forward passes only and returns no nodes.
 
         Raises:
@@ -154,7 +151,7 @@ class Extractor:
         side = canvas_uint8_NSS3.shape[1]
         assert canvas_uint8_NSS3.dtype == np.uint8
         assert canvas_uint8_NSS3.shape == (len(probe_ids), side, side, 3)
-        job = ExtractionJob(canvas_uint8_NSS3, probe_ids, on_features, on_conditioning, with_maps)
+        job = ExtractionJob(canvas_uint8_NSS3, probe_ids, on_features, with_maps)
         if with_maps:
             job.allocate(self._names, self._map_side**2, self._device.type == "cuda")
         with ExitStack() as stack:
@@ -264,7 +261,10 @@ class Extractor:
     def _run_batch(self, job: ExtractionJob, rows: Sequence[int], form: Form) -> None:
         """Runs one batch for good, and keeps the last probe's values if they must be proven."""
         start, size = rows[0], len(rows)
-        wants_features, wants_maps = self._proof.due(form, size, job.with_maps)
+        is_waiting = any(one == form for one, _, _ in job.unproven)
+        wants_features, wants_maps = self._proof.due(
+            form, size, job.with_maps, is_waiting=is_waiting
+        )
         found = ProbeValues()
 
         def on_features(layer: str, features_BD: Tensor) -> None:

@@ -80,8 +80,19 @@ class PassProof:
         """Returns how to run the next batch, in a memory format if that is allowed."""
         return replace(self.allowed, channels_last=channels_last and self.allowed.channels_last)
 
-    def due(self, form: Form, num_probes: int, with_maps: bool) -> tuple[bool, bool]:
-        """Returns whether a batch's features and maps must be compared with the plain pass."""
+    def due(
+        self, form: Form, num_probes: int, with_maps: bool, *, is_waiting: bool
+    ) -> tuple[bool, bool]:
+        """Returns whether a batch's features and maps must be compared with the plain pass.
+
+        Args:
+            form: that of the batch.
+            num_probes: of the batch.
+            with_maps: whether maps are computed.
+            is_waiting: whether a batch before it, in the same form, is still to be compared.
+        """
+        if is_waiting:
+            return True, False
         if (form, with_maps) not in self._proven:
             return True, with_maps
         return not self.is_begun or num_probes > self._largest, False
@@ -173,11 +184,12 @@ class PassProof:
             first = self._doubled(evaluate, row, with_maps, error, cause)
         again = evaluate(PLAIN, self._alone(row), False, 0.0)
         for one in self._beyond_tolerance(again, first):
-            if one.what == "features":
-                raise ModelError(
-                    f"{self._model_id}: the same probe gives other values in a second pass "
-                    f"({one}): {_STATE}"
-                )
+            once_more = evaluate(PLAIN, self._alone(row), with_maps, 0.0)
+            if any(other.what == "features" for other in self._beyond_tolerance(once_more, first)):
+                text = f"the same probe gives other values in a second pass ({one}): {_STATE}"
+            else:
+                text = f"the attribution method changes what the model computes ({one}): {_METHOD}"
+            raise self._about(one.layer, text)
         return first
 
     def _doubled(
@@ -331,6 +343,10 @@ class PassProof:
 _STATE = (
     "the model keeps state between calls where it cannot be put back (globals, closures, files), "
     "or draws random numbers: let forward depend on its input alone"
+)
+_METHOD = (
+    "its forward pass differentiates, and the method changes derivatives: choose another "
+    "attribution.method"
 )
 _BATCH = (
     "in eval mode each probe of a batch must be computed by itself: give normalisations running "

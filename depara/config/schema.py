@@ -134,15 +134,17 @@ class ModelConfig(Section):
     kwargs: dict[str, Any] = Field(default_factory=dict)
     """Keyword arguments of the builder."""
     weights: str | None = None
-    """Path or URI of a .safetensors/.pth/.pt/.th/.bin file, ``package://NAME/path``, a weights name
-    of the source (``IMAGENET1K_V2``), or ``random:SEED``. null: the source's own pretrained weights
-    (for ``python:``, the module as the callable returns it). A glob makes one model per file."""
+    """Path or URI of a file of weights, or of the ``.index.json`` of a sharded one;
+    ``package://NAME/path``, a weights name of the source (``IMAGENET1K_V2``), or ``random:SEED``.
+    null: the source's own pretrained weights (for ``python:``, the module as the callable returns
+    it). A glob makes one model per file; a file of that very name wins."""
     weights_sha256: str | None = None
     """Expected sha256 of the weights file; another one is an error."""
     state_dict_key: str | None = None
-    """Dotted key of the state dict inside the checkpoint; null finds it when unambiguous."""
+    """Dotted key of the state dict inside the checkpoint; null takes the one that fits."""
     strip_prefix: str | None = None
-    """Prefix to take off the state dict's keys; null strips ``module.`` when all keys carry it."""
+    """Prefix to take off the state dict's keys, the others are left out; null takes the one off
+    that fits."""
     input: InputConfig = InputConfig()
     """Side, mean, std and channel order of the input; default: what the source declares."""
     layers: Literal["output", "stages", "blocks"] | list[str] = "blocks"

@@ -84,11 +84,11 @@ def reference_shift(canvas_B3SS: Tensor) -> Tensor:
 
 def conditioning_note(layer: str, value: float, variation: float) -> Note:
     """Returns the note on a layer whose maps are not resolved."""
-    share = min(FLOAT32_NOISE * variation / value, 1.0)
+    share = float(f"{100 * min(FLOAT32_NOISE * variation / value, 1.0):.1g}")
     return Note(
         "conditioning",
         f"{_CAUSE} (conditioning {value:.0e}, sound layers have 0.05 and more): rounding noise of "
-        f"float32 is about {100 * share:.1g} % of its maps, and node_similarity with them means "
+        f"float32 is about {share:g} % of its maps, and node_similarity with them means "
         "little; go by edge_similarity, or name a layer before the normalisation in `layers`",
         layer,
     )

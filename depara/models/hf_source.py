@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import nn
 
 from depara.errors import ModelError, OutOfMemoryError, WeightsError
 from depara.models.checkpoint import read_checkpoint
+from depara.models.data_config import declared_by_data_config
 from depara.models.foreign import foreign_code
 from depara.models.hf_files import check_config, hub_pickle, pickled_weights
 from depara.models.hub import hub_access
@@ -128,12 +130,18 @@ def _declared_pixels(name: str, kwargs: Mapping[str, Any], channels: int) -> Dec
     if channels not in (1, 3):
         return nothing
     try:
+        fields = _processor_fields(name, kwargs)
+        for key in ("data_config", "pretrained_cfg"):
+            if isinstance(fields.get(key), Mapping):
+                return declared_by_data_config(fields[key], f"{key} of its processor", channels)
         processor = _image_processor(name, kwargs)
     except OutOfMemoryError:
         raise
     except ModelError as error:
         return replace(nothing, problem=str(error))
-    return nothing if processor is None else declared_by_processor(processor, channels)
+    if processor is None:
+        return nothing
+    return declared_by_processor(processor, channels, fields)
 
 
 def _first_filled(
@@ -263,19 +271,32 @@ def _prove_complete(name: str, module: nn.Module, report: Mapping[str, Any]) -> 
         )
 
 
+def _processor_fields(name: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what the file of the image processor holds, empty where there is none.
+
+    Raises:
+        ModelError: there is one, and it cannot be read.
+    """
+    base = _transformers().image_processing_utils.BaseImageProcessor
+    read = _unless_absent(base.get_image_processor_dict, name, kwargs)
+    return dict(read[0]) if read else {}
+
+
 def _image_processor(name: str, kwargs: Mapping[str, Any]) -> Any:
     """Returns the image processor that lies beside the model, or None where none does.
 
     Raises:
         ModelError: there is one, and it cannot be read.
     """
+    build = partial(_transformers().AutoImageProcessor.from_pretrained, trust_remote_code=False)
+    return _unless_absent(build, name, kwargs)
+
+
+def _unless_absent(read: Callable[..., Any], name: str, kwargs: Mapping[str, Any]) -> Any:
     hub = {key: kwargs[key] for key in _HUB_KWARGS if key in kwargs}
-    transformers = _transformers()
     with _hub(name), foreign_code("its image processor cannot be read"):
         try:
-            return transformers.AutoImageProcessor.from_pretrained(
-                _folder_or_name(name), trust_remote_code=False, **hub
-            )
+            return read(_folder_or_name(name), **hub)
         except OSError as error:
             if _NO_JSON in str(error):
                 raise

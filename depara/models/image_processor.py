@@ -7,6 +7,7 @@ from colours to inputs. Shapes: ``C`` channels of the input, ``K`` channels of a
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -33,10 +34,15 @@ _TOLERANCE = 5e-3
 """Of a channel's gain: some processors compute in bfloat16."""
 
 _DIGITS = 5
+_FLAGS = ("do_flip_channel_order", "do_convert_grayscale", "do_grayscale", "rescale_offset")
+"""Fields of some classes that change colours; the other classes pass over them."""
+
 _RESAMPLING = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}
 
 
-def declared_by_processor(processor: Any, num_channels: int) -> DeclaredInput:
+def declared_by_processor(
+    processor: Any, num_channels: int, fields: Mapping[str, Any] | None = None
+) -> DeclaredInput:
     """Returns what a processor does to square pictures, as `_declared` tells it.
 
     A model of grey pictures whose processor wants colours gets the mean of their values.
@@ -44,7 +50,12 @@ def declared_by_processor(processor: Any, num_channels: int) -> DeclaredInput:
     Args:
         processor: as ``AutoImageProcessor`` gives it.
         num_channels: 3, or 1 for a model of grey pictures.
+        fields: what its file holds; what changes pixels there, and is not read, is a problem.
     """
+    unread = [key for key in _FLAGS if (fields or {}).get(key) and key not in _read(processor)]
+    if unread:
+        text = f"its file says {', '.join(unread)}, which {type(processor).__name__} does not do"
+        return DeclaredInput(num_channels=num_channels, problem=text)
     declared = _declared(processor, num_channels)
     if num_channels == 1 and declared.problem:
         colours = _declared(processor, 3)
@@ -52,6 +63,13 @@ def declared_by_processor(processor: Any, num_channels: int) -> DeclaredInput:
             mean, std = (one_per_channel(values, 1) for values in (colours.mean, colours.std))
             return replace(colours, num_channels=1, channel_order="rgb", mean=mean, std=std)
     return declared
+
+
+def _read(processor: Any) -> set[str]:
+    """Returns the names of the fields that a class knows."""
+    kind = type(processor)
+    known = getattr(getattr(kind, "valid_kwargs", None), "__annotations__", {})
+    return {*known, *inspect.signature(kind.__init__).parameters}
 
 
 def _declared(processor: Any, num_channels: int) -> DeclaredInput:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
 
 from depara.errors import ModelError, WeightsError, near_names
+from depara.models.data_config import declared_by_data_config
 from depara.models.foreign import foreign_code
 from depara.models.hub import hub_access
 from depara.models.source import (
@@ -17,9 +19,6 @@ from depara.models.source import (
     Source,
     checked_module,
     missing_extra,
-    not_applied,
-    one_per_channel,
-    square_side,
 )
 
 _HUB_ORIGINS = ("hf-hub:", "hf_hub:")
@@ -63,24 +62,16 @@ class TimmSource(Source):
         """Returns input size, mean and std of timm's data config."""
         own = getattr(module, "pretrained_cfg", None) or {}
         config = _timm().data.resolve_model_data_config(module)
-        channels = int(kwargs.get("in_chans", config["input_size"][0]))
-        side, wide = square_side(kwargs.get("img_size", config["input_size"][1:]))
-        crop = config["crop_pct"] if config["crop_mode"] == "center" else None
-        mode = () if crop is not None else (f"{config['crop_mode']} instead of a central crop",)
-        declared = {
-            part: one_per_channel(config[part], channels) if own.get(part) else None
-            for part in ("mean", "std")
-        }
-        return DeclaredInput(
-            side=side,
-            mean=declared["mean"],
-            std=declared["std"],
-            num_channels=channels,
-            origin=f"data config of {_config_name(own, name)}",
-            side_origin="kwargs" if "img_size" in kwargs else "",
-            side_problem=f"its data config gives {wide} px" if wide else "",
-            not_applied=(*not_applied(crop, config["interpolation"]), *mode),
+        # timm fills in ImageNet's values, which are not declared.
+        config |= {part: own.get(part) for part in ("mean", "std")}
+        if "img_size" in kwargs:
+            size = kwargs["img_size"]
+            sides = [size] * 2 if isinstance(size, int) else list(size)
+            config["input_size"] = (config["input_size"][0], *sides)
+        declared = declared_by_data_config(
+            config, f"data config of {_config_name(own, name)}", kwargs.get("in_chans")
         )
+        return replace(declared, side_origin="kwargs" if "img_size" in kwargs else "")
 
     def weight_names(self, name: str) -> Sequence[str]:
         """Returns the pretrained tags of the architecture."""

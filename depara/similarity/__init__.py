@@ -8,7 +8,7 @@ from depara.similarity.edges import edge_similarity
 from depara.similarity.engine.blocks import GraphBlock, TileScores
 from depara.similarity.engine.footprint import Footprint
 from depara.similarity.engine.plan import Tile, plan_tiles
-from depara.similarity.engine.products import accumulate_node_products, node_similarity
+from depara.similarity.engine.products import node_similarity
 from depara.similarity.engine.score_tile import score_tile
 from depara.similarity.engine.tile import similarity_tile
 from depara.similarity.lambda_ranges import lambda_tables
@@ -20,7 +20,6 @@ __all__ = [
     "GraphBlock",
     "Tile",
     "TileScores",
-    "accumulate_node_products",
     "combine",
     "edge_similarity",
     "find_vectors",

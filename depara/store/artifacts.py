@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -26,6 +27,13 @@ def table_of_rows(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Ta
         for row in rows
     ]
     return pa.Table.from_pylist(plain, schema)
+
+
+CONDITIONED_PROBES = 32
+"""The conditioning of a graph is the median of its first probes: enough, and the same after a crash
+as without."""
+
+_CONDITIONING = "conditioning"
 
 
 def encode_table(table: pa.Table, metadata: Mapping[str, str]) -> bytes:
@@ -85,6 +93,31 @@ def with_null_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
     return table.select(schema.names)
 
 
+@dataclass(frozen=True)
+class NodeFacts:
+    """What the marker says of all node files together, as far as one of them goes.
+
+    ``conditioning`` is that of those of its probes that are among the set's first
+    `CONDITIONED_PROBES`, NaN where undefined; ``has_maps`` whether any map is not all zero.
+    """
+
+    conditioning: tuple[float, ...] = ()
+    has_maps: bool = False
+
+    @property
+    def median_conditioning(self) -> float | None:
+        """The median of what is defined of the conditioning."""
+        values = [value for value in self.conditioning if math.isfinite(value)]
+        return float(np.median(values)) if values else None
+
+    @classmethod
+    def of(cls, nodes: NodeMaps, probes: ProbeRange) -> NodeFacts:
+        """Returns the facts of the nodes of a range."""
+        count = max(CONDITIONED_PROBES - probes.start, 0)
+        values = () if nodes.conditioning_N is None else nodes.conditioning_N[:count].tolist()
+        return cls(tuple(values), bool(nodes.norms_N.any()))
+
+
 def encode_nodes(key: str, probes: ProbeRange, probe_ids: Sequence[str], nodes: NodeMaps) -> bytes:
     """Returns the node file of one graph for the probes of one range, in index order."""
     num_pixels = nodes.maps_NP.shape[1]
@@ -94,7 +127,11 @@ def encode_nodes(key: str, probes: ProbeRange, probe_ids: Sequence[str], nodes: 
     maps = pa.FixedSizeListArray.from_arrays(values, type=schema.field("map").type)
     index = np.arange(probes.start, probes.stop, dtype=np.int32)
     table = pa.table([pa.array(probe_ids, pa.string()), index, maps, nodes.norms_N], schema=schema)
-    return encode_table(table, {"graph_key": key})
+    facts = NodeFacts.of(nodes, probes)
+    metadata = {"graph_key": key}
+    if facts.conditioning:
+        metadata[_CONDITIONING] = json.dumps(facts.conditioning)
+    return encode_table(table, metadata)
 
 
 def check_artifact(data: bytes, key: str, rows: int, schema: pa.Schema, name: str) -> pa.Table:
@@ -122,7 +159,7 @@ def check_artifact(data: bytes, key: str, rows: int, schema: pa.Schema, name: st
 
 def check_nodes(
     data: bytes, key: str, probes: ProbeRange, probe_ids: Sequence[str], num_pixels: int, name: str
-) -> None:
+) -> NodeFacts:
     """Checks a node file that no commit marker vouches for yet, its probes included.
 
     Raises:
@@ -132,6 +169,12 @@ def check_nodes(
     indices, ids = table["index"].to_pylist(), table["probe_id"].to_pylist()
     if indices != list(range(probes.start, probes.stop)) or ids != list(probe_ids):
         raise SchemaError(f"{name} is of another probe set or range, expected probes {probes}")
+    try:
+        written = (table.schema.metadata or {}).get(_CONDITIONING.encode(), b"[]")
+        conditioning = tuple(float(value) for value in json.loads(written))
+    except (ValueError, TypeError):
+        conditioning = ()
+    return NodeFacts(conditioning, bool(np.any(table["norm"].to_numpy())))
 
 
 def decode_maps(data: bytes, name: str) -> Float16:

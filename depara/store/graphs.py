@@ -15,6 +15,7 @@ from depara.grams import GraphGrams
 from depara.store.artifacts import (
     FileFact,
     GraphMarker,
+    NodeFacts,
     check_artifact,
     check_nodes,
     decode_edges,
@@ -66,20 +67,31 @@ class GraphWriter:
             discard_graph(storage, key)
             self._present = {}
         self._facts: dict[str, FileFact] = {}
+        self._node_facts: dict[int, NodeFacts] = {}
+
+    @property
+    def node_facts(self) -> NodeFacts:
+        """The facts of all node files written or adopted."""
+        parts = [facts for _, facts in sorted(self._node_facts.items())]
+        conditioning = tuple(value for part in parts for value in part.conditioning)
+        return NodeFacts(conditioning, any(part.has_maps for part in parts))
 
     def has_nodes(self, probes: ProbeRange, probe_ids: Sequence[str], num_pixels: int) -> bool:
         """Whether a sound node file of this range is there already."""
         name = nodes_file(probes)
         if name in self._facts:
             return True
-        return name in self._present and self._adopt(
-            name,
-            len(probes),
-            lambda data: check_nodes(data, self.key, probes, probe_ids, num_pixels, name),
-        )
+
+        def check(data: bytes) -> None:
+            self._node_facts[probes.start] = check_nodes(
+                data, self.key, probes, probe_ids, num_pixels, name
+            )
+
+        return name in self._present and self._adopt(name, len(probes), check)
 
     def write_nodes(self, probes: ProbeRange, probe_ids: Sequence[str], nodes: NodeMaps) -> None:
         """Writes the node file of one probe range."""
+        self._node_facts[probes.start] = NodeFacts.of(nodes, probes)
         data = encode_nodes(self.key, probes, probe_ids, nodes)
         schema = nodes_schema(nodes.maps_NP.shape[1])
         self._put(nodes_file(probes), data, len(probes), schema)

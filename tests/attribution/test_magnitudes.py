@@ -33,11 +33,6 @@ def extracted(
     """Maps, norms, conditioning and the raw Gram of the output."""
     canvas = np.random.default_rng(0).integers(0, 256, (COUNT, SIDE, SIDE, 3), dtype=np.uint8)
     layers = layers_of(network, ["output"], side=SIDE)
-    conditioning = np.full(COUNT, np.nan)
-
-    def take(_layer: str, row: int, values: Tensor) -> None:
-        conditioning[row : row + len(values)] = values.numpy()
-
     with FeatureBank(COUNT, layers, memory_bytes=2**24) as bank:
         extractor = Extractor(
             network,
@@ -48,9 +43,9 @@ def extracted(
             batch_size=2,
         )
         names = probe_names(COUNT)
-        nodes = extractor.extract(canvas, names, bank.write, on_conditioning=take)["output"]
+        nodes = extractor.extract(canvas, names, bank.write)["output"]
         gram = bank.grams("output").raw_NN
-    return nodes.maps_NP, nodes.norms_N, conditioning, gram
+    return nodes.maps_NP, nodes.norms_N, nodes.conditioning_N, gram
 
 
 @pytest.mark.parametrize("scalar", ["l2norm", "mean"])

@@ -569,3 +569,135 @@ def test_parametrised_weights_work_as_they_are(wrap: Callable[[nn.Module], nn.Mo
 
     run = Run(make(), ["one", "two", "head"]).assert_equals_oracle(make)
     assert run.extractor.notes == []
+
+
+# --- Models of many kinds ------------------------------------------------------------------------
+
+
+class InManyDimensions(nn.Module):
+    """Weights of three, four and five dimensions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.one = nn.Conv3d(3, 6, (1, 3, 3), padding=(0, 1, 1))
+        self.norm = nn.BatchNorm3d(6)
+        self.flat = nn.Conv1d(6, 5, 1)
+        self.head = nn.Conv2d(5, 4, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        hidden = torch.tanh(self.norm(self.one(images[:, :, None])))[:, :, 0]
+        return self.head(self.flat(hidden.flatten(2)).view(len(images), 5, SIDE, SIDE))
+
+
+class Recurrent(nn.Module):
+    """Keeps its last hidden state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.one = nn.Conv2d(3, 6, 3, 2)
+        self.recurrent = nn.LSTM(6, 5, batch_first=True)
+        self.head = nn.Linear(5, 3)
+        self.hidden: Any = None
+
+    def forward(self, images: Tensor) -> Tensor:
+        value, self.hidden = self.recurrent(self.one(images).flatten(2).transpose(1, 2))
+        return self.head(value)
+
+
+class ExpertsOfLimitedCapacity(nn.Module):
+    """Each expert takes so many tokens of the whole batch; the others pass it by."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.one = nn.Conv2d(3, 8, 4, 4)
+        self.route = nn.Linear(8, 2)
+        self.experts = nn.ModuleList(nn.Linear(8, 8) for _ in range(2))
+        self.head = nn.Linear(8, 4)
+
+    def forward(self, images: Tensor) -> Tensor:
+        tokens = self.one(images).flatten(2).transpose(1, 2)
+        flat = tokens.reshape(-1, 8)
+        taken, value = self.route(flat).argmax(dim=1), flat
+        for number, expert in enumerate(self.experts):
+            rows = (taken == number).nonzero()[:, 0][: int(0.7 * len(flat))]
+            value = value.index_put((rows,), flat[rows] + expert(flat[rows]))
+        return self.head(value.view_as(tokens))
+
+
+class OwnCheckpoint(torch.autograd.Function):
+    """Recomputes a module in the backward, without torch's help."""
+
+    @staticmethod
+    def forward(ctx: Any, module: nn.Module, value: Tensor) -> Tensor:
+        ctx.module = module
+        ctx.save_for_backward(value)
+        with torch.no_grad():
+            return module(value)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor]:
+        (value,) = ctx.saved_tensors
+        with torch.enable_grad():
+            leaf = value.detach().requires_grad_()
+            output = ctx.module(leaf)
+        return None, torch.autograd.grad(output, leaf, gradients[0])[0]
+
+
+def own_checkpoint(net: Net, images: Tensor) -> Tensor:
+    return net.head(OwnCheckpoint.apply(net.two, net.one(images)))
+
+
+def in_steps(net: Net, images: Tensor) -> Tensor:
+    def steps() -> Any:
+        net.calls += 1
+        try:
+            hidden = net.one(images)
+            yield hidden
+            yield net.head(torch.tanh(hidden) * net.calls)
+        finally:
+            net.calls -= 1
+            net.skips.append(images)
+
+    return list(steps())[-1]
+
+
+def mapped(net: Net, images: Tensor) -> Tensor:
+    one_by_one = torch.func.vmap(lambda hidden: torch.tanh(net.two(hidden[None])[0]))
+    return net.head(one_by_one(net.one(images)))
+
+
+def differentiating(net: Net, images: Tensor) -> Tensor:
+    with torch.enable_grad():
+        leaf = net.one(images if images.requires_grad else images.requires_grad_())
+        energy = torch.tanh(leaf).square().sum()
+        (gradient,) = torch.autograd.grad(energy, leaf, create_graph=True)
+    return net.head(gradient)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, "auto"])
+@pytest.mark.parametrize("wiring", [own_checkpoint, in_steps, mapped, differentiating])
+def test_models_of_odd_ways_give_torchs_numbers(
+    wiring: Callable[[Net, Tensor], Tensor], batch_size: Any
+) -> None:
+    def make() -> nn.Module:
+        return seeded(Net(wiring))
+
+    run = Run(make(), ["one", "head"], batch_size=batch_size).assert_equals_oracle(make)
+    assert run.extractor.notes == []
+
+
+@pytest.mark.parametrize("batch_size", [2, "auto"])
+@pytest.mark.parametrize("kind", [InManyDimensions, Recurrent, ExpertsOfLimitedCapacity])
+def test_models_of_many_kinds_give_torchs_numbers(kind: type[nn.Module], batch_size: Any) -> None:
+    run = Run(seeded(kind), ["one", "head"], batch_size=batch_size)
+    run.assert_equals_oracle(lambda: seeded(kind))
+    assert run.kinds == (["batch"] if kind is ExpertsOfLimitedCapacity else [])
+
+
+def test_a_method_that_changes_the_values_of_a_model_is_refused_for_it() -> None:
+    config = AttributionConfig(method="eps_lrp")
+    with pytest.raises(ModelError, match=r"method changes what .*choose another attribution\.m"):
+        Run(seeded(Net(differentiating)), ["one", "head"], config=config)

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from tests.chaos.attempt import PHASES, Attempt, units_twice
+from benchmarks.lab.attempt import PHASES, Attempt, units_twice
 from tests.chaos.checks import Tables, differences, read_tables, unsound, without_models
 from tests.chaos.gate import Gate
 from tests.chaos.ledger import Ledger, Trial

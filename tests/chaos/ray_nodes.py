@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import select
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.lab.ports import free_port
 from tests.conftest import ROOT
 
 _START_TIMEOUT_S = 60.0
@@ -93,10 +93,3 @@ class RayNodes:
             assert line, f"Ray's host has ended: {self._log.name}"
             if line.startswith("answer "):
                 return dict(json.loads(line.removeprefix("answer ")))
-
-
-def free_port() -> int:
-    """Returns a port of this machine that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.lab.attempt import units_twice
 from depara.store.layout import MARKER_FILE
-from tests.chaos.attempt import units_twice
 from tests.chaos.checks import differences, unsound
 from tests.chaos.damage import DAMAGES, damage, file_of, find_graph
 from tests.chaos.lab import Lab

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.lab.attempt import Attempt
 from depara import open_scan
 from depara.store.scans import finished_scans
 from depara.store.storage import Storage
-from tests.chaos.attempt import Attempt
 from tests.chaos.checks import differences, read_tables
 from tests.chaos.lab import LAYERS, NUM_GRAPHS, UNITS_PER_MODEL, Lab
 

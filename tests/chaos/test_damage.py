@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import pytest
 
+from benchmarks.lab.attempt import Attempt
 from depara import open_scan
 from depara.store.layout import MARKER_FILE
-from tests.chaos.attempt import Attempt
 from tests.chaos.damage import DAMAGES, damage, file_of, find_graph
 from tests.chaos.lab import Lab
 

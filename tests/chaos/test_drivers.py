@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.lab.attempt import PHASES, Attempt
 from depara import open_scan
-from tests.chaos.attempt import PHASES, Attempt
 from tests.chaos.checks import Committed, committed
 from tests.chaos.lab import LAYERS, Lab
 from tests.chaos.ledger import Trial

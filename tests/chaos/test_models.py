@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.attempt import find_units, units_twice
+from benchmarks.lab.attempt import find_units, units_twice
 from tests.chaos.lab import Lab, harmful
 
 pytestmark = pytest.mark.ray

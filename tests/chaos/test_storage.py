@@ -8,9 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from benchmarks.lab.faults import KINDS, FaultProxy
+from benchmarks.lab.weed import Weed
 from tests.chaos.lab import FULL, Lab
-from tests.store.faults import KINDS, FaultProxy
-from tests.store.weed import Weed, weed  # noqa: F401, the fixture
+from tests.store.weed import weed  # noqa: F401, the fixture
 
 pytestmark = pytest.mark.ray
 

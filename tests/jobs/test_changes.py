@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from cluster.pool.units import ExtractUnit, ResolveUnit
+from cluster.extract.units import ExtractUnit, ResolveUnit
 from cluster.pool.worker import Worker
 from cluster.record.manifest import ScanSummary
 from depara import open_scan

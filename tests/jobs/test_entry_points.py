@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from benchmarks.lab.ports import free_port
 from depara import open_scan
 from tests.conftest import ROOT
 
@@ -37,12 +37,6 @@ def write_scan(folder: Path, photos: Path) -> Path:
     path = folder / "scan.yaml"
     path.write_text(yaml.safe_dump(tree))
     return path
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

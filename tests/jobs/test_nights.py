@@ -154,10 +154,7 @@ def test_another_lambda_compares_nothing_and_ranks_anew(
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"probes": {"count": 11}}, "num_probes: 12 -> 11"),
         ({"probes": {"count": 12, "seed": 5}}, "the probe images are others"),
-        ({"canvas": {"side": 24}}, "canvas_side: 32 -> 24"),
-        ({"attribution": {"scalar": "mean"}}, "attribution.scalar: l2norm -> mean"),
         ({"edges": {"normalize": "none"}}, "edges.normalize: zscore -> none"),
     ],
 )

@@ -15,13 +15,14 @@ import pandas as pd
 import pytest
 import yaml
 
+from benchmarks.lab.faults import KINDS, FaultProxy
+from benchmarks.lab.weed import Weed
 from depara.maintenance import verify_output
 from depara.store.storage import Storage
 from tests.conftest import ROOT
 from tests.jobs.inline import scan_inline, tiny
 from tests.jobs.tables import assert_equal, tables
-from tests.store.faults import KINDS, FaultProxy
-from tests.store.weed import Weed, weed  # noqa: F401, a fixture
+from tests.store.weed import weed  # noqa: F401, a fixture
 
 MODELS = [tiny("a", 0), tiny("b", 1), tiny("c", 2)]
 STEADY: dict[str, Any] = {"uncertainty": {"resamples": 100}}

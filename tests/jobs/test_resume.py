@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from cluster import scan as scan_stage
+from cluster import stages
 from cluster.extract.session import ModelSession
 from cluster.pool.stopping import StopSignal
 from cluster.pool.worker import Worker
@@ -223,7 +224,7 @@ def test_canvases_that_stay_damaged_end_the_scan(
     def broken(*args: Any) -> None:
         raise DamagedCanvasesError("canvas file x is damaged")
 
-    monkeypatch.setattr("cluster.pool.worker.read_canvases", broken)
+    monkeypatch.setattr("cluster.extract.bench.read_canvases", broken)
     with pytest.raises(DamagedCanvasesError, match="canvas file x"):
         scan_inline(str(tmp_path), photos, MODELS, **STEADY)
 
@@ -232,7 +233,7 @@ def test_what_another_scan_commits_meanwhile_is_not_computed(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calm: dict[str, pd.DataFrame]
 ) -> None:
     """The plan is made; then another scan computes everything but one model's last commit."""
-    extract, done = scan_stage.extract_graphs, []
+    extract, done = stages.extract_graphs, []
 
     def late(*args: Any) -> Any:
         if not done:
@@ -240,7 +241,7 @@ def test_what_another_scan_commits_meanwhile_is_not_computed(
             scan_inline(str(tmp_path), photos, MODELS[:2], scan_id="other", **STEADY)
         return extract(*args)
 
-    monkeypatch.setattr(scan_stage, "extract_graphs", late)
+    monkeypatch.setattr(stages, "extract_graphs", late)
     computed: list[str] = []
     commit = ModelSession.commit
 

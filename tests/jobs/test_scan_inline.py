@@ -81,6 +81,9 @@ def test_after_a_crash_node_files_are_reused_and_the_answer_is_the_same(
     assert {path: path.stat().st_mtime_ns for path in written} == before
     calm, hit = (open_scan(str(tmp_path / name)).table("similarity") for name in ("calm", "hit"))
     pd.testing.assert_frame_equal(calm, hit, atol=1e-6)
+    calm, hit = (open_scan(str(tmp_path / name)).table("layers") for name in ("calm", "hit"))
+    assert hit["conditioning"].notna().all()
+    pd.testing.assert_frame_equal(calm, hit, rtol=1e-4)
 
 
 def test_a_new_layer_of_a_known_model_is_the_only_work(photos: Path, tmp_path: Path) -> None:

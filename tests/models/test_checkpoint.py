@@ -5,9 +5,14 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import re
 import zipfile
+from argparse import Namespace
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -73,6 +78,86 @@ def test_a_whole_pickled_module_is_refused(tmp_path: Path) -> None:
     torch.save(nn.Linear(2, 2), path)
     with pytest.raises(WeightsError, match=r"refused \(.*torch.nn.modules.linear.Linear"):
         read_checkpoint(path, "shown")
+
+
+class _Odd:
+    """A class that safe loading does not know."""
+
+
+class _TiedNet(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(2, 2), nn.Linear(2, 2)
+        self.b.weight = self.a.weight
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.b(self.a(x))
+
+
+def _save_whole(path: Path, net: nn.Module) -> None:
+    torch.save(net, path)
+
+
+def _save_beside(path: Path, net: nn.Module) -> None:
+    torch.save({"state_dict": net.state_dict(), "odd": _Odd()}, path)
+
+
+def _save_new_protocol(path: Path, net: nn.Module) -> None:
+    torch.save({"state_dict": net.state_dict()}, path, pickle_protocol=5)
+
+
+def _save_script(path: Path, net: nn.Module) -> None:
+    torch.jit.trace(net, torch.ones(1, 2)).save(str(path))
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("save", [_save_whole, _save_beside, _save_new_protocol, _save_script])
+def test_the_advice_for_files_with_code_works_word_by_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, save: Callable[[Path, nn.Module], None]
+) -> None:
+    import safetensors.torch
+
+    net = _TiedNet()
+    save(tmp_path / "odd.pt", net)
+    with pytest.raises(WeightsError, match="if you trust it, convert it once") as caught:
+        read_checkpoint(tmp_path / "odd.pt", "odd.pt")
+    advice = str(caught.value).partition("where it was made: ")[2]
+    monkeypatch.chdir(tmp_path)
+    names = {"torch": torch, "safetensors": safetensors, "FILE": "odd.pt"}
+    steps = advice.split("; ")
+    if len(steps) == 3:
+        either = re.fullmatch(r"state = (\S+) of a whole module, or .* such as (\S+)", steps[1])
+        assert either
+        steps[1] = f"state = {either[1 if save is _save_whole else 2]}"
+    for step in steps:
+        exec(step, names)
+    content = read_checkpoint(tmp_path / "weights.safetensors", "shown")
+    assert isinstance(content, dict)
+    assert content.keys() == net.state_dict().keys()
+    assert all(torch.equal(content[name], each) for name, each in net.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Namespace(lr=0.1, folder=Path("/runs"), nested=SimpleNamespace(a=1)),
+        Path("/data"),
+        datetime(2024, 1, 2, tzinfo=None),
+        timedelta(3),
+        np.arange(4, dtype=np.uint8),
+        np.float16(2),
+        np.array(["a"]),
+        range(3),
+        frozenset({1}),
+    ],
+)
+def test_options_and_numbers_beside_the_weights_are_read(tmp_path: Path, value: object) -> None:
+    path = tmp_path / "w.pth"
+    torch.save({"state_dict": TENSORS, "extra": value}, path)
+    content = read_checkpoint(path, "shown")
+    assert isinstance(content, dict)
+    _same(content["state_dict"])
+    assert np.all(content["extra"] == value)
 
 
 def _zip_with(path: Path, *names: str) -> None:

@@ -168,6 +168,9 @@ def test_timm_arguments_and_odd_configs() -> None:
     usual = declare("x", {"img_size": [64, 64], "in_chans": 1}, None, Configured(full))
     assert (usual.side, usual.mean, usual.side_origin) == (64, (pytest.approx(0.1),), "kwargs")
     assert usual.not_applied == ("crop to about 0.875 of the side", "bicubic")
+    tall = declare("x", {"img_size": [32, 48]}, None, Configured(full))
+    with pytest.raises(ModelError, match="gives 32x48 px"):
+        resolve_input(InputConfig(), tall, 64)
     border = {**full, "crop_mode": "border", "interpolation": "bilinear", "tag": "a1"}
     named = declare("x", {}, None, Configured({**border, "architecture": "x"}))
     assert named.origin == "data config of timm:x.a1"
@@ -275,6 +278,26 @@ def test_a_processor_that_cannot_be_used_is_refused(
     said = InputConfig(mean=[0.5] * 3, std=[0.5] * 3)
     told = open_model(config.model_copy(update={"input": said}), canvas_side=99)
     assert told.input == InputSpec(16, (0.5,) * 3, (0.5,) * 3)
+
+
+@pytest.mark.parametrize("key", ["data_config", "pretrained_cfg"])
+def test_a_data_config_in_the_processors_file_is_read(
+    model_config: Config, vit: Path, key: str
+) -> None:
+    data = {"input_size": [3, 16, 16], "mean": [0.1, 0.2, 0.3], "std": [0.5] * 3, "crop_pct": 0.9}
+    write(vit, "preprocessor_config.json", **{key: data})
+    model = open_model(model_config(f"hf:{vit}"), canvas_side=99)
+    assert model.input == InputSpec(16, (0.1, 0.2, 0.3), (0.5,) * 3)
+    assert f"{key} of its processor; not applied" in model.input_from
+
+
+def test_what_a_file_says_and_its_class_does_not_do_is_refused(
+    model_config: Config, vit: Path
+) -> None:
+    fields = {"image_processor_type": "ViTImageProcessor", "do_flip_channel_order": True}
+    write(vit, "preprocessor_config.json", **fields)
+    with pytest.raises(ModelError, match="says do_flip_channel_order, which ViTImageProcessor"):
+        open_model(model_config(f"hf:{vit}"), canvas_side=99)
 
 
 def test_an_image_size_among_the_arguments_wins(model_config: Config, vit: Path) -> None:

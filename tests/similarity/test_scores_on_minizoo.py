@@ -13,7 +13,6 @@ from scipy.stats import spearmanr
 
 from depara.catalog import SCORES
 from depara.grams import GraphGrams
-from depara.similarity.directed import low_rank_target, residual_gain
 from depara.similarity.scores import score_block, score_vectors
 
 pytestmark = pytest.mark.shared
@@ -79,20 +78,3 @@ def test_scores_rank_the_mini_zoo_as_well_as_published(name: str, minizoo):
     assert rho == pytest.approx(measured, abs=0.003)
     if published is not None:
         assert rho == pytest.approx(published, abs=0.02 + 0.005)
-
-
-def test_a_low_rank_target_ranks_the_mini_zoo_as_the_exact_one(minizoo):
-    grams, truth_AB = minizoo
-    exact_AB = all_pairs("directed", grams)
-    targets = [low_rank_target(one, 32) for one in grams]
-    sources_AV = np.stack([score_vectors("directed", one, "source") for one in grams])
-    values_AB = score_block("directed", sources_AV, np.stack([one.vector() for one in targets]))
-    error_AB = exact_AB - values_AB
-    for source, one in enumerate(grams):
-        gain = residual_gain(one)
-        for number, target in enumerate(targets):
-            low, high = target.error_bounds(gain)
-            assert low <= error_AB[source, number] <= high
-    others = ~np.eye(len(grams), dtype=bool)
-    assert np.abs(error_AB[others]).max() < 0.08
-    assert mean_rho(values_AB, truth_AB) == pytest.approx(mean_rho(exact_AB, truth_AB), abs=0.01)

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 import pytest
 
+from benchmarks.lab.s3 import make_bucket, select_endpoint
+
 SECRET = "test-secret-key"
 
 
@@ -28,27 +30,3 @@ def select_s3(endpoint: str, bucket: str, monkeypatch: pytest.MonkeyPatch) -> No
     """Points the environment at the server and makes a bucket there."""
     select_endpoint(endpoint, "test", SECRET, monkeypatch)
     make_bucket(bucket)
-
-
-def select_endpoint(
-    endpoint: str, access_key: str, secret_key: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Points the environment at an S3 server, as a user would."""
-    variables = {
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_ACCESS_KEY_ID": access_key,
-        "AWS_SECRET_ACCESS_KEY": secret_key,
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-
-
-def make_bucket(bucket: str) -> None:
-    """Makes a bucket on the server that the environment names, unless it is there."""
-    import s3fs
-
-    s3fs.S3FileSystem.clear_instance_cache()
-    filesystem = s3fs.S3FileSystem()
-    if not filesystem.exists(bucket):
-        filesystem.mkdir(bucket)

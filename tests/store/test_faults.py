@@ -10,9 +10,10 @@ import botocore.config
 import botocore.exceptions
 import pytest
 
-from tests.store.faults import KINDS, FaultProxy, path_kind
+from benchmarks.lab.faults import KINDS, FaultProxy, path_kind
+from benchmarks.lab.weed import Weed
 from tests.store.s3 import mock_s3
-from tests.store.weed import Weed, weed
+from tests.store.weed import weed
 
 __all__ = ["weed"]
 

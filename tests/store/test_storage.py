@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.lab.faults import FaultProxy
+from benchmarks.lab.weed import Weed
 from depara.errors import StoreError
 from depara.store.storage import Storage
-from tests.store.faults import FaultProxy
 from tests.store.s3 import SECRET, mock_s3, select_s3
-from tests.store.weed import Weed, weed
+from tests.store.weed import weed
 
 __all__ = ["weed"]
 

@@ -11,13 +11,15 @@ from dataclasses import replace
 
 import pytest
 
+from benchmarks.lab.faults import KINDS, FaultProxy
+from benchmarks.lab.s3 import select_endpoint
+from benchmarks.lab.weed import Weed
 from depara import retries
 from depara.errors import StorageUnavailableError, StoreError
 from depara.store.backends import remote
 from depara.store.storage import Storage
-from tests.store.faults import KINDS, FaultProxy
-from tests.store.s3 import mock_s3, select_endpoint, select_s3
-from tests.store.weed import Weed, weed
+from tests.store.s3 import mock_s3, select_s3
+from tests.store.weed import weed
 
 __all__ = ["weed"]
 

@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from benchmarks.lab.faults import FaultProxy
+from benchmarks.lab.s3 import select_endpoint
+from benchmarks.lab.weed import Weed
 from depara import retries
 from depara.errors import DeparaError, ProbeError, StorageUnavailableError, StoreError, WeightsError
 from depara.locations import read_bytes
@@ -17,9 +20,7 @@ from depara.models.checkpoint import weights_file
 from depara.probes import decode_probe, list_probes
 from depara.store.storage import Storage
 from depara.types import ProbeRef
-from tests.store.faults import FaultProxy
-from tests.store.s3 import select_endpoint
-from tests.store.weed import Weed, weed
+from tests.store.weed import weed
 
 __all__ = ["weed"]
 

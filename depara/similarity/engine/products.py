@@ -61,26 +61,6 @@ class NodeProducts:
             np.add(self.sums_AB, self._product_AB, out=self.sums_AB)
 
 
-def accumulate_node_products(out_AB: Float64, maps_A: Maps, maps_B: Maps) -> None:
-    """Adds to ``out_AB[j, k]`` the sum over probes and pixels of source ``j`` times target ``k``.
-
-    One range in one call; `NodeProducts` keeps its buffers over many ranges. The same object given
-    for both blocks is computed as symmetric, at half the work.
-
-    Args:
-        out_AB: float64, changed in place.
-        maps_A: source maps, float16 or float32, finite.
-        maps_B: target maps over the same probes.
-
-    Raises:
-        ValueError: shapes or dtypes that differ between graphs or blocks.
-    """
-    symmetric = maps_A is maps_B
-    products = NodeProducts(*out_AB.shape, symmetric=symmetric)
-    products.add(maps_A, None if symmetric else maps_B)
-    out_AB += products.sums_AB
-
-
 def node_similarity(sums_AB: Float64, num_probes: int) -> Float64:
     """Returns ``s_V = (1/N) sum_i cos(a_i, a'_i)``, float64 ``(A, B)`` in [-1, 1], float16 aside.
 

@@ -8,10 +8,16 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import pdist
 
-from cluster.extract.graph_checks import checked_edges, graph_notes
+from cluster.extract.graph_checks import (
+    checked_edges,
+    feature_notes,
+    feature_variation,
+    map_notes,
+)
 from depara.attribution import FeatureBank
 from depara.errors import ModelError, NonFiniteError
 from depara.grams import GraphGrams
+from depara.store.artifacts import NodeFacts
 from depara.types import LayerInfo
 
 FEATURES = np.random.default_rng(0).normal(size=(6, 10))
@@ -31,7 +37,9 @@ def graph_of(features: np.ndarray) -> tuple[GraphGrams, np.ndarray]:
 def test_sound_grams_give_edges_and_no_notes() -> None:
     grams, edges = graph_of(FEATURES)
     assert edges.shape == (15,)
-    assert graph_notes("conv", grams, edges, True, 2.0) == ()
+    assert feature_notes("conv", edges) == ()
+    facts = NodeFacts((2.0, 3.0), has_maps=True)
+    assert map_notes("conv", facts, feature_variation(grams.raw_NN)) == ()
 
 
 @pytest.mark.parametrize("normalize", ["zscore", "center", "none"])
@@ -66,14 +74,21 @@ def test_what_is_not_finite_is_refused_with_model_and_layer(value: float) -> Non
 
 
 def test_constant_features_and_zero_maps_are_marked() -> None:
-    flat, edges = graph_of(np.ones((6, 10)))
-    (note,) = graph_notes("conv", flat, edges, True, 0.0)
-    assert (note.kind, note.layer) == ("constant", "conv")
-    notes = graph_notes("conv", graph_of(np.zeros((6, 10)))[0], edges, False, None)
-    assert [note.message[:20] for note in notes] == ["all pairs of probes ", "its maps are all zer"]
+    for flat in (np.ones((6, 10)), np.zeros((6, 10))):
+        (note,) = feature_notes("conv", graph_of(flat)[1])
+        assert (note.kind, note.layer) == ("constant", "conv")
+    (note,) = map_notes("conv", NodeFacts((np.nan, np.nan), has_maps=False), 0.0)
+    assert note.message.startswith("its maps are all zero")
 
 
 def test_maps_are_noise_where_the_norm_varies_less_than_the_features() -> None:
-    (note,) = graph_notes("conv", *graph_of(FEATURES), True, 1e-6)
+    facts = NodeFacts((1e-5, np.nan, 3e-5, 9.0, 1e-5), has_maps=True)
+    assert facts.median_conditioning == pytest.approx(2e-5)
+    variation = feature_variation(graph_of(FEATURES)[0].raw_NN)
+    assert variation == pytest.approx(
+        np.sqrt(np.square(FEATURES - FEATURES.mean(axis=0)).sum() / np.square(FEATURES).sum())
+    )
+    (note,) = map_notes("conv", facts, variation)
     assert note.kind == "conditioning"
-    assert graph_notes("conv", *graph_of(1 + 1e-3 * FEATURES), True, 1e-5) == ()
+    near = feature_variation(graph_of(1 + 1e-3 * FEATURES)[0].raw_NN)
+    assert map_notes("conv", facts, near) == ()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.extract.plan import ScanPlan, make_plan, split_probes
-from cluster.pool.units import CommitUnit, ExtractUnit
+from cluster.extract.units import CommitUnit, ExtractUnit
 from depara.config import ScanConfig, parse_scan
 from depara.types import InputSpec, LayerInfo, ModelCard
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from cluster.pool.costs import extraction_seconds
+from cluster.extract.costs import extraction_seconds
+from cluster.extract.jobs import ModelJob
+from cluster.extract.units import CommitUnit, DecodeUnit, ExtractUnit, ResolveUnit
 from cluster.pool.deadlines import DEFAULT_LIMIT_S, FACTOR, FLOOR_S, Deadlines
-from cluster.pool.units import CommitUnit, DecodeUnit, ExtractUnit, ModelJob, ResolveUnit
 from depara.config import ModelConfig, ScanConfig
 from depara.types import InputSpec, LayerInfo, ModelCard, ProbeRange, ProbeRef
 
@@ -41,7 +42,7 @@ def test_a_quick_model_that_hangs_costs_minutes() -> None:
 
 def test_a_slow_model_has_many_times_what_was_measured_and_never_more_than_the_limit() -> None:
     one = job(0.1)
-    expected_s = extraction_seconds(one.card, one.graph_keys, len(PROBES), one.config)
+    expected_s = extraction_seconds(one.card, one.graph_keys, len(PROBES), one.config.attribution)
     slow = Deadlines(DEFAULT_LIMIT_S).of(ExtractUnit(one, PROBES))
     assert slow == pytest.approx(FLOOR_S + FACTOR * expected_s, rel=1e-3)
     assert Deadlines(600).of(ExtractUnit(job(100.0), PROBES)) == 600

@@ -21,7 +21,7 @@ from cluster.pool.loop import (
 from cluster.pool.units import FlushUnit, Group, Outcome
 from depara.errors import ClusterError, ScanInterruptedError, StorageUnavailableError
 from depara.types import Failure
-from tests.cluster.pool.fake_launcher import FakeLauncher, FakeWorker
+from tests.cluster.pool.fake_launcher import FakeLauncher, FakeWorker, Step
 
 FAILURE = Failure("b", "extract", "ModelError", "no good")
 
@@ -29,7 +29,7 @@ FAILURE = Failure("b", "extract", "ModelError", "no good")
 def groups(**sizes: int) -> list[Group]:
     """Groups by name; unit names such as a0, a1."""
     return [
-        Group(name, tuple(f"{name}{number}" for number in range(size)), float(size))  # type: ignore[misc]
+        Group(name, tuple(Step(f"{name}{number}") for number in range(size)), float(size))  # type: ignore[misc]
         for name, size in sizes.items()
     ]
 

@@ -13,7 +13,7 @@ from cluster.pool.units import Group, Outcome
 from depara.locations import local_copy, read_bytes
 from depara.store.storage import Storage
 from depara.traffic import Traffic, count_read, count_written
-from tests.cluster.pool.fake_launcher import FakeLauncher
+from tests.cluster.pool.fake_launcher import FakeLauncher, Step
 
 
 class FakeClock:
@@ -66,7 +66,7 @@ def test_worker_seconds_are_those_of_the_workers_by_what_they_did(
 ) -> None:
     launcher = FakeLauncher(seconds=lambda unit: float(unit))
     pool, phases = pool_on(launcher, 2)
-    pool.run([Group("long", (8,), 8.0), Group("short", (2,), 2.0)])  # type: ignore[arg-type]
+    pool.run([Group("long", (Step("8"),), 8.0), Group("short", (Step("2"),), 2.0)])  # type: ignore[arg-type]
     launcher.now_s += 5  # the driver plans, both workers wait
     pool.close()
     workers = phases.spent().workers
@@ -85,7 +85,7 @@ def test_the_bytes_of_workers_come_with_their_outcomes(
 ) -> None:
     launcher = FakeLauncher(lambda worker, unit, attempt: Outcome(unit, traffic=Traffic(3, 4)))
     pool, phases = pool_on(launcher, 1)
-    pool.run([Group("a", (1, 2), 1.0)])  # type: ignore[arg-type]
+    pool.run([Group("a", (Step("1"), Step("2")), 1.0)])  # type: ignore[arg-type]
     pool.close()
     assert phases.spent().others == Traffic(6, 8)
 

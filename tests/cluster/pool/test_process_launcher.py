@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from cluster.extract.units import ResolveUnit
 from cluster.pool.launcher import WorkerLostError
 from cluster.pool.process_launcher import ProcessLauncher
-from cluster.pool.units import ResolveUnit
 from depara.config import ScanConfig
 
 

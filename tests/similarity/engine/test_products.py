@@ -7,10 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from depara.similarity import accumulate_node_products, edge_similarity, node_similarity
+from depara.similarity import edge_similarity, node_similarity
 from depara.similarity.engine import products
 from depara.similarity.engine.panel import PANEL_COLUMNS, Panel
 from depara.similarity.engine.products import NodeProducts
+
+
+def accumulate_node_products(out_AB: np.ndarray, maps_A, maps_B) -> None:
+    """Adds the products of one range; the same object for both blocks is symmetric."""
+    is_symmetric = maps_A is maps_B
+    added = NodeProducts(*out_AB.shape, symmetric=is_symmetric)
+    added.add(maps_A, None if is_symmetric else maps_B)
+    out_AB += added.sums_AB
 
 
 def all_finite_halves() -> np.ndarray:

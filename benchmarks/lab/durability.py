@@ -20,6 +20,10 @@ from typing import Any
 import pytest
 import yaml
 
+from benchmarks.lab.attempt import Attempt
+from benchmarks.lab.faults import KINDS, Counts, FaultProxy
+from benchmarks.lab.ports import free_port
+from benchmarks.lab.weed import weed_s3
 from benchmarks.scan import write_probes
 from depara import open_scan
 from depara.store.layout import (
@@ -31,12 +35,8 @@ from depara.store.layout import (
     NODES_PREFIX,
 )
 from depara.store.storage import Storage
-from tests.chaos.attempt import Attempt
-from tests.chaos.ray_nodes import free_port
-from tests.store.faults import KINDS, Counts, FaultProxy
-from tests.store.weed import weed_s3
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 BUCKET = "durability"
 FAULT_RATE = 0.05
 """Share of the requests that have a fault, of all kinds together."""

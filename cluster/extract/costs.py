@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-from cluster.pool.units import CommitUnit, ExtractUnit
+from cluster.extract.jobs import ModelJob
 from depara.catalog import METHODS
-from depara.config import ModelConfig, ScanConfig
+from depara.config import AttributionConfig, ModelConfig
 from depara.errors import ConfigError
 from depara.locations import is_remote, local_path
 from depara.types import ModelCard
@@ -22,22 +22,19 @@ _RANDOM = "random:"
 
 
 def extraction_seconds(
-    card: ModelCard, keys: dict[str, str], num_probes: int, config: ScanConfig
+    card: ModelCard, keys: dict[str, str], num_probes: int, attribution: AttributionConfig
 ) -> float:
     """Returns a rough time of one model's extraction, from its measured forward pass."""
     backwards = sum(
         layer.depth_fraction * _BACKWARD_COST for layer in card.layers if layer.name in keys
     )
-    repeated = METHODS[config.attribution.method].repeats
-    repeats = getattr(config.attribution, repeated) if repeated else 1
+    repeated = METHODS[attribution.method].repeats
+    repeats = getattr(attribution, repeated) if repeated else 1
     return card.seconds_per_probe * num_probes * repeats * (1 + backwards)
 
 
-def unit_seconds(unit: ExtractUnit | CommitUnit) -> float:
-    """Returns a rough time of one unit: of its passes, or of the edges of all its probes."""
-    job = unit.job
-    if isinstance(unit, ExtractUnit):
-        return extraction_seconds(job.card, job.graph_keys, len(unit.probes), job.config)
+def edge_seconds(job: ModelJob) -> float:
+    """Returns a rough time of the edges of a model's missing graphs."""
     num_probes = job.ranges[-1].stop
     num_features = sum(
         layer.num_features for layer in job.card.layers if layer.name in job.graph_keys

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
-from tests.store.wire import HOP_HEADERS, Message, Upstream, read_request, reset
+from benchmarks.lab.wire import HOP_HEADERS, Message, Upstream, read_request, reset
 
 KINDS = ("slow_down", "internal_error", "reset", "reset_after", "timeout", "truncated")
 """What can be delivered in place of an answer.

@@ -12,11 +12,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.conftest import ROOT
-
+ROOT = Path(__file__).resolve().parents[2]
 PHASES = ("probes", "models", "graphs", "similarity", "analysis")
 _UNIT = re.compile(r"unit (started|done): (.+) (extract \S+|commit|resolve|decode)$")
 _PHASE = re.compile(r"(\w+): \d+ (images|models opened|units|tiles|tasks)$")

@@ -1,0 +1,50 @@
+"""The dry run: all that a scan would do, from opened models and earlier scans; computes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+from cluster.compare.pairs import make_reduction
+from cluster.pool.context import ScanContext
+from cluster.pool.launcher import Launcher
+from cluster.pool.progress import Reporter
+from cluster.record.history import Changes, classify, failed_models, known_pairs
+from cluster.record.manifest import PreparedScan
+from cluster.stages import make_pool, prepare_scan
+from depara.config import ScanFile
+from depara.store.storage import Storage
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A scan before any of it is done: its plan, its pairs, and what became of the models."""
+
+    prepared: PreparedScan
+    num_pairs: int
+    num_known_pairs: int
+    changes: Changes
+
+    @property
+    def failed_models(self) -> Sequence[str]:
+        """Ids of the models that cannot be used."""
+        return self.changes.failed
+
+
+def preview_scan(
+    file: ScanFile, launcher: Launcher, storage: Storage, reporter: Reporter, *, fresh: bool = False
+) -> Preview:
+    """Opens what is not known, writes nothing, and returns what a scan would do.
+
+    Raises:
+        ProbeError: too few usable probes.
+        ModelError: no model of the zoo can be used.
+    """
+    context = ScanContext(storage, launcher, reporter)
+    with closing(make_pool(file.config, context)) as pool:
+        prepared = prepare_scan(file, pool, context, fresh=fresh, keep=False)
+    reduction = make_reduction(prepared.plan, prepared.failures)
+    known = known_pairs(reduction, prepared.history.previous)
+    changes = classify(reduction.sources, failed_models(prepared.failures), prepared.history)
+    return Preview(prepared, reduction.num_pairs, known.count if known else 0, changes)
