@@ -2,7 +2,9 @@
 
 The whole forward pass, contiguous, hooks that copy, and one `torch.autograd.grad` per layer; in
 float32, or in float64 on a copy of the model. It shares no code with the product. Features are of
-each probe alone, so that a model which mixes the probes of a batch is seen.
+each probe alone, so that a model which mixes the probes of a batch is seen. Gradients are of all
+probes at once: torch's BatchNorm on the CPU gives wrong ones for a batch of one whose gradient
+lies transposed, as in LevIT and CvT (torch 2.14; finite differences tell), never for more.
 
 Shapes: ``N`` probes, ``S`` canvas side, ``P`` map pixels, ``D`` features.
 """

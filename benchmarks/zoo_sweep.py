@@ -151,7 +151,11 @@ def _ended(one: _Running, limit_s: float) -> Row:
 def _state() -> str:
     """A short hash of the code that the rows depend on, and of the packages' versions."""
     digest = hashlib.sha256(json.dumps(package_versions(PACKAGES), sort_keys=True).encode())
-    files = [*(ROOT / "depara").rglob("*.py"), *(ROOT / "benchmarks").glob("_zoo_*.py")]
+    files = [
+        *(ROOT / "depara").rglob("*.py"),
+        *(ROOT / "benchmarks").glob("_zoo_*.py"),
+        ROOT / "cluster" / "extract" / "graph_checks.py",
+    ]
     for path in sorted(files):
         digest.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
     return digest.hexdigest()[:10]

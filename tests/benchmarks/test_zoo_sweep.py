@@ -32,6 +32,12 @@ foreign = pytest.mark.filterwarnings("ignore")
 """timm and transformers warn about themselves."""
 
 
+BATCH_OF_ONE = pytest.mark.xfail(
+    strict=True,
+    reason="one probe alone is taken for the truth, where torch's BatchNorm gives wrong gradients",
+)
+
+
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """As the sweep runs: small models gain nothing from more, and lose much on a busy machine."""
@@ -43,7 +49,13 @@ def one_thread() -> Iterator[None]:
 
 @foreign
 @pytest.mark.usefixtures("one_thread")
-@pytest.mark.parametrize("name", SAMPLE)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=BATCH_OF_ONE) if name == "timm:levit_128s" else name
+        for name in SAMPLE
+    ],
+)
 def test_a_sample_of_the_zoo_agrees_with_plain_autograd(name: str) -> None:
     row = try_architecture(entry_of(name))
     assert (row.verdict, row.words) == (AGREES, "")
@@ -92,9 +104,9 @@ def test_values_that_are_not_finite_disagree() -> None:
 
 
 def test_maps_that_float32_does_not_resolve_agree_when_they_are_marked() -> None:
-    for conditioning, verdict in ((1e-7, AGREES), (0.5, DISAGREES)):
+    for is_marked, verdict in ((True, AGREES), (False, DISAGREES)):
         row = Row("timm:one")
-        mine = replace(extracted(graph(1)), conditioning=conditioning)
+        mine = replace(extracted(graph(1)), is_marked=is_marked)
         exact = replace(graph(), features_ND=graph(1).features_ND)
         compare(row, {"a": mine}, {"a": graph(1)}, {"a": exact})
         assert row.verdict == verdict
