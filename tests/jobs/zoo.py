@@ -33,10 +33,10 @@ class Tiny(nn.Module):
 
 
 class RaisesLater(Tiny):
-    """Passes the dry run with two probes and raises with any other number of them."""
+    """Passes the dry run with its noise and raises on pictures, whose pixels are like the next."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if len(x) != 2:
+        if x.diff(dim=-1).abs().mean() < 1:
             raise RuntimeError("the sensor is unplugged")
         return super().forward(x)
 
