@@ -21,9 +21,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 
-from depara.errors import ConfigError
+from depara.errors import ConfigError, DeparaError
 from depara.redaction import redact as redact
-from depara.retries import persist
+from depara.retries import is_storage_error, persist
 from depara.traffic import count_read
 
 _GLOB_SIGNS = ("*", "?", "[")
@@ -55,10 +55,16 @@ def is_glob(uri: str) -> bool:
 
 
 def _exists(uri: str) -> bool:
+    """Whether something bears this name; of a place that cannot be asked, listing it will tell."""
     if not is_remote(uri):
         return os.path.lexists(local_path(uri))
     filesystem = remote_filesystem(uri)
-    return bool(persist("list", redact(uri), lambda: filesystem.exists(uri)))
+    try:
+        return bool(persist("list", redact(uri), lambda: filesystem.exists(uri)))
+    except Exception as error:
+        if isinstance(error, DeparaError) or not is_storage_error(error):
+            raise
+        return False
 
 
 def is_remote(uri: str) -> bool:
