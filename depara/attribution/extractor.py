@@ -23,7 +23,7 @@ from depara.attribution.extraction_job import ExtractionJob, FeatureSink
 from depara.attribution.forms import Difference, Form, ProbeValues
 from depara.attribution.layer_pass import LayerPass
 from depara.attribution.memory import PeakMemory, device_free_bytes, freed_memory_kept
-from depara.attribution.pass_proof import Evaluate, PassProof
+from depara.attribution.pass_proof import Evaluate, PassProof, must_double
 from depara.attribution.prepared import PreparedModel
 from depara.attribution.torch_state import arithmetic
 from depara.config.schema import AttributionConfig, FeatureReduction, Precision
@@ -106,7 +106,9 @@ class Extractor:
         self._batch = BatchPass(
             self._model, self._layers, attribution, map_side, self._device, model_id
         )
-        self._proof = PassProof(model_id, precision, self.notes)
+        self._proof = PassProof(
+            model_id, precision, self.notes, is_doubled=must_double(module, self._device)
+        )
         self._tuners: dict[bool, BatchTuner] = {}
         self._is_unmeasured = dict.fromkeys((True, False), batch_size == "auto")
         self._has_pairs = False

@@ -16,6 +16,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import combinations
 
+import torch
+from torch import nn
+
 from depara.attribution.forms import PLAIN, Difference, Form, ProbeValues, differences
 from depara.errors import ModelError, NonFiniteError, OutOfMemoryError
 from depara.models.foreign import is_out_of_memory, one_line
@@ -62,12 +65,16 @@ class PassProof:
         model_id: for messages.
         precision: ``fp32`` or ``tf32``.
         notes: what was given up is added here.
+        is_doubled: whether a single probe is run with its copy from the start, because torch cannot
+            be trusted with it alone (`must_double`).
     """
 
-    def __init__(self, model_id: str, precision: str, notes: list[Note]) -> None:
+    def __init__(
+        self, model_id: str, precision: str, notes: list[Note], *, is_doubled: bool = False
+    ) -> None:
         self.allowed = Form(True, True, True, True)
         self.is_single = False
-        self.is_doubled = False
+        self.is_doubled = is_doubled
         self._model_id = model_id
         self._tolerance = TOLERANCES[precision]
         self._notes = notes
@@ -232,12 +239,21 @@ class PassProof:
             if difference is None:
                 return rows, None
             text = f"a probe's values depend on the others of its batch ({difference})"
-            if self.is_doubled:
+            if self.is_doubled and not self._runs_alone(evaluate, rows[-1]):
                 raise self._about(
                     difference.layer, f"{text}, and the model does not run on one probe: {_BATCH}"
                 )
             return rows, text
         return rows, None
+
+    def _runs_alone(self, evaluate: Evaluate, row: int) -> bool:
+        try:
+            evaluate(PLAIN, [row], False, 0.0)
+        except OutOfMemoryError:
+            raise
+        except ModelError:
+            return False
+        return True
 
     def _run_one_by_one(self, reason: str) -> None:
         if self.is_single:
@@ -278,7 +294,8 @@ class PassProof:
         """Whether a batch and, after it, a probe alone give the plain pass's values."""
         self._clean_up(evaluate, rows[-1])
         try:
-            for batch in (rows, self._alone(rows[-1])):
+            alone_rows = self._alone(rows[-1])
+            for batch in (rows if len(rows) > 1 else alone_rows, alone_rows):
                 found = evaluate(form, batch, with_maps, 0.0)
                 if self._beyond_rounding(evaluate, found, alone, rows[-1]) is not None:
                     return False
@@ -338,6 +355,17 @@ class PassProof:
         error = ModelError(f"{self._model_id}: layer {layer!r}: {text}")
         error.layer = layer
         return error
+
+
+def must_double(module: nn.Module, device: torch.device) -> bool:
+    """Whether a single probe must be run together with its copy, for right gradients.
+
+    On the CPU, torch (2.14) gives wrong ones through the evaluation of a batch or instance norm for
+    a batch of one whose incoming gradient lies transposed, as before tokens (LevIT, CvT); finite
+    differences tell. For two and more it is right.
+    """
+    norms = (nn.modules.batchnorm._NormBase,)
+    return device.type == "cpu" and any(isinstance(one, norms) for one in module.modules())
 
 
 _STATE = (

@@ -701,3 +701,37 @@ def test_a_method_that_changes_the_values_of_a_model_is_refused_for_it() -> None
     config = AttributionConfig(method="eps_lrp")
     with pytest.raises(ModelError, match=r"method changes what .*choose another attribution\.m"):
         Run(seeded(Net(differentiating)), ["one", "head"], config=config)
+
+
+def tokens(net: Net, images: Tensor) -> Tensor:
+    normed = net.norm(torch.tanh(net.one(images)))
+    values = normed.flatten(2).transpose(1, 2)
+    return torch.tanh(values @ net.head.weight[:, :, 0, 0].T).mean(dim=1)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+@pytest.mark.parametrize("norm", [nn.BatchNorm2d, nn.InstanceNorm2d])
+def test_a_norm_before_tokens_has_the_gradients_that_finite_differences_tell(
+    norm: type[nn.Module], batch_size: int
+) -> None:
+    network = seeded(Net(tokens, norm(6))).eval()
+    run = Run(network, ["output"], batch_size=batch_size)
+    assert run.kinds == []
+    images = torch.from_numpy(run.canvas).permute(0, 3, 1, 2).double() / 255
+    exact, prepare = copy.deepcopy(network).double(), preprocessing().double()
+
+    def norms(shift: Tensor) -> Tensor:
+        with torch.no_grad():
+            return exact(prepare(images + shift)).norm(dim=1)
+
+    mean = torch.tensor([0.485, 0.456, 0.406]).double()[:, None, None]
+    for row, column in ((3, 4), (10, 7)):
+        expected = torch.zeros(len(images), dtype=torch.float64)
+        for channel in range(3):
+            step = torch.zeros_like(images)
+            step[:, channel, row, column] = 1e-6
+            slope = (norms(step) - norms(-step)) / 2e-6
+            expected += slope * (images[:, channel, row, column] - mean[channel, 0, 0]) / 3
+        nodes = run.nodes["output"]
+        found = nodes.maps_NP.reshape(-1, SIDE, SIDE)[:, row, column] * nodes.norms_N
+        np.testing.assert_allclose(found, expected.numpy(), rtol=5e-3, atol=1e-6)

@@ -32,12 +32,6 @@ foreign = pytest.mark.filterwarnings("ignore")
 """timm and transformers warn about themselves."""
 
 
-BATCH_OF_ONE = pytest.mark.xfail(
-    strict=True,
-    reason="one probe alone is taken for the truth, where torch's BatchNorm gives wrong gradients",
-)
-
-
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """As the sweep runs: small models gain nothing from more, and lose much on a busy machine."""
@@ -51,10 +45,7 @@ def one_thread() -> Iterator[None]:
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=BATCH_OF_ONE) if name == "timm:levit_128s" else name
-        for name in SAMPLE
-    ],
+    SAMPLE,
 )
 def test_a_sample_of_the_zoo_agrees_with_plain_autograd(name: str) -> None:
     row = try_architecture(entry_of(name))
