@@ -12,21 +12,21 @@ from depara.config import load_scan_file, parse_scan, render_scan
 from depara.config.places import CommandFolder
 from depara.errors import ConfigError
 
-HERE = CommandFolder("/work/here")
+HERE = CommandFolder("/srv/here")
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("photos/", "/work/here/photos"),
-        ("./out", "/work/here/out"),
-        ("../w.pth", "/work/w.pth"),
+        ("photos/", "/srv/here/photos"),
+        ("./out", "/srv/here/out"),
+        ("../w.pth", "/srv/w.pth"),
         ("/data//w.pth", "/data/w.pth"),
         ("file:///data/w.pth", "/data/w.pth"),
         ("file://localhost/data/w.pth", "/data/w.pth"),
         ("file:/data/w.pth", "/data/w.pth"),
-        ("file://photos", "/work/here/photos"),
-        ("checkpoints/**/*.pth", "/work/here/checkpoints/**/*.pth"),
+        ("file://photos", "/srv/here/photos"),
+        ("checkpoints/**/*.pth", "/srv/here/checkpoints/**/*.pth"),
         ("~/photos", "/home/someone/photos"),
         ("$SCRATCH/photos", "/scratch/7/photos"),
         ("${SCRATCH}_b/photos", "/scratch/7_b/photos"),
@@ -98,17 +98,17 @@ models:
 
 def test_the_places_of_a_scan_file_become_absolute_and_names_stay() -> None:
     config = parse_scan(SCAN, folder=HERE).config
-    assert config.output == "/work/here/depara-out"
-    assert config.probes.source == ["/work/here/photos", "s3://bucket/more"]
-    assert config.compute.spill_dir == "/work/here/spill"
+    assert config.output == "/srv/here/depara-out"
+    assert config.probes.source == ["/srv/here/photos", "s3://bucket/more"]
+    assert config.compute.spill_dir == "/srv/here/spill"
     assert {model.id: model.weights for model in config.models} == {
-        "file": "/work/here/w.pth",
+        "file": "/srv/here/w.pth",
         "name": "IMAGENET1K_V1",
         "full-name": "ResNet18_Weights.DEFAULT",
         "tag": "a1_in1k",
         "random": "random:3",
-        "plain": "/work/here/step.7",
-        "inherited": "/work/here/base.pth",
+        "plain": "/srv/here/step.7",
+        "inherited": "/srv/here/base.pth",
         "own": None,
     }
     again = parse_scan(render_scan(config), folder=CommandFolder("/elsewhere")).config
