@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,9 +16,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from depara.config import ScanConfig
-from depara.errors import ConfigError, StoreError
+from depara.errors import ConfigError, StorageUnavailableError, StoreError
 from depara.locations import has_glob, is_remote, local_path
 from depara.store.layout import RUNNING
+from depara.store.running import process_start
 from depara.store.storage import Storage
 
 _JOB_FOLDER = "runtime_resources"
@@ -54,13 +56,27 @@ def marked_output(storage: Storage) -> Iterator[str | None]:
     if is_remote(storage.root):
         yield None
         return
-    name = f"{_MARK}{uuid.uuid4().hex}"
+    _remove_marks_of_the_dead(storage)
+    started = process_start(os.getpid())
+    name = f"{_MARK}{socket.gethostname()}-{os.getpid()}-{started}-{uuid.uuid4().hex[:8]}"
     storage.create(name, b"depara")
     try:
         yield storage.location(name)
     finally:
-        with contextlib.suppress(StoreError):  # a hidden file of a few bytes stays
+        with contextlib.suppress(StoreError, StorageUnavailableError):  # the next scan removes it
             storage.remove([name])
+
+
+def _remove_marks_of_the_dead(storage: Storage) -> None:
+    """Removes the marks that processes of this machine have left which were killed."""
+    if process_start(os.getpid()) is None:  # not Linux: nobody can tell
+        return
+    for path in local_path(storage.location(RUNNING)).glob(f"{Path(_MARK).name}*"):
+        mine = f"{Path(_MARK).name}{socket.gethostname()}-"
+        pid, _, rest = path.name.removeprefix(mine).partition("-")
+        is_mine = path.name.startswith(mine) and pid.isdigit()
+        if is_mine and process_start(int(pid)) != rest.partition("-")[0]:
+            path.unlink(missing_ok=True)
 
 
 def check_places(config: ScanConfig, mark: str | None, ask: Ask) -> None:

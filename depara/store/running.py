@@ -55,7 +55,7 @@ class RunningScan:
             return True
         place = {name: self.owner.get(name) for name in ("host", "boot", "pid_namespace")}
         if place["boot"] and place == _this_place():  # else a process id tells nothing
-            alive = _process_start(int(self.owner.get("pid", 0)))
+            alive = process_start(int(self.owner.get("pid", 0)))
             return alive is None or alive != self.owner.get("process_start")
         return now_s - self.modified_s > DEAD_AFTER_S
 
@@ -190,7 +190,7 @@ def claim_scan(storage: Storage, scan_id: str, config_hash: str, started_at: str
         "config_hash": config_hash,
         "started_at": started_at,
         "pid": os.getpid(),
-        "process_start": _process_start(os.getpid()),
+        "process_start": process_start(os.getpid()),
         "beats": 0,
         **_this_place(),
     }
@@ -223,7 +223,7 @@ def _this_place() -> dict[str, str | None]:
     return {"host": socket.gethostname(), "boot": boot, "pid_namespace": namespace}
 
 
-def _process_start(pid: int) -> str | None:
+def process_start(pid: int) -> str | None:
     """When a process of this machine started, in ticks since boot; None when there is none."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

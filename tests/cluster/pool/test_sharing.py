@@ -87,6 +87,21 @@ def test_where_all_is_shared_nothing_is_said_and_the_mark_goes_again(here: Path)
     assert not list((here / "out").rglob("*"))
 
 
+def test_the_mark_of_a_killed_scan_goes_with_the_next_one_and_a_living_ones_stays(
+    here: Path,
+) -> None:
+    storage = Storage(f"{here}/out")
+    with marked_output(storage) as living:
+        assert living is not None
+        _, pid, started, _ = living.rsplit("-", 3)
+        dead = Path(living.replace(f"-{pid}-{started}-", f"-{pid}-1-"))
+        elsewhere = dead.with_name(".seen-other-machine-1-1-0")
+        dead.touch()
+        elsewhere.touch()
+        with marked_output(storage):
+            assert (dead.exists(), elsewhere.exists(), Path(living).exists()) == (False, True, True)
+
+
 @pytest.mark.parametrize(
     ("lacking", "message"),
     [
