@@ -26,7 +26,7 @@ from depara.attribution import Extractor, FeatureBank
 from depara.config import AttributionConfig, InputConfig, ModelConfig
 from depara.errors import DeparaError
 from depara.models import OUTPUT, LoadedModel, choose_layers, describe_model, open_model
-from depara.models.conditioning import is_resolved
+from depara.models.conditioning import conditioning_notes
 from depara.types import LayerInfo, ModelCard, NodeMaps, Note
 
 CANVAS_SIDE_PX = 64
@@ -269,7 +269,7 @@ def _extracted_layer(model_id: str, name: str, bank: FeatureBank, nodes: NodeMap
         gram_NN=grams.raw_NN,
         edges_E=edges_E.astype(np.float64),
         conditioning=conditioning,
-        is_marked=not is_resolved(conditioning, feature_variation(grams.raw_NN)),
+        is_marked=bool(conditioning_notes(name, conditioning, feature_variation(grams.raw_NN))),
     )
 
 

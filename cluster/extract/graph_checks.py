@@ -11,7 +11,7 @@ from depara.attribution import FeatureBank
 from depara.errors import ModelError, NonFiniteError
 from depara.grams import GraphGrams
 from depara.graph import edges_from_gram
-from depara.models.conditioning import conditioning_note, is_resolved
+from depara.models.conditioning import conditioning_notes
 from depara.store.artifacts import NodeFacts
 from depara.types import Float32, Float64, Note
 
@@ -86,10 +86,7 @@ def map_notes(layer: str, facts: NodeFacts, variation: float) -> tuple[Note, ...
             "or does not depend on the probe; choose another layer, or check the weights"
         )
         notes.append(Note("constant", text, layer))
-    value = facts.median_conditioning
-    if value is not None and not is_resolved(value, variation):
-        notes.append(conditioning_note(layer, value, variation))
-    return tuple(notes)
+    return (*notes, *conditioning_notes(layer, facts.median_conditioning, variation))
 
 
 def feature_variation(raw_NN: Float64) -> float:

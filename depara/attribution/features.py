@@ -134,6 +134,10 @@ class FeatureBank:
         """Returns the raw and the z-scored Gram matrix with the row sums, in one pass.
 
         Each matrix is that of `gram` with ``none`` and ``zscore``. All rows must have been written.
+
+        Raises:
+            NonFiniteError: a feature is NaN or infinite.
+            ValueError: features so small that float32 has lost their digits.
         """
         assert self._written_N[layer].all(), f"layer {layer!r}: rows were never written"
         raw = GramSum(self.num_probes, "none", self._device)
@@ -141,12 +145,11 @@ class FeatureBank:
         for block_NW in self._blocks(self._stores[layer]):
             raw.add(block_NW)
             zscored.add(block_NW)  # second: it overwrites the block
+        num_features = self._stores[layer].num_features
+        raw_NN = raw.result()
+        _check_digits(raw_NN, num_features)
         return GraphGrams(
-            raw.result(),
-            zscored.result(),
-            raw.row_sums_N,
-            zscored.row_sums_N,
-            self._stores[layer].num_features,
+            raw_NN, zscored.result(), raw.row_sums_N, zscored.row_sums_N, num_features
         )
 
     def close(self) -> None:
@@ -162,6 +165,16 @@ class FeatureBank:
             block_NW = buffer[: self.num_probes * width].reshape(self.num_probes, width)
             store.read(column0, block_NW)
             yield block_NW
+
+
+def _check_digits(raw_NN: Float64, num_features: int) -> None:
+    """Refuses features of which not one probe has any of a size that float32 holds in full."""
+    largest = float(np.sqrt(np.diagonal(raw_NN).max() / num_features))
+    tiny = float(np.finfo(np.float32).tiny)
+    if 0 < largest < tiny:
+        raise ValueError(
+            f"they are about {largest:.0e}, and below {tiny:.0e} float32 has lost their digits"
+        )
 
 
 def _layer_bytes(num_probes: int, layer: LayerInfo) -> int:

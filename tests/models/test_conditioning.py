@@ -12,8 +12,10 @@ from torch.nn import functional as nnf
 from depara.models.conditioning import (
     FLOAT32_NOISE,
     RESOLVED,
+    STEEP,
+    STEEP_NOISE,
     conditioning,
-    conditioning_note,
+    conditioning_notes,
     is_resolved,
     reference_shift,
 )
@@ -157,4 +159,22 @@ def test_what_counts_as_resolved() -> None:
     assert is_resolved(1e-2, 1.0)
     assert not is_resolved(1e-5, 0.5)
     assert is_resolved(1e-5, 1e-5)
-    assert "rounding noise of float32 is about 3 %" in conditioning_note("a", 1e-5, 1.0).message
+    (note,) = conditioning_notes("a", 1e-5, 1.0)
+    assert "rounding noise of float32 is about 3 %" in note.message
+    assert conditioning_notes("a", None, 1.0) == conditioning_notes("a", STEEP, 1.0) == ()
+
+
+@pytest.mark.parametrize("depth", [10, 20, 30, 40])
+def test_deep_networks_magnify_rounding_as_their_conditioning_says(depth: int) -> None:
+    torch.manual_seed(0)
+    layers: list[nn.Module] = [nn.Conv2d(3, 16, 3, padding=1)]
+    for _ in range(depth):
+        one = nn.Conv2d(16, 16, 3, padding=1)
+        nn.init.normal_(one.weight, 0, 3 / 144**0.5)
+        layers += [one, nn.Tanh()]
+    module = frozen(nn.Sequential(*layers))
+    _, map32 = map_of(module, torch.float32)
+    k64, map64 = map_of(copy.deepcopy(module).double(), torch.float64)
+    noise = float((map32.double() - map64).norm())
+    assert 0.1 * STEEP_NOISE * k64 < noise < 3 * STEEP_NOISE * k64
+    assert bool(conditioning_notes("a", k64, 1.0)) is (depth > 30)

@@ -73,6 +73,20 @@ def test_what_is_not_finite_is_refused_with_model_and_layer(value: float) -> Non
     assert it.value.layer == "conv"
 
 
+def test_features_of_lost_digits_are_refused_with_their_size() -> None:
+    """Below float32's normal numbers a value has few bits or one: cosines of it are rounding."""
+    with pytest.raises(ModelError, match=r"layer 'conv': .*they are about 3e-44, and below 1e-38"):
+        checked_edges("m", "conv", bank_of(np.sign(FEATURES), 2.5e-44), "zscore")
+    checked_edges("m", "conv", bank_of(FEATURES, 1e-35), "zscore")
+
+
+def test_maps_of_an_output_that_magnifies_rounding_are_marked() -> None:
+    (note,) = map_notes("conv", NodeFacts((4000.0, 3000.0, 5000.0), has_maps=True), 0.5)
+    assert note.kind == "conditioning"
+    assert "its output changes 4000 times as much as the canvas does" in note.message
+    assert map_notes("conv", NodeFacts((900.0,), has_maps=True), 0.5) == ()
+
+
 def test_constant_features_and_zero_maps_are_marked() -> None:
     for flat in (np.ones((6, 10)), np.zeros((6, 10))):
         (note,) = feature_notes("conv", graph_of(flat)[1])
