@@ -133,7 +133,7 @@ def scan_zoo(zoo: Zoo, variant: str, num_probes: int, folder: str) -> pd.DataFra
     from cluster.pool.worker import Worker
     from cluster.scan import run_scan
     from depara.config import parse_scan
-    from depara.report import open_scan
+    from depara.results import open_scan
     from depara.store.storage import Storage
 
     os.chdir(ROOT)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from depara._version import __version__
 
 if TYPE_CHECKING:
-    from depara.report import ScanResults, list_scans, list_times, open_scan
+    from depara.results import ScanResults, list_scans, list_times, open_scan
 
 __all__ = ["ScanResults", "__version__", "list_scans", "list_times", "open_scan"]
 

@@ -86,7 +86,7 @@ def _dry_run(file: ScanFile, fresh: bool) -> int:
     from cluster.pool.process_launcher import ProcessLauncher
     from cluster.preview import preview_scan
     from cluster.record.summary import print_plan
-    from depara.report.tables import make_console
+    from depara.results.tables import make_console
 
     config = file.config
     launcher = ProcessLauncher(config.output, config.compute.num_cpus)
@@ -103,8 +103,8 @@ def _run(file: ScanFile, fresh: bool, verbose: bool) -> int:
     from cluster.pool.sharing import check_job_folder, check_places, marked_output
     from cluster.record.summary import print_summary
     from cluster.scan import run_scan
-    from depara.report import open_scan
-    from depara.report.tables import make_console
+    from depara.results import open_scan
+    from depara.results.tables import make_console
 
     config = file.config
     check_job_folder(config)

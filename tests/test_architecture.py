@@ -42,10 +42,10 @@ ALLOWED = {
     "store": set(),
     "uncertainty": {"graph", "similarity", "store"},
     "labelled": {"similarity", "store"},
-    "report": {"store", "similarity"},
-    "evaluation": {"store", "similarity", "report"},
+    "results": {"store", "similarity"},
+    "evaluation": {"store", "similarity", "results"},
     "maintenance": {"store"},
-    "cli": {"report", "evaluation", "store", "maintenance"},
+    "cli": {"results", "evaluation", "store", "maintenance"},
     "config": set(),
     "errors": set(),
     "types": set(),
@@ -61,7 +61,7 @@ ALLOWED = {
     "ledger": set(),
     "grams": set(),
     "_version": set(),
-    "": {"report"},
+    "": {"results"},
 }
 
 
@@ -163,7 +163,7 @@ def test_there_is_no_circle() -> None:
         visit(name, ())
 
 
-@pytest.mark.parametrize("module", ["depara", "depara.cli", "depara.report", "depara.similarity"])
+@pytest.mark.parametrize("module", ["depara", "depara.cli", "depara.results", "depara.similarity"])
 def test_reading_results_loads_neither_torch_nor_ray(module: str) -> None:
     code = f"import {module}, sys; print(sorted({{'torch', 'ray'}} & set(sys.modules)))"
     done = subprocess.run(

@@ -16,8 +16,8 @@ from cluster.record.notes import ModelNote, matters_of, model_notes
 from depara.ledger import PARTS, part_bytes
 from depara.probes import LeftOut, describe_left_out
 from depara.redaction import redact
-from depara.report import ScanResults
-from depara.report.tables import top_sources_table
+from depara.results import ScanResults
+from depara.results.tables import top_sources_table
 from depara.texts import shown, shown_line
 from depara.types import Failure
 

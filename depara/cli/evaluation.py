@@ -34,8 +34,8 @@ def evaluate(
         plot_evaluation,
         write_evaluation,
     )
-    from depara.report import open_scan
-    from depara.report.tables import make_console
+    from depara.results import open_scan
+    from depara.results.tables import make_console
     from depara.store.layout import evaluation_folder
     from depara.store.storage import Storage
 

@@ -15,7 +15,7 @@ def print_frame(frame: object, title: str, csv: bool) -> None:
     """Prints a data frame as a table, or as CSV."""
     import pandas as pd
 
-    from depara.report.tables import frame_table, make_console
+    from depara.results.tables import frame_table, make_console
 
     assert isinstance(frame, pd.DataFrame)
     if csv:

@@ -24,7 +24,7 @@ def models(
     csv: AsCsv = False,
 ) -> None:
     """Ranks the other models as sources for a target."""
-    from depara.report import open_scan
+    from depara.results import open_scan
 
     with errors_shown():
         ranking = open_scan(output, scan).rank_models(target, weight)
@@ -42,7 +42,7 @@ def layers(
     csv: AsCsv = False,
 ) -> None:
     """Ranks the layers of a source for a target: where to cut."""
-    from depara.report import open_scan
+    from depara.results import open_scan
 
     with errors_shown():
         ranking = open_scan(output, scan).rank_layers(target, source, weight)
@@ -58,7 +58,7 @@ def table(
     csv: AsCsv = False,
 ) -> None:
     """Shows the first rows of any table of a scan."""
-    from depara.report import open_scan
+    from depara.results import open_scan
 
     with errors_shown():
         frame = open_scan(output, scan).table(name)
@@ -73,7 +73,7 @@ def scans(
     csv: AsCsv = False,
 ) -> None:
     """Lists the finished scans, oldest first, with what each of them reused."""
-    from depara.report import list_scans, list_times
+    from depara.results import list_scans, list_times
 
     with errors_shown():
         if time:

@@ -71,7 +71,7 @@ def gc(
 ) -> None:
     """Deletes graphs, canvases and leftovers that no kept scan and no running scan needs."""
     from depara.maintenance import collect, plan_collection
-    from depara.report.tables import make_console
+    from depara.results.tables import make_console
     from depara.store.storage import Storage
 
     with errors_shown():

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from depara.evaluation.baselines import Known
 from depara.evaluation.evaluation import Evaluation, evaluate_scores
 from depara.evaluation.truth import Kind, Truth
-from depara.report.results import ScanResults
+from depara.results.results import ScanResults
 
 _NO_SCORES = ("num_probes",)
 _INTERVAL_ENDS = ("_low", "_high")

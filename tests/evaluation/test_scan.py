@@ -10,7 +10,7 @@ import pytest
 from depara.errors import ConfigError
 from depara.evaluation import Truth, evaluate_scan, evaluate_scores
 from depara.evaluation.scan import score_columns, transfer_scores
-from depara.report import ScanResults, open_scan
+from depara.results import ScanResults, open_scan
 from depara.similarity import layer_ranking, model_ranking
 from depara.store.scans import finish_scan, write_table
 from depara.store.schemas import NEIGHBOURS, TABLES

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from depara.config import parse_scan
-from depara.report import open_scan
+from depara.results import open_scan
 from depara.store.keys import comparison_settings, graph_key, method_settings
 from depara.store.schemas import TABLES
 from depara.types import InputSpec, LayerInfo, ModelCard

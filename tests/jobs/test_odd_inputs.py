@@ -10,7 +10,7 @@ from rich.console import Console
 
 from cluster.record.summary import print_summary
 from depara.errors import ProbeError
-from depara.report import open_scan
+from depara.results import open_scan
 from depara.store.scans import read_manifest
 from depara.store.storage import Storage
 from tests.jobs.inline import scan_inline, tiny

@@ -1,5 +1,5 @@
 """Finished scans for people: open one, rank from it, and show it."""
 
-from depara.report.results import ScanResults, list_scans, list_times, open_scan
+from depara.results.results import ScanResults, list_scans, list_times, open_scan
 
 __all__ = ["ScanResults", "list_scans", "list_times", "open_scan"]

@@ -13,7 +13,7 @@ from cluster.pool.phases import PHASES
 from depara import list_scans, list_times, open_scan
 from depara.cli import app
 from depara.errors import ConfigError, StoreError
-from depara.report import ScanResults
+from depara.results import ScanResults
 from tests.jobs.inline import scan_inline, tiny
 
 RUNNER = CliRunner()
