@@ -15,7 +15,7 @@ __all__ = ["ScanResults", "__version__", "list_scans", "list_times", "open_scan"
 def __getattr__(name: str) -> Any:
     """Loads the public names when they are first used, so that `import depara` stays quick."""
     if name in __all__:
-        from depara import report
+        from depara import results
 
-        return getattr(report, name)
+        return getattr(results, name)
     raise AttributeError(f"module 'depara' has no attribute {name!r}")
