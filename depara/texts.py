@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Sequence
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _UNSHOWN = re.compile(
@@ -46,6 +47,11 @@ def shown(text: str) -> str:
 def shown_line(text: str) -> str:
     r"""Returns `shown` on one line: tabs and line breaks are ``\t`` and ``\n``."""
     return shown(text).replace("\t", "\\t").replace("\n", "\\n")
+
+
+def listed(names: Sequence[str]) -> str:
+    """Returns names as a sentence lists them: ``a, b and c``."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def make_streams_total() -> None:

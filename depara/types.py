@@ -95,7 +95,8 @@ class LayerInfo:
     """One cut point: module name, place in the firing order, and the shape of one probe's output.
 
     ``depth`` is 0-based among the chosen layers, ``depth_fraction`` is ``(depth + 1) / L``,
-    ``num_features`` the product of ``shape`` (after pooling, when features are pooled).
+    ``num_features`` the product of ``shape`` (after pooling, when features are pooled). ``flops``
+    are the floating point operations of one probe's forward pass up to it, None when not counted.
     """
 
     name: str
@@ -103,6 +104,7 @@ class LayerInfo:
     depth_fraction: float
     num_features: int
     shape: tuple[int, ...]
+    flops: int | None = None
 
 
 @dataclass(frozen=True)
@@ -125,8 +127,8 @@ class ModelCard:
     ``layers`` are in firing order; ``output_layer`` is the name of the one that stands for the
     model as a target. ``seconds_per_probe`` is a measured forward pass on this machine, for
     ordering work only; ``activation_bytes`` is what one probe's forward pass keeps for the
-    backwards. ``input_from`` says where each part of the input was found; ``notes`` are what was
-    noticed while the model was opened.
+    backwards. ``input_from`` says where each part of the input was found; ``licence`` is what its
+    source states of the weights; ``notes`` are what was noticed while the model was opened.
     """
 
     model_id: str
@@ -140,6 +142,7 @@ class ModelCard:
     seconds_per_probe: float = 0.0
     activation_bytes: int = 0
     input_from: str = ""
+    licence: str | None = None
     notes: tuple[Note, ...] = ()
 
 

@@ -45,7 +45,8 @@ ALLOWED = {
     "results": {"store", "similarity"},
     "evaluation": {"store", "similarity", "results"},
     "maintenance": {"store"},
-    "cli": {"results", "evaluation", "store", "maintenance"},
+    "answers": {"store", "similarity", "results", "evaluation"},
+    "cli": {"answers", "results", "evaluation", "store", "maintenance"},
     "config": set(),
     "errors": set(),
     "types": set(),
@@ -61,7 +62,8 @@ ALLOWED = {
     "ledger": set(),
     "grams": set(),
     "_version": set(),
-    "": {"results"},
+    "scan": {"answers", "results"},
+    "": {"results", "scan"},
 }
 
 

@@ -243,6 +243,9 @@ def _model_row(model: ModelConfig, plan: ModelPlan | None, record: ScanRecord) -
             "architecture": plan.card.architecture,
             "weights_sha256": plan.card.weights_sha256,
             "num_parameters": plan.card.num_parameters,
+            "seconds_per_probe": plan.card.seconds_per_probe,
+            "bytes_per_probe": plan.card.activation_bytes,
+            "licence": plan.card.licence,
             **_input_columns(plan.card),
         }
     result = record.results.get(model.id)
@@ -277,6 +280,7 @@ def _layer_rows(plan: ModelPlan, facts: Mapping[str, GraphFacts]) -> list[dict[s
             "depth": graph.layer.depth,
             "depth_fraction": graph.layer.depth_fraction,
             "num_features": graph.layer.num_features,
+            "gflop": graph.layer.flops and graph.layer.flops / 1e9,
             "is_output": graph.layer.name == plan.card.output_layer,
             "graph_key": graph.key,
             "conditioning": facts[graph.key].conditioning,

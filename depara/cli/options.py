@@ -14,3 +14,5 @@ Lambda = Annotated[
     typer.Option("--lambda", min=0, help="Weight of the edge similarity; default: the scan's."),
 ]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Target = Annotated[str, typer.Argument(help="Model that stands for the target task.")]

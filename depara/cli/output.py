@@ -2,26 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from depara.errors import DeparaError
-from depara.texts import shown
+from depara.errors import ConfigError, DeparaError
+from depara.texts import shown, storable
 
-
-def print_frame(frame: object, title: str, csv: bool) -> None:
-    """Prints a data frame as a table, or as CSV."""
+if TYPE_CHECKING:
     import pandas as pd
 
+
+def print_frame(frame: pd.DataFrame, title: str) -> None:
+    """Prints a data frame as a table."""
     from depara.results.tables import frame_table, make_console
 
-    assert isinstance(frame, pd.DataFrame)
+    make_console().print(frame_table(frame, title))
+
+
+def print_answer(
+    frame: pd.DataFrame, title: str = "", *, csv: bool, json: bool, record: object = None
+) -> None:
+    """Prints a data frame as a table, as CSV, or as JSON: its rows, or the record given instead."""
+    if csv and json:
+        raise ConfigError("--csv and --json exclude each other: leave one out")
     if csv:
         typer.echo(frame.to_csv(index=False), nl=False)
+    elif json:
+        typer.echo(_json(frame.to_dict("records") if record is None else record))
     else:
-        make_console().print(frame_table(frame, title))
+        print_frame(frame, title)
+
+
+def print_lines(*lines: str) -> None:
+    """Prints lines of text as a terminal may show them."""
+    for line in lines:
+        typer.echo(shown(line))
+
+
+def _json(value: object) -> str:
+    """Returns strict JSON: what is missing or not finite is null."""
+    import json
+
+    return json.dumps(_plain(value), indent=1, ensure_ascii=False, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    import numpy as np
+    import pandas as pd
+
+    if isinstance(value, Mapping):
+        return {storable(str(key)): _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_plain(one) for one in value]
+    if isinstance(value, str):
+        return storable(value)
+    if value is None or value is pd.NA or value is pd.NaT:
+        return None
+    if isinstance(value, np.generic):
+        value = value.item()
+    return value if not isinstance(value, float) or math.isfinite(value) else None
 
 
 @contextmanager

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from depara.cli.options import AsCsv, Lambda, Output, ScanId, Top
-from depara.cli.output import errors_shown, print_frame
+from depara.cli.options import AsCsv, AsJson, Lambda, Output, ScanId, Target, Top
+from depara.cli.output import errors_shown, print_answer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,37 +17,46 @@ _SCORES = ["similarity", "node_similarity", "edge_similarity"]
 
 def models(
     output: Output,
-    target: Annotated[str, typer.Argument(help="Model that stands for the target task.")],
+    target: Target,
     scan: ScanId = None,
     top: Top = 20,
     weight: Lambda = None,
     csv: AsCsv = False,
+    json: AsJson = False,
 ) -> None:
-    """Ranks the other models as sources for a target."""
+    """Ranks the other models as sources for a target.
+
+    Example: depara models depara-out/digits parity --top 5
+    """
     from depara.results import open_scan
 
     with errors_shown():
         ranking = open_scan(output, scan).rank_models(target, weight)
         columns = ["rank", "source_model", "source_layer", *_SCORES]
-        print_frame(ranking[columns].head(top), f"sources for {target}", csv)
+        print_answer(ranking[columns].head(top), f"sources for {target}", csv=csv, json=json)
 
 
 def layers(
     output: Output,
-    target: Annotated[str, typer.Argument(help="Model that stands for the target task.")],
+    target: Target,
     source: Annotated[str, typer.Argument(help="Model to cut.")],
     scan: ScanId = None,
     top: Top = 20,
     weight: Lambda = None,
     csv: AsCsv = False,
+    json: AsJson = False,
 ) -> None:
-    """Ranks the layers of a source for a target: where to cut."""
+    """Ranks the layers of a source for a target: where to cut.
+
+    Example: depara layers depara-out/digits parity class10
+    """
     from depara.results import open_scan
 
     with errors_shown():
         ranking = open_scan(output, scan).rank_layers(target, source, weight)
         columns = ["rank", "layer", "depth", *_SCORES]
-        print_frame(ranking[columns].head(top), f"cuts of {source} for {target}", csv)
+        title = f"cuts of {source} for {target}"
+        print_answer(ranking[columns].head(top), title, csv=csv, json=json)
 
 
 def table(
@@ -56,13 +65,17 @@ def table(
     scan: ScanId = None,
     top: Top = 20,
     csv: AsCsv = False,
+    json: AsJson = False,
 ) -> None:
-    """Shows the first rows of any table of a scan."""
+    """Shows the first rows of any table of a scan.
+
+    Example: depara table depara-out/digits failures
+    """
     from depara.results import open_scan
 
     with errors_shown():
         frame = open_scan(output, scan).table(name)
-        print_frame(frame.head(top), f"{name}: {len(frame)} rows", csv)
+        print_answer(frame.head(top), f"{name}: {len(frame)} rows", csv=csv, json=json)
 
 
 def scans(
@@ -71,22 +84,26 @@ def scans(
         bool, typer.Option("--time", help="Show where the time went instead, s, and bytes.")
     ] = False,
     csv: AsCsv = False,
+    json: AsJson = False,
 ) -> None:
-    """Lists the finished scans, oldest first, with what each of them reused."""
+    """Lists the finished scans, oldest first, with what each of them reused.
+
+    Example: depara scans depara-out/digits --time
+    """
     from depara.results import list_scans, list_times
 
     with errors_shown():
         if time:
             frame = list_times(output)
-            if not csv:
+            if not (csv or json):
                 frame = _fitted(frame)
-            print_frame(frame, f"time of the scans in {output}, s", csv)
+            print_answer(frame, f"time of the scans in {output}, s", csv=csv, json=json)
             return
         frame = list_scans(output)
-        if not csv:  # what fits on a line
+        if not (csv or json):  # what fits on a line
             frame = frame.drop(columns=["sequence", "probes"])
             frame["finished_at"] = _minute(frame["finished_at"])
-        print_frame(frame, f"scans in {output}", csv)
+        print_answer(frame, f"scans in {output}", csv=csv, json=json)
 
 
 def _minute(iso: pd.Series[str]) -> pd.Series[str]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 from torch.utils.hooks import RemovableHandle
 
+from depara.errors import ModelError, OutOfMemoryError
 from depara.models.compiled import compiler_off
 from depara.models.foreign import foreign_code
 from depara.models.outputs import find_tensor
@@ -28,6 +30,7 @@ class Firing:
     """One return of one module: its tensor's shape (batch first; None for no tensor) and kind.
 
     ``gradients_off`` is the mode without gradients that it ran in: ``no_grad``, ``inference_mode``.
+    ``flops`` are the operations of the whole batch until then.
     """
 
     name: str
@@ -37,6 +40,7 @@ class Firing:
     depends_on_input: bool = False
     num_bytes: int = 0
     gradients_off: str = ""
+    flops: int = 0
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,10 @@ class DryPass:
         assert shape is not None
         return shape
 
+    def flops(self, name: str) -> int | None:
+        """Operations per probe until a module that fires once returned; None: none were counted."""
+        return self.firings[self.position(name)].flops // self.batch_size or None
+
     def activation_bytes(self, last: str) -> int:
         """Bytes per probe that leaf modules gave until ``last`` returned: what backwards keep."""
         until = self.firings[: self.position(last) + 1]
@@ -150,26 +158,35 @@ def dry_canvas(canvas_side: int, batch_size: int = _BATCH) -> Tensor:
 
 
 @contextmanager
-def recorded_firings(module: nn.Module) -> Iterator[list[Firing]]:
-    """Records every module's returns, in order, while the context lasts."""
+def recorded_firings(
+    module: nn.Module, flops: Callable[[], int] = lambda: 0
+) -> Iterator[list[Firing]]:
+    """Records every module's returns, in order, while the context lasts.
+
+    Args:
+        module: the model.
+        flops: gives the operations so far.
+    """
     firings: list[Firing] = []
     handles: list[RemovableHandle] = []
     try:
         for name, child in module_names(module).items():
-            handles.append(child.register_forward_hook(_recorder(name, firings)))
+            handles.append(child.register_forward_hook(_recorder(name, firings, flops)))
         yield firings
     finally:
         for handle in handles:
             handle.remove()
 
 
-def _recorder(name: str, firings: list[Firing]) -> Callable[[nn.Module, object, object], None]:
+def _recorder(
+    name: str, firings: list[Firing], flops: Callable[[], int]
+) -> Callable[[nn.Module, object, object], None]:
     def record(_module: nn.Module, _inputs: object, output: object) -> None:
         if in_backward():
             return
         tensor = find_tensor(output)
         if tensor is None:
-            firings.append(Firing(name, returned=type(output).__name__))
+            firings.append(Firing(name, returned=type(output).__name__, flops=flops()))
             return
         firings.append(
             Firing(
@@ -180,6 +197,7 @@ def _recorder(name: str, firings: list[Firing]) -> Callable[[nn.Module, object, 
                 depends_on_input=tensor.requires_grad,
                 num_bytes=tensor.numel() * tensor.element_size(),
                 gradients_off=_gradients_off(),
+                flops=flops(),
             )
         )
 
@@ -215,6 +233,25 @@ def _dropped(_saved: object) -> Any:
     return None
 
 
+def _fired(
+    module: nn.Module, preprocess: nn.Module, canvas_side: int, counter: FlopCounterMode | None
+) -> tuple[list[Firing], Tensor | None]:
+    """Runs the pass, counting its operations if asked to; returns what fired, and what it gave."""
+    canvas = dry_canvas(canvas_side).requires_grad_()
+    # No backward follows: what autograd would keep for it is dropped.
+    nothing_kept = torch.autograd.graph.saved_tensors_hooks(_dropped, _dropped)
+    count = (lambda: 0) if counter is None else counter.get_total_flops
+    with (
+        torch.enable_grad(),
+        checkpoints_inlined(),
+        nothing_kept,
+        recorded_firings(module, count) as firings,
+        nullcontext() if counter is None else counter,
+    ):
+        returned = call_model(module, preprocess, canvas)
+    return firings, returned
+
+
 def run_dry_pass(module: nn.Module, preprocess: nn.Module, canvas_side: int) -> DryPass:
     """Returns what one forward pass over two canvases shows of every module.
 
@@ -225,16 +262,13 @@ def run_dry_pass(module: nn.Module, preprocess: nn.Module, canvas_side: int) -> 
         ModelError: the model raises, or needs another input than one image batch.
         OutOfMemoryError: memory ran out.
     """
-    canvas = dry_canvas(canvas_side).requires_grad_()
-    # No backward follows: what autograd would keep for it is dropped.
-    nothing_kept = torch.autograd.graph.saved_tensors_hooks(_dropped, _dropped)
-    with (
-        torch.enable_grad(),
-        checkpoints_inlined(),
-        nothing_kept,
-        recorded_firings(module) as firings,
-    ):
-        returned = call_model(module, preprocess, canvas)
+    counter = FlopCounterMode(display=False)
+    try:
+        firings, returned = _fired(module, preprocess, canvas_side, counter)
+    except OutOfMemoryError:
+        raise
+    except ModelError:  # maybe of the counting alone
+        firings, returned = _fired(module, preprocess, canvas_side, None)
     named = module_names(module)
     return DryPass(
         firings=tuple(firings),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
@@ -123,6 +124,15 @@ class HuggingFaceSource(Source):
             origin = f"image_size of {type(config).__name__}"
             declared = replace(declared, side=side, side_origin=origin, side_problem=problem)
         return declared
+
+    def licence(self, name: str, weights_name: str | None, module: nn.Module) -> str | None:
+        """Returns the ``license`` in the head of a local folder's model card, ``README.md``."""
+        card = Path(os.path.expanduser(name), "README.md")
+        if not card.is_file():
+            return None
+        head = card.read_text("utf-8", errors="replace").partition("\n---")[0]
+        found = re.search(r"^license:[ \t]*([^\s#]+)", head, re.MULTILINE)
+        return found[1].strip("\"'") if found and head.startswith("---") else None
 
 
 def _declared_pixels(name: str, kwargs: Mapping[str, Any], channels: int) -> DeclaredInput:

@@ -61,6 +61,7 @@ def proven_layers(
             depth_fraction=(depth + 1) / len(ordered),
             num_features=num_features(dry.shape(name), features),
             shape=dry.shape(name)[1:],
+            flops=dry.flops(name),
         )
         for depth, name in enumerate(ordered)
     )

@@ -86,6 +86,10 @@ class Source(abc.ABC):
     ) -> DeclaredInput:
         """Returns the input that the source declares for these weights (None: the default ones)."""
 
+    def licence(self, name: str, weights_name: str | None, module: nn.Module) -> str | None:
+        """Returns the licence that the source states of its weights, None where it states none."""
+        return None
+
     def weight_names(self, name: str) -> Sequence[str]:
         """Returns the names that ``weights`` may have instead of a file."""
         return ()

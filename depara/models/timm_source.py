@@ -73,6 +73,11 @@ class TimmSource(Source):
         )
         return replace(declared, side_origin="kwargs" if "img_size" in kwargs else "")
 
+    def licence(self, name: str, weights_name: str | None, module: nn.Module) -> str | None:
+        """Returns the ``license`` of the pretrained config."""
+        own = getattr(module, "pretrained_cfg", None) or {}
+        return own.get("license") or None
+
     def weight_names(self, name: str) -> Sequence[str]:
         """Returns the pretrained tags of the architecture."""
         architecture = name.partition(".")[0]

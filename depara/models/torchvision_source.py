@@ -86,6 +86,11 @@ class TorchvisionSource(Source):
             not_applied=not_applied(crop_fraction, interpolation),
         )
 
+    def licence(self, name: str, weights_name: str | None, module: nn.Module) -> str | None:
+        """Returns the ``license`` of the weights' metadata, which some have."""
+        weights = self._weights(name, weights_name)
+        return None if weights is None else weights.meta.get("license")
+
     def weight_names(self, name: str) -> Sequence[str]:
         """Returns the members of the model's weights enum, alone and after the enum's name."""
         enum = self._enum(name)

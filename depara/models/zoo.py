@@ -63,6 +63,7 @@ class LoadedModel:
     num_parameters: int
     source: str
     input_from: str
+    licence: str | None = None
     notes: tuple[Note, ...] = ()
 
 
@@ -112,6 +113,7 @@ def open_model(config: ModelConfig, *, canvas_side: int) -> LoadedModel:
             num_parameters=sum(parameter.numel() for parameter in module.parameters()),
             source=config.source,
             input_from=resolved.origins,
+            licence=_licence(source, name, config, built, module),
             # A twin's input is its model's, which has the note.
             notes=built.notes + (resolved.notes if config.null_of is None else ()),
         )
@@ -183,6 +185,7 @@ def describe_model(
         seconds_per_probe=seconds_per_probe,
         activation_bytes=dry.activation_bytes(layers[-1].name),
         input_from=model.input_from,
+        licence=model.licence,
         notes=(*model.notes, *(cuts.notes if cuts else ())),
     )
     return model, card
@@ -260,6 +263,15 @@ def _loaded(
     hold_tensors(filled.module)
     proof.prove(sha256, shown)
     return _Built(filled.module, None, sha256, filled.reading.identity, filled.reading.notes)
+
+
+def _licence(
+    source: Source, name: str, config: ModelConfig, built: _Built, module: nn.Module
+) -> str | None:
+    """What the source states of its own weights; of others it knows nothing."""
+    if config.weights is not None and built.weights_name is None:
+        return None
+    return source.licence(name, built.weights_name, module)
 
 
 def _seed(weights: str) -> int:

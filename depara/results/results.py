@@ -50,7 +50,7 @@ class ScanResults:
         Raises:
             ConfigError: the target is no model of this scan that worked.
         """
-        self._require_model(target, "target")
+        self.require_model(target, "target")
         table = self._ranking("model_ranking", lambda_)
         return table[table["target_model"] == target].reset_index(drop=True)
 
@@ -60,8 +60,8 @@ class ScanResults:
         Raises:
             ConfigError: target or source is no model of this scan that worked, or they are equal.
         """
-        self._require_model(target, "target")
-        self._require_model(source, "source")
+        self.require_model(target, "target")
+        self.require_model(source, "source")
         if target == source:
             raise ConfigError(f"target and source are the same model, {target!r}: choose another")
         table = self._ranking("layer_ranking", lambda_)
@@ -108,7 +108,8 @@ class ScanResults:
         ranking = self.table("model_ranking")
         return dict(zip(ranking["target_model"], ranking["target_layer"], strict=True))
 
-    def _require_model(self, name: str, role: str) -> None:
+    def require_model(self, name: str, role: str) -> None:
+        """Raises ConfigError unless a model worked in this scan: why not, or near names."""
         models = self.models()
         if name not in models:
             failed = self.table("failures")

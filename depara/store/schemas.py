@@ -52,6 +52,21 @@ TABLES: dict[str, pa.Schema] = {
                 "where each part of the input was found, and what the canvas stands for",
                 null=True,
             ),
+            _field(
+                "seconds_per_probe",
+                pa.float64(),
+                "a forward pass of one probe where the model was opened, s",
+                null=True,
+            ),
+            _field(
+                "bytes_per_probe",
+                pa.int64(),
+                "activations of one probe up to the last layer, bytes",
+                null=True,
+            ),
+            _field(
+                "licence", pa.string(), "of the weights, where their source states it", null=True
+            ),
             _field("status", pa.string(), "computed, reused or failed"),
             _field("null_of", pa.string(), "the model whose random-weights twin it is", null=True),
             _field("seconds", pa.float64(), "time spent in this scan, s", null=True),
@@ -65,6 +80,13 @@ TABLES: dict[str, pa.Schema] = {
             _field("depth", pa.int32(), "place in firing order, 0-based"),
             _field("depth_fraction", pa.float64(), "(depth + 1) / number of layers, 0 to 1"),
             _field("num_features", pa.int64(), "values per probe at the layer, count"),
+            _field(
+                "gflop",
+                pa.float64(),
+                "forward pass of one probe up to this cut, 1e9 floating point operations "
+                "(2 per multiply-add); null: not counted",
+                null=True,
+            ),
             _field("is_output", pa.bool_(), "whether it stands for the model as a target"),
             _field("graph_key", pa.string(), "content key: folder graphs/<2 digits>/<key>"),
             _field(

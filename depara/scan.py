@@ -1,0 +1,76 @@
+"""A finished scan with everything that one asks of it: what `depara.open_scan` opens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import pandas as pd
+
+from depara.answers import (
+    ModelTree,
+    Recommendation,
+    Recommender,
+    ScanChanges,
+    diff,
+    matrix,
+    model_tree,
+)
+from depara.results import ScanResults
+from depara.results import open_scan as open_results
+
+
+@dataclass(frozen=True)
+class Scan(ScanResults):
+    """One finished scan: its tables and rankings (`ScanResults`), and the answers made of them."""
+
+    def recommend(self, target: str) -> Recommendation:
+        """Returns what to start from for a target: a sentence, the sources, what to try.
+
+        Raises:
+            ConfigError: the target is no model of this scan that worked, or has no sources.
+            StoreError: a table is missing or damaged.
+        """
+        return self._recommender.of(target)
+
+    def matrix(self, score: str = "similarity", lambda_: float | None = None) -> pd.DataFrame:
+        """Returns a score of every source (columns) for every target (rows); see `answers.matrix`.
+
+        Raises:
+            ConfigError: no such score, or it was not computed.
+        """
+        return matrix(self, score, lambda_)
+
+    def tree(self, score: str = "similarity", lambda_: float | None = None) -> ModelTree:
+        """Returns which models belong together; see `answers.model_tree`.
+
+        Raises:
+            ConfigError: no such score, or pairs were not compared.
+        """
+        return model_tree(self, score, lambda_)
+
+    def diff(self, before: ScanResults | str | None = None) -> ScanChanges:
+        """Returns what changed since an earlier scan, by default the one right before.
+
+        Raises:
+            ConfigError: there is no earlier scan.
+            StoreError: no such scan, or a table is missing or damaged.
+        """
+        return diff(self, before)
+
+    @cached_property
+    def _recommender(self) -> Recommender:
+        return Recommender(self)
+
+
+def open_scan(output: str, scan_id: str | None = None) -> Scan:
+    """Returns a finished scan of an output location; the latest one by default.
+
+    Args:
+        output: local folder or URI that scans were written to.
+        scan_id: name of the scan; None is the latest finished one.
+
+    Raises:
+        StoreError: there is no such finished scan.
+    """
+    return Scan(**vars(open_results(output, scan_id)))
