@@ -8,6 +8,7 @@ from functools import cached_property
 import pandas as pd
 
 from depara.answers import (
+    DataRecommendation,
     ModelTree,
     Recommendation,
     Recommender,
@@ -15,6 +16,7 @@ from depara.answers import (
     diff,
     matrix,
     model_tree,
+    recommend_for_labels,
 )
 from depara.results import ScanResults
 from depara.results import open_scan as open_results
@@ -32,6 +34,14 @@ class Scan(ScanResults):
             StoreError: a table is missing or damaged.
         """
         return self._recommender.of(target)
+
+    def recommend_for_labels(self) -> DataRecommendation:
+        """Returns what to start from for the labelled probes themselves.
+
+        Raises:
+            ConfigError: the scan has no ranking by labels, and why.
+        """
+        return recommend_for_labels(self)
 
     def matrix(self, score: str = "similarity", lambda_: float | None = None) -> pd.DataFrame:
         """Returns a score of every source (columns) for every target (rows); see `answers.matrix`.

@@ -5,25 +5,29 @@ Both are stateless tasks over committed graphs, like the tiles; one last task wr
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
 from cluster.compare.blocks import GraphRef, StoredBlock, open_graphs
+from cluster.compare.labelling import (
+    Call,
+    HalfRow,
+    LabelRow,
+    half_calls,
+    known_label_rows,
+    label_tables,
+    score_calls,
+    wants_label_scores,
+)
 from cluster.compare.pairs import Reduction
 from cluster.compare.unusable import NUMERIC_ERRORS, check_graph, failure_of_graphs
 from cluster.pool.context import ScanContext
-from cluster.pool.launcher import Launcher
 from cluster.pool.tasks import TaskFailure, collect_facts, failure_of, follow, merge_failures
-from depara.catalog import LABEL_SCORES
 from depara.errors import StoreError
-from depara.labelled import label_score_table, label_scores, undefined_scores
-from depara.labelled.scores import ScoreValue
-from depara.store.graphs import CommittedGraph
 from depara.store.scans import read_table, write_table
 from depara.store.schemas import TABLES
 from depara.store.storage import Storage
@@ -37,11 +41,7 @@ from depara.uncertainty import (
     uncertainty_tables,
 )
 
-_GRAPHS_PER_LABEL_TASK = 64
 _MIN_RESAMPLES = 100
-
-LabelRow = tuple[str, str, dict[str, ScoreValue]]
-Call = tuple[Callable[..., Any], tuple[Any, ...]]
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ class KnownAnalysis:
 
     ``has_rankings`` says that its tables of uncertainty are of the very same graphs and settings;
     ``labelled`` gives, for each graph whose label scores it holds, the model and layer there.
+    ``has_label_ranking`` says that its ranking by labels is of the very same graphs and labels.
     ``facts`` are those of its tables.
     """
 
@@ -57,6 +58,7 @@ class KnownAnalysis:
     facts: dict[str, Any]
     has_rankings: bool
     labelled: dict[str, tuple[str, str]]
+    has_label_ranking: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,14 +106,17 @@ def analyse(
     if known is None or not known.has_rankings:
         calls = _uncertainty_calls(reduction, spent_s, output, threads, context)
     num_blocks = len(calls)
-    calls += _label_calls(reduction, labels, known, output, threads, context.launcher)
+    scores, halves = _label_calls(reduction, labels, known, spent_s, context)
+    calls += [*scores, *halves]
     context.reporter.phase("analysis", len(calls), "tasks")
     refs = [context.launcher.submit(task, *arguments) for task, arguments in calls]
     follow(refs, context)
     context.phases.enter("tables")
     order = tuple((graph.model_id, graph.layer, graph.key) for graph in _candidates(reduction))
+    outputs = {graph.model_id: graph.layer for graph in reduction.sources if graph.is_ranked}
+    parts = (num_blocks, num_blocks + len(scores))
     last = context.launcher.submit(
-        write_analysis_tables, output, scan_id, order, known, num_blocks, *refs
+        write_analysis_tables, output, scan_id, order, outputs, known, parts, *refs
     )
     return collect_facts(last, context, "the rankings could not be analysed")
 
@@ -142,44 +147,32 @@ def resample_block(shared: Resampling, task: UncertaintyTask) -> BlockUncertaint
         )
 
 
-def score_labels(
-    output: str, threads: int, graphs: Sequence[GraphRef], labels: Sequence[str | None]
-) -> list[LabelRow] | TaskFailure:
-    """Returns the label scores of some graphs, or the error as data."""
-    import threadpoolctl
-
-    storage = Storage(output)
-
-    def scored(graph: CommittedGraph) -> dict[str, ScoreValue]:
-        return label_scores(graph.read_grams(), labels)
-
-    try:
-        with threadpoolctl.threadpool_limits(threads):
-            return [
-                (ref.model_id, ref.layer, scored(graph))
-                for ref, graph in zip(graphs, open_graphs(storage, graphs), strict=True)
-            ]
-    except NUMERIC_ERRORS as error:
-        return failure_of_graphs(error, storage, graphs, scored)
-
-
 def write_analysis_tables(
     output: str,
     scan_id: str,
     order: Sequence[tuple[str, str, str]],
+    outputs: Mapping[str, str],
     known: KnownAnalysis | None,
-    num_blocks: int,
+    parts: tuple[int, int],
     *results: Any,
 ) -> dict[str, Any] | TaskFailure:
     """Writes the analysis tables, empty where nothing was asked for; returns their facts.
 
-    ``order`` is model, layer and key of the graphs, in the order of the label scores.
+    Args:
+        output: where to.
+        scan_id: the scan.
+        order: model, layer and key of the graphs, in the order of the label scores.
+        outputs: output layer of each model that is ranked.
+        known: what an earlier scan has analysed.
+        parts: where in the results the label scores begin, and where those on half samples.
+        results: of all tasks: blocks of uncertainty, label scores, label scores on half samples.
     """
     failure = merge_failures(results)
     if failure is not None:
         return failure
-    blocks: list[BlockUncertainty] = list(results[:num_blocks])
-    rows: list[LabelRow] = [row for part in results[num_blocks:] for row in part]
+    blocks: list[BlockUncertainty] = list(results[: parts[0]])
+    rows: list[LabelRow] = [row for part in results[parts[0] : parts[1]] for row in part]
+    halves: list[HalfRow] = [row for part in results[parts[1] :] for row in part]
     storage = Storage(output)
     tables = {name: TABLES[name].empty_table() for name in UNCERTAINTY_TABLES}
     if blocks:
@@ -188,12 +181,16 @@ def write_analysis_tables(
         if known is not None and known.has_rankings:
             tables = {name: _read_known(storage, known, name) for name in UNCERTAINTY_TABLES}
         if known is not None and known.labelled:
-            rows += _known_label_rows(storage, known, order)
+            rows += known_label_rows(
+                _read_known(storage, known, "label_scores"), known.labelled, order
+            )
+        place = {(model, layer): index for index, (model, layer, _) in enumerate(order)}
+        rows.sort(key=lambda row: place[row[:2]])
+        tables |= label_tables(rows, outputs, halves)
+        if known is not None and known.has_label_ranking:
+            tables["label_ranking"] = _read_known(storage, known, "label_ranking")
     except StoreError as error:
         return TaskFailure(str(error), unreadable_scan=known.scan_id if known else None)
-    place = {(model, layer): index for index, (model, layer, _) in enumerate(order)}
-    rows.sort(key=lambda row: place[row[:2]])
-    tables["label_scores"] = label_score_table(rows)
     try:
         return {name: write_table(storage, scan_id, name, t) for name, t in tables.items()}
     except StoreError as error:
@@ -202,22 +199,6 @@ def write_analysis_tables(
 
 def _read_known(storage: Storage, known: KnownAnalysis, name: str) -> pa.Table:
     return read_table(storage, known.scan_id, name, known.facts[name])
-
-
-def _known_label_rows(
-    storage: Storage, known: KnownAnalysis, order: Sequence[tuple[str, str, str]]
-) -> list[LabelRow]:
-    """The label scores that an earlier scan has of some graphs, under their present names."""
-    scores: dict[tuple[str, str], dict[str, ScoreValue]] = {}
-    for row in _read_known(storage, known, "label_scores").to_pylist():
-        value = math.nan if row["value"] is None else row["value"]
-        graph = scores.setdefault((row["model_id"], row["layer"]), {})
-        graph[row["score"]] = ScoreValue(value, row["reason"])
-    return [
-        (model, layer, scores[known.labelled[key]])
-        for model, layer, key in order
-        if key in known.labelled
-    ]
 
 
 def _uncertainty_calls(
@@ -231,7 +212,6 @@ def _uncertainty_calls(
     config = reduction.config.uncertainty
     if not config.resamples or len(reduction.outputs) < 2:
         return []
-    cores = launcher.capacity() * threads
     plan = plan_uncertainty(
         _candidates(reduction),
         reduction.outputs,
@@ -239,7 +219,7 @@ def _uncertainty_calls(
         num_pixels=reduction.num_pixels,
         memory_bytes=int(reduction.config.compute.memory),
         settings=UncertaintySettings(num_resamples=config.resamples, seed=config.seed),
-        budget_s=config.time_share * spent_s * min(cores, os.cpu_count() or 1),
+        budget_s=_budget_s(reduction, spent_s, context),
         min_resamples=min(_MIN_RESAMPLES, config.resamples),
         workers=launcher.capacity(),
     )
@@ -264,30 +244,34 @@ def _uncertainty_calls(
     return [(resample_block, (shared, task)) for task in plan.tasks]
 
 
-def wants_label_scores(reduction: Reduction, labels: Sequence[str | None]) -> bool:
-    """Whether label scores are asked for, and the labels suffice for one at least."""
-    wanted = reduction.config.similarity.label_scores
-    return wanted and len(undefined_scores(labels)) < len(LABEL_SCORES)
-
-
 def _label_calls(
     reduction: Reduction,
     labels: Sequence[str | None],
     known: KnownAnalysis | None,
-    output: str,
-    threads: int,
-    launcher: Launcher,
-) -> list[Call]:
+    spent_s: float,
+    context: ScanContext,
+) -> tuple[list[Call], list[Call]]:
+    """Returns the tasks of the scores with labels, and those of half samples of the labels."""
     if not wants_label_scores(reduction, labels):
-        return []
+        return [], []
+    config = reduction.config
+    output, launcher = context.storage.root, context.launcher
+    threads = max(1, int(config.compute.num_cpus))
     done = known.labelled if known is not None else {}
     graphs = [graph for graph in _candidates(reduction) if graph.key not in done]
-    pieces = [
-        graphs[start : start + _GRAPHS_PER_LABEL_TASK]
-        for start in range(0, len(graphs), _GRAPHS_PER_LABEL_TASK)
-    ]
-    shared = launcher.share(list(labels))
-    return [(score_labels, (output, threads, piece, shared)) for piece in pieces]
+    scores = score_calls(graphs, labels, output, threads, launcher)
+    ranked = [graph for graph in reduction.sources if graph.is_ranked]
+    has_halves = config.uncertainty.resamples and len(ranked) > 1
+    if not has_halves or (known is not None and known.has_label_ranking):
+        return scores, []
+    seed, budget_s = config.uncertainty.seed, _budget_s(reduction, spent_s, context)
+    return scores, half_calls(ranked, labels, seed, budget_s, output, threads, launcher)
+
+
+def _budget_s(reduction: Reduction, spent_s: float, context: ScanContext) -> float:
+    """Core seconds that resamples may take."""
+    cores = context.launcher.capacity() * max(1, int(reduction.config.compute.num_cpus))
+    return reduction.config.uncertainty.time_share * spent_s * min(cores, os.cpu_count() or 1)
 
 
 def _candidates(reduction: Reduction) -> tuple[GraphRef, ...]:

@@ -6,8 +6,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cluster.compare.analysis import KnownAnalysis, wants_label_scores
+from cluster.compare.analysis import KnownAnalysis
 from cluster.compare.blocks import GraphRef
+from cluster.compare.labelling import wants_label_scores
 from cluster.compare.pairs import KnownPairs, Reduction
 from cluster.record.graph_facts import GraphFacts, facts_of_scan
 from depara.errors import StoreError
@@ -167,11 +168,14 @@ def known_analysis(
             for graph in previous.graphs
             if not graph.null_of
         }
+    facts = dict(previous.manifest["tables"])
+    has_rankings = previous.manifest.get("rankings_key") == rankings_key(reduction)
     return KnownAnalysis(
         scan_id=previous.scan_id,
-        facts=dict(previous.manifest["tables"]),
-        has_rankings=previous.manifest.get("rankings_key") == rankings_key(reduction),
+        facts=facts,
+        has_rankings=has_rankings,
         labelled=labelled,
+        has_label_ranking=has_rankings and bool(labelled) and "label_ranking" in facts,
     )
 
 

@@ -192,7 +192,7 @@ class Recommendation:
 
 
 def standings(
-    ranks: Sequence[int], p_first: Sequence[float | None], rank_low: Sequence[int | None]
+    ranks: Sequence[int], p_first: Sequence[float | None], rank_low: Sequence[float | None]
 ) -> list[Standing]:
     """Returns how each source stands, in the order given.
 
@@ -232,8 +232,12 @@ def _how_sure(first: Candidate) -> str:
     return f": first in {first.p_first:.0%} of resamples{cut}"
 
 
-def _names(candidates: Sequence[Candidate]) -> str:
-    names = [one.model for one in candidates]
+def named(names: Sequence[str]) -> str:
+    """Returns some names as a sentence lists them, the last of many as a number."""
     if len(names) > _NAMED:
         names = [*names[: _NAMED - 1], f"{len(names) - _NAMED + 1} more"]
     return listed(names)
+
+
+def _names(candidates: Sequence[Candidate]) -> str:
+    return named([one.model for one in candidates])

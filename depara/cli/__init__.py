@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from depara._version import __version__
-from depara.cli.answers import diff, matrix, recommend, tree
+from depara.cli.answers import data, diff, matrix, recommend, tree
 from depara.cli.evaluation import evaluate
 from depara.cli.reading import layers, models, scans, table
 from depara.cli.upkeep import gc, verify
@@ -15,7 +15,20 @@ from depara.texts import make_streams_total
 
 __all__ = ["app"]
 
-_COMMANDS = (recommend, models, layers, matrix, tree, diff, table, scans, evaluate, verify, gc)
+_COMMANDS = (
+    recommend,
+    data,
+    models,
+    layers,
+    matrix,
+    tree,
+    diff,
+    table,
+    scans,
+    evaluate,
+    verify,
+    gc,
+)
 
 app = typer.Typer(
     name="depara",

@@ -12,7 +12,7 @@ from depara.cli.output import errors_shown, print_answer, print_frame, print_lin
 if TYPE_CHECKING:
     import pandas as pd
 
-    from depara.answers import Recommendation, ScanChanges
+    from depara.answers import DataRecommendation, Recommendation, ScanChanges
 
 _MOST_COLUMNS = 12
 
@@ -48,6 +48,34 @@ def recommend(
         print_lines("[low,high]: 5-95 % over resampled probes; GFLOP to the cut, ms, MB: one probe")
         if budget is not None:
             print_lines(*_trial_lines(found, budget))
+
+
+def data(
+    output: Output,
+    scan: ScanId = None,
+    top: Top = 10,
+    csv: AsCsv = False,
+    json: AsJson = False,
+) -> None:
+    """Says what to start from for the labelled probes themselves, by the scores with labels.
+
+    Example: depara data depara-out/digits
+    """
+    from depara.answers import recommend_for_labels
+    from depara.scan import open_scan
+
+    with errors_shown():
+        found = recommend_for_labels(open_scan(output, scan))
+        if csv or json:
+            print_answer(found.frame(), csv=csv, json=json, record=found.record())
+            return
+        print_lines(
+            f"{found.num_probes} labelled probes of {found.num_classes} classes: {found.sentence}."
+        )
+        print_frame(
+            _shown_data(found).head(top), "models by their mean rank, and the rank by each score"
+        )
+        print_lines("[low,high]: 5-95 % over random halves of the labelled probes")
 
 
 def matrix(
@@ -164,6 +192,32 @@ def _shown(found: Recommendation) -> pd.DataFrame:
         }
     )
     return shown.dropna(axis="columns", how="all")
+
+
+def _shown_data(found: DataRecommendation) -> pd.DataFrame:
+    """Returns what fits on a line of each model."""
+    import pandas as pd
+
+    from depara.answers.recommendation import SYMBOLS
+
+    frame = found.frame()
+    places = frame.columns.get_loc("num_agree")
+    assert isinstance(places, int)
+    scores = frame.iloc[:, places + 1 :]
+    ends = zip(frame["rank"], frame["rank_low"], frame["rank_high"], strict=True)
+    return pd.DataFrame(
+        {
+            "rank": [
+                f"{one}{'' if pd.isna(low) else f' [{low},{high}]'}" for one, low, high in ends
+            ],
+            "model": frame["model_id"],
+            "cut": frame["cut"],
+            "standing": [f"{SYMBOLS[one]} {one}" for one in frame["standing"]],
+            "first in": frame["p_first"].map("{:.0%}".format, na_action="ignore"),
+            "agree": [f"{one}/{found.num_scores}" for one in frame["num_agree"]],
+            "by score": [" ".join(map(str, row)) for row in scores.to_numpy()],
+        }
+    )
 
 
 def _trial_lines(found: Recommendation, budget: int) -> list[str]:

@@ -185,6 +185,36 @@ TABLES: dict[str, pa.Schema] = {
             _field("reason", pa.string(), "why value is null; null where it is not", null=True),
         ]
     ),
+    "label_ranking": pa.schema(
+        [
+            _field(
+                "ranking",
+                pa.string(),
+                "model: models at their output layer; layer: the layers of one model (key)",
+            ),
+            _field("model_id", pa.string(), "model (key)"),
+            _field("layer", pa.string(), "module name of the cut point (key)"),
+            _field("score", pa.string(), "name of the score, or consensus: of all of them (key)"),
+            _field("rank", pa.int32(), "1 is the best"),
+            _field("value", pa.float64(), "the score; of the consensus: the mean rank"),
+            _field(
+                "num_agree",
+                pa.int32(),
+                "scores that rank it as high as the consensus does, or higher; null for one score",
+                null=True,
+            ),
+            _field("num_scores", pa.int32(), "scores that these labels define, count"),
+            _field("rank_low", pa.int32(), "5 % quantile over half samples", null=True),
+            _field("rank_high", pa.int32(), "95 % quantile over half samples", null=True),
+            _field(
+                "p_first",
+                pa.float64(),
+                "share of half samples in which it is first, 0 to 1; null: not sampled",
+                null=True,
+            ),
+            _field("num_subsets", pa.int32(), "random halves of the labelled probes", null=True),
+        ]
+    ),
     "uncertainty": pa.schema(
         [
             _TARGET,

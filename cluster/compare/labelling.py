@@ -1,0 +1,174 @@
+"""The scores with labels of a scan's graphs, and how sure their ranking is: stateless tasks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+
+from cluster.compare.blocks import GraphRef, open_graphs
+from cluster.compare.pairs import Reduction
+from cluster.compare.unusable import NUMERIC_ERRORS, failure_of_graphs
+from cluster.pool.launcher import Launcher
+from cluster.pool.tasks import TaskFailure
+from depara.catalog import LABEL_SCORES
+from depara.labelled import (
+    half_samples,
+    label_ranking,
+    label_score_table,
+    label_scores,
+    undefined_scores,
+)
+from depara.labelled.scores import ScoreValue
+from depara.store.graphs import CommittedGraph
+from depara.store.storage import Storage
+from depara.types import Float64
+
+_GRAPHS_PER_TASK = 64
+_MOST_HALVES = 40
+_FEWEST_HALVES = 10
+_HALF_SECONDS = 1.6e-2
+"""All scores of one half sample of 100 probes on one core; grows about with the square."""
+
+LabelRow = tuple[str, str, dict[str, ScoreValue]]
+HalfRow = tuple[str, Float64]
+"""A model, and the scores of its output graph on half samples, ``R S``."""
+
+_T = TypeVar("_T")
+
+Call = tuple[Callable[..., Any], tuple[Any, ...]]
+
+
+def wants_label_scores(reduction: Reduction, labels: Sequence[str | None]) -> bool:
+    """Whether label scores are asked for, and the labels suffice for one at least."""
+    wanted = reduction.config.similarity.label_scores
+    return wanted and len(undefined_scores(labels)) < len(LABEL_SCORES)
+
+
+def score_calls(
+    graphs: Sequence[GraphRef],
+    labels: Sequence[str | None],
+    output: str,
+    threads: int,
+    launcher: Launcher,
+) -> list[Call]:
+    """Returns the tasks that score graphs with the labels of the probes."""
+    shared = launcher.share(list(labels))
+    pieces = _pieces(graphs, _GRAPHS_PER_TASK)
+    return [(score_labels, (output, threads, piece, shared)) for piece in pieces]
+
+
+def half_calls(
+    graphs: Sequence[GraphRef],
+    labels: Sequence[str | None],
+    seed: int,
+    budget_s: float,
+    output: str,
+    threads: int,
+    launcher: Launcher,
+) -> list[Call]:
+    """Returns the tasks that score output graphs on half samples, as many as the budget allows.
+
+    Args:
+        graphs: the output graphs that are ranked.
+        labels: of the probes, in index order.
+        seed: of the half samples.
+        budget_s: time of one core.
+        output: where the graphs are.
+        threads: of each task.
+        launcher: shares values and says how many tasks run at once.
+    """
+    num_labelled = sum(label is not None for label in labels)
+    each_s = _HALF_SECONDS * (num_labelled / 200) ** 2 * max(len(graphs), 1)
+    count = int(min(max(budget_s / each_s, _FEWEST_HALVES), _MOST_HALVES))
+    shared = launcher.share(half_samples(labels, count, seed))
+    size = max(1, math.ceil(len(graphs) / max(launcher.capacity(), 1)))
+    pieces = _pieces(graphs, min(size, _GRAPHS_PER_TASK))
+    return [(score_halves, (output, threads, piece, shared)) for piece in pieces]
+
+
+def score_labels(
+    output: str, threads: int, graphs: Sequence[GraphRef], labels: Sequence[str | None]
+) -> list[LabelRow] | TaskFailure:
+    """Returns the label scores of some graphs, or the error as data."""
+
+    def scored(graph: CommittedGraph) -> dict[str, ScoreValue]:
+        return label_scores(graph.read_grams(), labels)
+
+    found = _of_each(output, threads, graphs, scored)
+    if isinstance(found, TaskFailure):
+        return found
+    return [(ref.model_id, ref.layer, one) for ref, one in zip(graphs, found, strict=True)]
+
+
+def score_halves(
+    output: str,
+    threads: int,
+    graphs: Sequence[GraphRef],
+    halves: Sequence[Sequence[str | None]],
+) -> list[HalfRow] | TaskFailure:
+    """Returns the label scores of some output graphs on half samples, or the error as data."""
+
+    def scored(graph: CommittedGraph) -> Float64:
+        grams = graph.read_grams()
+        rows = [[one.value for one in label_scores(grams, half).values()] for half in halves]
+        return np.array(rows, np.float64)
+
+    found = _of_each(output, threads, graphs, scored)
+    if isinstance(found, TaskFailure):
+        return found
+    return [(ref.model_id, one) for ref, one in zip(graphs, found, strict=True)]
+
+
+def label_tables(
+    rows: Sequence[LabelRow], outputs: Mapping[str, str], halves: Sequence[HalfRow]
+) -> dict[str, pa.Table]:
+    """Returns the tables of label scores and of their ranking.
+
+    Args:
+        rows: of all graphs, in the order of the table.
+        outputs: output layer of each model that is ranked.
+        halves: of the output graphs.
+    """
+    return {
+        "label_scores": label_score_table(rows),
+        "label_ranking": label_ranking(rows, outputs, dict(halves)),
+    }
+
+
+def known_label_rows(
+    table: pa.Table, labelled: Mapping[str, tuple[str, str]], order: Sequence[tuple[str, str, str]]
+) -> list[LabelRow]:
+    """Returns the label scores that an earlier scan has of some graphs, under their present names.
+
+    Args:
+        table: its label scores.
+        labelled: model and layer there of each graph that it has.
+        order: model, layer and key of the graphs now.
+    """
+    scores: dict[tuple[str, str], dict[str, ScoreValue]] = {}
+    for row in table.to_pylist():
+        value = math.nan if row["value"] is None else row["value"]
+        graph = scores.setdefault((row["model_id"], row["layer"]), {})
+        graph[row["score"]] = ScoreValue(value, row["reason"])
+    return [(model, layer, scores[labelled[key]]) for model, layer, key in order if key in labelled]
+
+
+def _of_each(
+    output: str, threads: int, graphs: Sequence[GraphRef], scored: Callable[[CommittedGraph], _T]
+) -> list[_T] | TaskFailure:
+    import threadpoolctl
+
+    storage = Storage(output)
+    try:
+        with threadpoolctl.threadpool_limits(threads):
+            return [scored(graph) for graph in open_graphs(storage, graphs)]
+    except NUMERIC_ERRORS as error:
+        return failure_of_graphs(error, storage, graphs, scored)
+
+
+def _pieces(graphs: Sequence[GraphRef], size: int) -> list[Sequence[GraphRef]]:
+    return [graphs[start : start + size] for start in range(0, len(graphs), size)]

@@ -1,0 +1,138 @@
+"""What to start from for the labelled probes themselves: the target is the data, no model of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from depara.answers.recommendation import Standing, named, standings
+from depara.errors import ConfigError
+from depara.results import ScanResults
+
+CONSENSUS = "consensus"
+_TABLE = "label_ranking"
+_NUM_FACTS = 9
+
+
+@dataclass(frozen=True)
+class DataRecommendation:
+    """The models for the labelled probes, best first by the consensus of the scores with labels.
+
+    ``models`` has one row per model at its output layer: ``rank, model_id, cut, standing,
+    mean_rank, rank_low, rank_high, p_first, num_agree``, then the rank by each score; ``cut`` is
+    its best layer by consensus. ``ranking`` is the scan's whole ``label_ranking`` table.
+    """
+
+    models: pd.DataFrame
+    ranking: pd.DataFrame
+    num_scores: int
+    num_probes: int
+    num_classes: int
+
+    @property
+    def sentence(self) -> str:
+        """What a colleague would say."""
+        first = self.models.iloc[0]
+        parts = [
+            f"start from {first['model_id']}, cut at {first['cut']}: first by the consensus of "
+            f"{self.num_scores} scores, {int(first['num_agree'])} of which agree"
+        ]
+        if pd.notna(first["p_first"]):
+            parts[0] += f", and in {first['p_first']:.0%} of half samples"
+        good = self._of("as good")
+        if good:
+            verb = "is" if len(good) == 1 else "are"
+            parts.append(f"{named(good)} {verb} as good within the intervals")
+        elif pd.notna(first["p_first"]):
+            parts.append("no other is as good within the intervals")
+        return "; ".join(parts)
+
+    @property
+    def scores(self) -> list[str]:
+        """The scores that rank."""
+        return [str(name) for name in self.models.columns[_NUM_FACTS:]]
+
+    def frame(self) -> pd.DataFrame:
+        """Returns `models`."""
+        return self.models
+
+    def record(self) -> dict[str, object]:
+        """Returns everything as JSON-ready values."""
+        return {
+            "sentence": self.sentence,
+            "num_probes": self.num_probes,
+            "num_classes": self.num_classes,
+            "models": self.models.to_dict("records"),
+            "ranking": self.ranking.to_dict("records"),
+        }
+
+    def _of(self, standing: Standing) -> list[str]:
+        kept = self.models[self.models["standing"] == standing]
+        return [str(name) for name in kept["model_id"]]
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        return f"<p>{escape(self.sentence)}</p>\n{self.models.to_html(index=False)}"
+
+
+def recommend_for_labels(scan: ScanResults) -> DataRecommendation:
+    """Returns what to start from for the scan's labelled probes.
+
+    Raises:
+        ConfigError: the scan has no ranking by labels, and why.
+        StoreError: a table is missing or damaged.
+    """
+    labels = scan.table("probes")["label"].dropna()
+    ranking = _ranking(scan, len(labels), labels.nunique())
+    top = ranking[(ranking["ranking"] == "model") & (ranking["score"] == CONSENSUS)]
+    top = top.sort_values("rank").reset_index(drop=True)
+    cuts = ranking[
+        (ranking["ranking"] == "layer") & (ranking["score"] == CONSENSUS) & (ranking["rank"] == 1)
+    ].set_index("model_id")["layer"]
+    by_score = ranking[(ranking["ranking"] == "model") & (ranking["score"] != CONSENSUS)]
+    ranks = by_score.pivot_table(index="model_id", columns="score", values="rank", sort=False)
+    models = pd.DataFrame(
+        {
+            "rank": top["rank"],
+            "model_id": top["model_id"],
+            "cut": top["model_id"].map(cuts).fillna(top["layer"]),
+            "standing": standings(
+                top["rank"].tolist(), _known(top["p_first"]), _known(top["rank_low"])
+            ),
+            "mean_rank": top["value"],
+            "rank_low": top["rank_low"].astype("Int32"),
+            "rank_high": top["rank_high"].astype("Int32"),
+            "p_first": top["p_first"],
+            "num_agree": top["num_agree"].astype("Int32"),
+        }
+    ).join(ranks.astype("Int32"), on="model_id")
+    return DataRecommendation(
+        models, ranking, int(top["num_scores"].iloc[0]), len(labels), labels.nunique()
+    )
+
+
+def _ranking(scan: ScanResults, num_labelled: int, num_classes: int) -> pd.DataFrame:
+    if _TABLE not in scan.manifest.get("tables", {}):
+        raise ConfigError(
+            f"scan {scan.scan_id} is of a version without a ranking by labels: scan again (graphs "
+            "are reused)"
+        )
+    ranking = scan.table(_TABLE)
+    if len(ranking):
+        return ranking
+    if not num_labelled:
+        why = (
+            "its probes have no labels: give them a column of the Parquet table "
+            "(probes.label_column), or a tab and the label after each image of a text list"
+        )
+    elif not scan.manifest.get("config", {}).get("similarity", {}).get("label_scores", True):
+        why = "similarity.label_scores is off: set it and scan again"
+    else:
+        why = f"no score is defined for {num_labelled} labelled probes of {num_classes} classes"
+    raise ConfigError(f"scan {scan.scan_id} has no ranking by labels: {why}")
+
+
+def _known(column: pd.Series[float]) -> list[float | None]:
+    return [None if pd.isna(value) else float(value) for value in column]
