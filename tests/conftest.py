@@ -69,3 +69,14 @@ def local_ray() -> Iterator[None]:
         )
     yield
     ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def scan_folder(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An output with one finished scan: models a, b and c on 24 labelled photos. Never written."""
+    from tests.jobs.inline import scan_inline, tiny
+
+    output = str(tmp_path_factory.mktemp("scan") / "out")
+    models = [tiny(name, seed) for seed, name in enumerate("abc")]
+    scan_inline(output, photos, models, probes={"source": str(photos), "count": 24})
+    return output

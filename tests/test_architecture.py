@@ -46,7 +46,7 @@ ALLOWED = {
     "evaluation": {"store", "similarity", "results"},
     "maintenance": {"store"},
     "answers": {"store", "similarity", "results", "evaluation"},
-    "cli": {"answers", "results", "evaluation", "store", "maintenance"},
+    "cli": {"scan", "answers", "results", "evaluation", "store", "maintenance"},
     "config": set(),
     "errors": set(),
     "types": set(),

@@ -13,6 +13,7 @@ from cluster.pool.phases import Spent
 from cluster.record.history import Changes, History
 from cluster.record.manifest import PreparedScan, ScanSummary
 from cluster.record.notes import ModelNote, matters_of, model_notes
+from depara.answers import recommend_for_labels
 from depara.ledger import PARTS, part_bytes
 from depara.probes import LeftOut, describe_left_out
 from depara.redaction import redact
@@ -91,6 +92,7 @@ def print_summary(console: Console, summary: ScanSummary, results: ScanResults) 
             rest = len(targets) - MAX_TARGETS_SHOWN
             console.print(f"and {rest} more targets: see model_ranking.parquet", markup=False)
     print_certainty(console, results)
+    print_labels(console, results)
     print_failures(console, summary.failures)
     print_left_out(console, summary.left_out)
     print_notes(console, summary.notes)
@@ -125,6 +127,18 @@ def print_certainty(console: Console, results: ScanResults) -> None:
             f"{half['correlation']:.2f}"
         )
     console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_labels(console: Console, results: ScanResults) -> None:
+    """Prints what to start from for the labelled probes themselves, if there are any."""
+    if len(results.table("label_ranking")):
+        found = recommend_for_labels(results)
+        console.print(
+            shown_line(f"for the {found.num_probes} labelled probes: {found.sentence}"),
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def print_failures(console: Console, failures: Sequence[Failure]) -> None:

@@ -124,8 +124,8 @@ def _ranking(scan: ScanResults, num_labelled: int, num_classes: int) -> pd.DataF
         return ranking
     if not num_labelled:
         why = (
-            "its probes have no labels: give them a column of the Parquet table "
-            "(probes.label_column), or a tab and the label after each image of a text list"
+            "its probes have no labels: put the images of each class into a folder of their own, "
+            "or name the label column of a Parquet table (probes.label_column)"
         )
     elif not scan.manifest.get("config", {}).get("similarity", {}).get("label_scores", True):
         why = "similarity.label_scores is off: set it and scan again"

@@ -75,6 +75,7 @@ def data(
         print_frame(
             _shown_data(found).head(top), "models by their mean rank, and the rank by each score"
         )
+        print_lines(f"by score: rank by {', '.join(found.scores)}")
         print_lines("[low,high]: 5-95 % over random halves of the labelled probes")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 from torch.utils.hooks import RemovableHandle
 
 from depara.errors import ModelError, OutOfMemoryError
@@ -229,6 +229,14 @@ def call_model(module: nn.Module, preprocess: nn.Module, canvas_N3SS: Tensor) ->
         return find_tensor(module(images))
 
 
+def _attention_flops(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+    return int(sdpa_flop_count(query, key, value))  # type: ignore[no-untyped-call]
+
+
+# Torch counts the attention kernels of GPUs alone.
+_UNCOUNTED = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops}
+
+
 def _dropped(_saved: object) -> Any:
     return None
 
@@ -262,7 +270,7 @@ def run_dry_pass(module: nn.Module, preprocess: nn.Module, canvas_side: int) -> 
         ModelError: the model raises, or needs another input than one image batch.
         OutOfMemoryError: memory ran out.
     """
-    counter = FlopCounterMode(display=False)
+    counter = FlopCounterMode(display=False, custom_mapping=_UNCOUNTED)
     try:
         firings, returned = _fired(module, preprocess, canvas_side, counter)
     except OutOfMemoryError:
