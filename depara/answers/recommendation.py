@@ -80,7 +80,7 @@ class Recommendation:
     ``general`` is the best source of the others: of those for the zoo's other targets, the one of
     the highest mean similarity. ``null_similarity`` is that of the first one's random-weights
     twins, None without twins. ``warnings`` are in plain words. ``regret`` is the measured mean
-    regret of trying the first k, by k, where the scan was evaluated against a truth.
+    regret of k such trials, by k, where the scan was evaluated against a truth.
     """
 
     target: str
@@ -121,17 +121,18 @@ class Recommendation:
         """Returns what to try with a budget: the generally best source, then the target's own best.
 
         The hybrid rule of Renggli et al., "Which model to transfer?", CVPR 2022, with the mean
-        similarity over the zoo's other targets in the place of ImageNet accuracy.
+        similarity over the zoo's other targets in the place of ImageNet accuracy. A single trial
+        goes to the target's own best: the rule needs two.
 
         Args:
             budget: number of trials, at least 1; fewer are returned where there are fewer sources.
         """
-        by_name = {one.model: one for one in self.candidates}
-        general = by_name[self.general]
-        own = [one for one in self.candidates if one.model != self.general]
-        chosen = [Trial(general.model, general.cut, "general")]
-        chosen += [Trial(one.model, one.cut, "own") for one in own]
-        return tuple(chosen[:budget])
+        own = [Trial(one.model, one.cut, "own") for one in self.candidates]
+        if budget == 1:
+            return tuple(own[:1])
+        general = next(one for one in own if one.model == self.general)
+        rest = [one for one in own if one is not general]
+        return (Trial(general.model, general.cut, "general"), *rest)[:budget]
 
     def expected_regret(self, budget: int) -> tuple[int, float] | None:
         """Returns the largest measured k up to the budget, and the mean regret of k trials."""

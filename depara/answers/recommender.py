@@ -15,8 +15,9 @@ import pyarrow.compute as pc
 from depara.answers.recommendation import Candidate, Costs, Recommendation, standings
 from depara.errors import ConfigError
 from depara.evaluation.record import TABLE_FILE
-from depara.evaluation.schema import EVALUATION_SCHEMA
+from depara.evaluation.schema import EVALUATION_SCHEMA, HYBRID
 from depara.results import ScanResults
+from depara.similarity.general import generally_best
 from depara.store.artifacts import decode_table
 from depara.store.layout import evaluation_folder
 from depara.store.storage import Storage
@@ -94,7 +95,7 @@ class Recommender:
             target=target,
             target_layer=str(rows["target_layer"].iloc[0]),
             candidates=tuple(candidates),
-            general=self._general(target),
+            general=self._general[target],
             null_similarity=None if pd.isna(null) else float(null),
             warnings=tuple(self._warnings(target, candidates, null)),
             regret=self._regret,
@@ -159,17 +160,8 @@ class Recommender:
         return set(zip(kept["model_id"], kept["layer"].fillna(""), strict=True))
 
     @cached_property
-    def _general_scores(self) -> pd.DataFrame:
-        """Sum and number of each source's similarities over all targets."""
-        return self._ranking.groupby("source_model")["similarity"].agg(["sum", "count"])
-
-    def _general(self, target: str) -> str:
-        rows = self._ranking.iloc[self._rows[target]]
-        own = rows.set_index("source_model")["similarity"]
-        scores = self._general_scores.loc[own.index]
-        rest = scores["count"] - 1
-        means = (scores["sum"] - own).where(rest > 0, own) / rest.where(rest > 0, 1)
-        return str(means.sort_index().idxmax())
+    def _general(self) -> dict[str, str]:
+        return generally_best(self._ranking)
 
     def _costs(self, model: str, cut: str) -> Costs:
         row = self._models.loc[model]
@@ -236,8 +228,10 @@ class Recommender:
         if data is None:
             return ()
         table = decode_table(data, EVALUATION_SCHEMA, path).to_pandas()
+        one_by_similarity = (table["score"] == "similarity") & (table["k"] == 1)
+        more_by_hybrid = (table["score"] == HYBRID) & (table["k"] > 1)
         kept = table[
-            (table["score"] == "similarity")
+            (one_by_similarity | more_by_hybrid)
             & (table["metric"] == "regret")
             & table["target"].isna()
             & table["source"].isna()

@@ -232,9 +232,8 @@ def _trial_lines(found: Recommendation, budget: int) -> list[str]:
         lines.append("what that would lose is not known: `depara evaluate` tells, with a truth")
     else:
         k, regret = known
-        lines.append(
-            f"measured: the first {k} of the ranking lost {regret:.0%} of the true range on average"
-        )
+        what = "trial" if k == 1 else "trials"
+        lines.append(f"measured: {k} such {what} lost {regret:.0%} of the true range on average")
     return lines
 
 

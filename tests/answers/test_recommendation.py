@@ -113,12 +113,20 @@ def test_trials_begin_with_the_generally_best_source_of_the_others() -> None:
     assert found.general == NAMES[max(others, key=lambda s: others[s])]
     assert len(found.trials(99)) == 4
     assert [one.reason for one in found.trials(2)] == ["general", "own"]
+    (only,) = found.trials(1)
+    assert (only.model, only.reason) == (found.first.model, "own")
 
 
 def test_regret_is_what_was_measured_up_to_the_budget(tmp_path: Path) -> None:
     rows = [
         {"score": score, "is_baseline": False, "metric": "regret", "k": k, "value": value}
-        for score, k, value in (("similarity", 1, 0.3), ("similarity", 3, 0.1), ("cka", 1, 0.0))
+        for score, k, value in (
+            ("hybrid", 1, 0.9),
+            ("similarity", 1, 0.3),
+            ("similarity", 3, 0.8),
+            ("hybrid", 3, 0.1),
+            ("cka", 1, 0.0),
+        )
     ]
     rows.append({**rows[0], "target": "a", "value": 1.0})
     table = encode_table(table_of_rows(rows, EVALUATION_SCHEMA), {})
