@@ -8,20 +8,10 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from depara.answers.standings import Standing
 from depara.texts import listed
 
-Standing = Literal["first", "as good", "behind", "out"]
-"""How a source stands: ``first`` in the ranking; ``as good``: it cannot be told from the first;
-``behind`` it; ``out``: not among the first three in 95 % of resamples."""
-
-CONFIDENCE = 0.95
-"""Sources that share the first place in this part of the resamples are as good as the first."""
-
-OUT_BEYOND = 3
 _NAMED = 4
-
-SYMBOLS: dict[str, str] = {"first": "★", "as good": "≈", "behind": "·", "out": "✕"}
-"""One sign per standing."""
 
 
 @dataclass(frozen=True)
@@ -190,38 +180,6 @@ class Recommendation:
         lines = [f"<p><b>{escape(self.target)}</b>: {escape(self.sentence)}</p>"]
         lines += [f"<p>{escape(one)}</p>" for one in self.warnings]
         return "\n".join([*lines, self.frame().to_html(index=False, float_format="{:.3f}".format)])
-
-
-def standings(
-    ranks: Sequence[int], p_first: Sequence[float | None], rank_low: Sequence[float | None]
-) -> list[Standing]:
-    """Returns how each source stands, in the order given.
-
-    As good as the first are those of the smallest set that holds the first place in 95 % of the
-    resamples, the first of the ranking always in it.
-
-    Args:
-        ranks: of the sources, 1 is the best; each once.
-        p_first: share of resamples in which each is first; None without resamples.
-        rank_low: 5 % quantile of each rank over resamples; None without resamples.
-    """
-    first = ranks.index(1)
-    found: list[Standing] = ["behind"] * len(ranks)
-    found[first] = "first"
-    held = p_first[first]
-    if held is None:
-        return found
-    order = sorted(range(len(ranks)), key=lambda place: (-(p_first[place] or 0.0), ranks[place]))
-    for place in order:
-        if held >= CONFIDENCE or not p_first[place]:
-            break
-        if place != first:
-            found[place] = "as good"
-            held += p_first[place] or 0.0
-    for place, low in enumerate(rank_low):
-        if found[place] == "behind" and low is not None and low > OUT_BEYOND:
-            found[place] = "out"
-    return found
 
 
 def _how_sure(first: Candidate) -> str:

@@ -164,7 +164,7 @@ def _shown(found: Recommendation) -> pd.DataFrame:
     """Returns what fits on a line of each candidate; costs that are known of none are left out."""
     import pandas as pd
 
-    from depara.answers.recommendation import SYMBOLS
+    from depara.answers.standings import SYMBOLS
 
     frame = found.frame()
     ends = (frame[name].map("{:.2f}".format) for name in ("low", "high"))
@@ -199,7 +199,7 @@ def _shown_data(found: DataRecommendation) -> pd.DataFrame:
     """Returns what fits on a line of each model."""
     import pandas as pd
 
-    from depara.answers.recommendation import SYMBOLS
+    from depara.answers.standings import SYMBOLS
 
     frame = found.frame()
     places = frame.columns.get_loc("num_agree")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from depara.answers import Candidate, Recommendation, Recommender, recommend
-from depara.answers.recommendation import named, standings
+from depara.answers.recommendation import named
 from depara.errors import ConfigError
 from depara.evaluation.schema import EVALUATION_SCHEMA
 from depara.store.artifacts import encode_table, table_of_rows
@@ -34,30 +34,6 @@ SURE = {
     ("a", "d"): (3, 3, 0.02),
     ("a", "e"): (4, 4, 0.0),
 }
-
-
-@pytest.mark.parametrize(
-    ("p_first", "expected"),
-    [
-        ([0.97, 0.03, 0.0], ["first", "behind", "behind"]),
-        ([0.6, 0.38, 0.02], ["first", "as good", "behind"]),
-        ([0.3, 0.3, 0.4], ["first", "as good", "as good"]),
-        ([0.0, 1.0, 0.0], ["first", "as good", "behind"]),
-        ([None, None, None], ["first", "behind", "behind"]),
-    ],
-)
-def test_as_good_are_the_fewest_that_hold_the_first_place(
-    p_first: list[float | None], expected: list[str]
-) -> None:
-    assert standings([1, 2, 3], p_first, [1, 1, 2]) == expected
-    order = [2, 0, 1]
-    shuffled = standings([order[i] + 1 for i in range(3)], [p_first[i] for i in order], [1, 1, 1])
-    assert shuffled == [expected[i] for i in order]
-
-
-def test_out_are_those_that_are_not_among_the_first_three() -> None:
-    found = standings([1, 2, 3, 4, 5], [0.99, 0.01, 0, 0, 0], [1, 2, 3, 3, 4])
-    assert found == ["first", "behind", "behind", "behind", "out"]
 
 
 def test_the_sentence_names_the_first_its_equals_and_those_out() -> None:
