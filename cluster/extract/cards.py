@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from cluster.extract.probes import PreparedProbes, prepare_probes
 from cluster.extract.units import ResolveUnit
 from cluster.pool.context import ScanContext
-from cluster.pool.events import show_groups
 from cluster.pool.loop import WorkerPool
+from cluster.pool.progress import show_groups
 from cluster.pool.units import Group, GroupResult
 from depara.config import ModelConfig, ScanConfig, ScanFile
 from depara.errors import ChangedModelError, ModelError, StoreError

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from cluster.extract.plan import ScanPlan
 from cluster.pool.context import ScanContext
-from cluster.pool.events import show_units
 from cluster.pool.loop import WorkerPool
+from cluster.pool.progress import show_units
 from cluster.pool.units import GroupResult
 from depara.errors import DamagedCanvasesError
 from depara.store.graphs import committed_keys

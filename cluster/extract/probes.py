@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from cluster.extract.units import DecodeResult, DecodeUnit
 from cluster.pool.context import ScanContext
-from cluster.pool.events import show_groups
 from cluster.pool.loop import WorkerPool
-from cluster.pool.progress import Reporter
+from cluster.pool.progress import Reporter, show_groups
 from cluster.pool.units import Group
 from depara.config import ScanFile
 from depara.errors import ProbeError

@@ -9,14 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.pool.loop import (
+from cluster.pool.events import Event
+from cluster.pool.loop import MAX_DEATHS_PER_SLOT, MAX_TRIES_PER_GROUP, WorkerPool
+from cluster.pool.slots import (
     MAX_DEATHS_PER_GROUP,
-    MAX_DEATHS_PER_SLOT,
     MAX_HANGS_PER_GROUP,
     MAX_NODE_LOSSES_PER_GROUP,
-    MAX_TRIES_PER_GROUP,
-    Event,
-    WorkerPool,
 )
 from cluster.pool.units import FlushUnit, Group, Outcome
 from depara.errors import ClusterError, ScanInterruptedError, StorageUnavailableError
