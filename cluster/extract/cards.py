@@ -13,7 +13,7 @@ from cluster.pool.loop import WorkerPool
 from cluster.pool.progress import show_groups
 from cluster.pool.units import Group, GroupResult
 from depara.config import ModelConfig, ScanConfig, ScanFile
-from depara.errors import ChangedModelError, ModelError, StoreError
+from depara.errors import FailureKind, ModelError, StoreError
 from depara.fingerprints import model_fingerprints
 from depara.store.known import forget_cards, known_cards, read_cards, write_card
 from depara.store.scans import resolve_scan_id
@@ -101,7 +101,7 @@ def forget_changed(
     changed = {
         name
         for name, result in results.items()
-        if result.failure is not None and result.failure.error_type == ChangedModelError.__name__
+        if result.failure is not None and result.failure.kind is FailureKind.CHANGED_MODEL
     }
     stale = [fingerprint for fingerprint, card in cards.items() if card.model_id in changed]
     if stale:

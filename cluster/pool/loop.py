@@ -200,7 +200,7 @@ class _PoolRun:
     def _advance(self, slot: Slot, running: Running, outcome: Outcome) -> None:
         """Takes what a unit has come to, and the group to its next unit or its end."""
         failure = outcome.failure
-        if failure is not None and outcome.is_passing:
+        if failure is not None and failure.is_passing:
             slot.running = None
             self._requeue(running, failure)
             return
