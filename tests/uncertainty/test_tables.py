@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 
 from depara.similarity import TileScores, combine, layer_ranking, model_ranking, similarity_tile
+from depara.store.schemas import TABLES
 from depara.uncertainty import (
-    TABLES,
     BlockUncertainty,
     UncertaintySettings,
     block_uncertainty,
@@ -102,7 +102,7 @@ def scan() -> dict[str, pd.DataFrame]:
 
 
 def test_tables_have_their_schemas_with_units(tables: dict[str, pa.Table]):
-    assert list(tables) == list(TABLES)
+    assert list(tables) == ["uncertainty", "rank_uncertainty", "stability"]
     for name, table in tables.items():
         assert table.schema.equals(TABLES[name], check_metadata=True)
         assert table.num_rows
