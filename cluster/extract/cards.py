@@ -25,15 +25,13 @@ from depara.types import Failure, ModelCard
 class PreparedInputs:
     """What a scan works on.
 
-    ``fingerprinted`` holds the cards that the next scan may take as they are, by fingerprint;
-    ``num_opened`` is the number of models that had to be opened.
+    ``fingerprinted`` holds the cards that the next scan may take as they are, by fingerprint.
     """
 
     probes: PreparedProbes
     cards: tuple[ModelCard, ...]
     failures: tuple[Failure, ...]
     fingerprinted: dict[str, ModelCard]
-    num_opened: int
 
 
 def prepare_inputs(
@@ -82,7 +80,7 @@ def prepare_inputs(
             + "\n".join(f"  {f.model_id}: {f.message}" for f in failures)
         )
     lasting = {f: found[name] for name, f in fingerprints.items() if f and name in found}
-    return PreparedInputs(probes, cards, tuple(failures), lasting, len(unknown))
+    return PreparedInputs(probes, cards, tuple(failures), lasting)
 
 
 def forget_changed(

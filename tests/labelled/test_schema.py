@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 from depara.catalog import LABEL_SCORES
-from depara.grams import GraphGrams
 from depara.labelled import (
     ScoreValue,
     label_score_table,
@@ -13,11 +12,12 @@ from depara.labelled import (
 )
 from depara.store.schemas import TABLES
 from tests.labelled.clusters import clustered
+from tests.oracle.grams import grams_of
 
 
 def test_one_row_per_graph_and_score_in_the_order_given():
     features_ND, labels = clustered((8, 8), 5)
-    scores = label_scores(GraphGrams.from_features(features_ND), labels)
+    scores = label_scores(grams_of(features_ND), labels)
     table = label_score_table([("m2", "fc", scores), ("m1", "conv", scores)])
     assert table.schema.equals(TABLES["label_scores"], check_metadata=True)
     assert table.num_rows == 2 * len(LABEL_SCORES)
