@@ -220,9 +220,9 @@ def _uncertainty_calls(
         workers=launcher.capacity(),
     )
     taken = plan.settings.num_resamples
-    if taken < plan.requested_resamples:
+    if taken < config.resamples:
         context.reporter.note(
-            f"intervals from {taken} resamples instead of {plan.requested_resamples}, to stay "
+            f"intervals from {taken} resamples instead of {config.resamples}, to stay "
             f"within {config.time_share:.0%} of the scan's time (uncertainty.time_share)"
         )
     shared = launcher.share(
