@@ -38,7 +38,7 @@ ALLOWED = {
     "models": set(),
     "attribution": {"models"},
     "graph": set(),
-    "similarity": {"graph"},
+    "similarity": {"graph", "store"},
     "store": set(),
     "uncertainty": {"graph", "similarity", "store"},
     "labelled": {"similarity", "store"},
