@@ -45,7 +45,7 @@ ALLOWED = {
     "results": {"store", "similarity"},
     "evaluation": {"store", "similarity", "results"},
     "maintenance": {"store"},
-    "pictures": {"results", "store"},
+    "pictures": {"graph", "similarity", "results", "store"},
     "answers": {"store", "similarity", "results", "evaluation"},
     "cli": {"scan", "answers", "pictures", "results", "evaluation", "store", "maintenance"},
     "config": set(),

@@ -14,6 +14,7 @@ from depara.types import Float32, Float64
 
 _STEPS = 500
 _TOLERANCE = 1e-7
+_ROUNDS = 400
 
 
 def mds_positions(edges_NN: NDArray[np.floating]) -> Float64:
@@ -79,6 +80,33 @@ def procrustes(places_N2: Float64, onto_N2: Float64) -> Float64:
     scale = float(sizes.sum()) / whole if whole > 0 else 0.0
     moved: Float64 = scale * centred @ (left @ right) + onto_N2.mean(axis=0)
     return moved
+
+
+def apart(places_N2: Float64, side: float) -> Float64:
+    """Returns places moved so that squares of this side around them do not overlap.
+
+    Two that overlap are pushed off each other along the axis on which that takes less, again and
+    again until none do, or for some hundred rounds.
+    """
+    places = places_N2.copy()
+    first, second = np.triu_indices(len(places), 1)
+    ways = np.array([np.cos(np.arange(len(places))), np.sin(np.arange(len(places)))]).T
+    for _ in range(_ROUNDS):
+        steps = places[second] - places[first]
+        lacking = side - np.abs(steps)
+        overlap = (lacking > side * 1e-6).all(axis=1)
+        if not overlap.any():
+            break
+        axis = np.argmin(lacking[overlap], axis=1)
+        rows = np.flatnonzero(overlap)
+        # Those in the very same place part in ways of their own.
+        toward = np.where(steps == 0, ways[second] - ways[first], steps)
+        push = np.zeros_like(places)
+        amount = 0.5 * lacking[rows, axis] * np.sign(toward[rows, axis])
+        np.add.at(push, (first[rows], axis), -amount)
+        np.add.at(push, (second[rows], axis), amount)
+        places += 0.6 * push
+    return places
 
 
 def pairwise_distances(places_N2: Float64) -> Float64:

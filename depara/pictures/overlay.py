@@ -26,7 +26,7 @@ SCALE_QUANTILE = 0.99
 """Full colour is the absolute value that this share of the pixels stays below; the rest is cut."""
 
 _LUMINANCE = (0.299, 0.587, 0.114)
-_FADE = 0.6
+_FADE = 0.45
 
 
 def overlay(
@@ -63,6 +63,18 @@ def shown_map(map_MM: NDArray[np.floating], side: int) -> Float32:
         return map_MM.astype(np.float32)
     image = Image.fromarray(np.ascontiguousarray(map_MM, dtype=np.float32))
     return np.asarray(image.resize((side, side), Image.Resampling.BOX), dtype=np.float32)
+
+
+def in_cells(map_MM: NDArray[np.floating], cells: int) -> Float32:
+    """Returns a map as sums over at most ``cells`` x ``cells`` cells; its total stays.
+
+    What is signed and changes from pixel to pixel cancels within a cell, and what is left tells
+    where a model looks; a map that has no more cells stays as it is.
+    """
+    side = map_MM.shape[0]
+    if side <= cells:
+        return map_MM.astype(np.float32)
+    return shown_map(map_MM, cells) * np.float32((side / cells) ** 2)
 
 
 def colour_scale(*maps: NDArray[np.floating]) -> float:
