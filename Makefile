@@ -32,16 +32,17 @@ lint: $(VENV)/.dev ## ruff (lint and format) and mypy
 	@$(BIN)/mypy
 
 test: $(VENV)/.dev ## all tests; PYTEST_ARGS="-k name" for some of them
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup $(PYTEST_ARGS)
 
 chaos: $(VENV)/.dev ## every fault on a real Ray, then the table of what was survived; 20 minutes
 	@$(BIN)/python -m tests.chaos
 
-demo: $(VENV)/.demo ## train the digit zoo, scan it, evaluate against measured transfers
+demo: $(VENV)/.demo ## train the digit zoo, scan it, evaluate the answer, recommend
 	@$(BIN)/python -m examples.digits.train
 	@$(BIN)/python -m jobs.scan examples/digits/scan.yaml
 	@$(BIN)/python -m examples.digits.transfer
 	@$(BIN)/depara evaluate depara-out/digits --truth examples/digits/zoo/truth.csv --relevant 3
+	@$(BIN)/depara recommend depara-out/digits parity --budget 3
 
 demo-imagenet: $(VENV)/.imagenet ## scan four ImageNet models on sixteen photos
 	@$(BIN)/python -m jobs.scan examples/imagenet/scan.yaml

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from depara.graph import edge_count, normalize_maps
+from depara.graph import edge_count
 from depara.similarity import Footprint, TileScores, similarity_tile
 from depara.types import ProbeRange
 
@@ -147,7 +147,8 @@ def make_graphs(case: Case, seed: int = 0) -> tuple[NDArray[np.float16], NDArray
     edges = np.empty((case.graphs, shared_edges.size), dtype=np.float32)
     for graph in range(case.graphs):
         noise = rng.standard_normal(shared_maps.shape, dtype=np.float32)
-        maps[graph] = normalize_maps(shared_maps + noise).maps_NP
+        raw = shared_maps + noise
+        maps[graph] = raw / np.linalg.norm(raw, axis=1, keepdims=True)
         edges[graph] = shared_edges + rng.standard_normal(shared_edges.size, dtype=np.float32)
     return maps, np.tanh(edges)
 

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
+from enum import Enum
 from types import MappingProxyType
+
+
+class FailureKind(Enum):
+    """What a failure asks for, beside being told."""
+
+    FAULT = "nothing: it is of its model or probe, and would be there again"
+    PASSING = "another try: a storage, or the machine, was in the way"
+    CHANGED_MODEL = "to forget what is known of the model"
+    DAMAGED_CANVASES = "to decode the probes anew"
 
 
 class DeparaError(Exception):
@@ -14,6 +24,8 @@ class DeparaError(Exception):
     """The layer it is about, where there is one: for the ``failures`` table."""
     probe_id: str | None = None
     """The probe it is about, where there is one."""
+    kind = FailureKind.FAULT
+    """What it asks for as a failure."""
 
 
 class ConfigError(DeparaError):
@@ -34,6 +46,8 @@ class WeightsError(ModelError):
 
 class ChangedModelError(ModelError):
     """A model is no longer what it was when the scan was planned, or changed while it was read."""
+
+    kind = FailureKind.CHANGED_MODEL
 
 
 class LayerError(ModelError):
@@ -58,6 +72,8 @@ class StorageUnavailableError(DeparaError):
     No `StoreError`: what is there may be sound, and trying again later may succeed.
     """
 
+    kind = FailureKind.PASSING
+
 
 class SchemaError(StoreError):
     """A table or an artifact has not the columns, types or values that its schema states."""
@@ -79,6 +95,8 @@ class UnusableGraphError(DamagedGraphError):
 
 class DamagedCanvasesError(StoreError):
     """Decoded probes in the storage are missing or damaged: they must be decoded anew."""
+
+    kind = FailureKind.DAMAGED_CANVASES
 
 
 class UnreadableScanError(StoreError):

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from depara.errors import NonFiniteError
 from depara.types import Float64
@@ -62,37 +61,6 @@ class GraphGrams:
     def num_probes(self) -> int:
         """``N``."""
         return len(self.raw_NN)
-
-    @classmethod
-    def from_features(cls, features_ND: NDArray[np.floating]) -> GraphGrams:
-        """Returns the Grams of features in memory, computed in float64.
-
-        A dimension whose deviation over the probes is at most 1e-6 of its mean's magnitude is
-        constant. The memory for the work is three float64 copies of the features.
-
-        Args:
-            features_ND: any floating dtype, at least 2 probes.
-
-        Raises:
-            NonFiniteError: a feature is NaN or infinite.
-            ValueError: not a matrix of at least 2 probes and 1 feature.
-        """
-        if features_ND.ndim != 2:
-            raise ValueError(f"features are (probes, dimensions), got shape {features_ND.shape}")
-        raw_ND = features_ND.astype(np.float64)
-        mean_D = raw_ND.mean(axis=0)
-        zscored_ND = raw_ND - mean_D
-        deviation_D = np.sqrt(np.mean(np.square(zscored_ND), axis=0))
-        scale_D = np.zeros_like(deviation_D)
-        np.divide(1.0, deviation_D, out=scale_D, where=deviation_D > ROUNDING * np.abs(mean_D))
-        zscored_ND *= scale_D
-        return cls(
-            raw_NN=raw_ND @ raw_ND.T,
-            zscored_NN=zscored_ND @ zscored_ND.T,
-            raw_sums_N=raw_ND.sum(axis=1),
-            zscored_sums_N=zscored_ND.sum(axis=1),
-            num_features=features_ND.shape[1],
-        )
 
 
 def _check_part(kind: str, gram_NN: Float64, sums_N: Float64, num_features: int) -> None:

@@ -7,10 +7,12 @@ Shape suffixes used everywhere: ``N`` probes, ``C H W`` image, ``S`` canvas side
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from depara.errors import DeparaError, FailureKind
 
 Float16 = NDArray[np.float16]
 Float32 = NDArray[np.float32]
@@ -167,7 +169,11 @@ class NodeMaps:
 
 @dataclass(frozen=True)
 class Failure:
-    """One thing that went wrong and was left behind: the row of the ``failures`` table."""
+    """One thing that went wrong and was left behind: a row of the ``failures`` table, and its kind.
+
+    ``error_type`` and ``message`` are for people; what is done about a failure follows from
+    ``kind`` alone.
+    """
 
     model_id: str
     stage: str
@@ -175,6 +181,23 @@ class Failure:
     message: str
     layer: str | None = None
     probe_id: str | None = None
+    kind: FailureKind = FailureKind.FAULT
+
+    @classmethod
+    def of(cls, error: BaseException, message: str, *, stage: str, model_id: str = "") -> Failure:
+        """Returns an error as data, with what it knows of its layer, its probe and its kind."""
+        known = error if isinstance(error, DeparaError) else DeparaError()
+        name = type(error).__name__
+        return cls(model_id, stage, name, message, known.layer, known.probe_id, known.kind)
+
+    @property
+    def is_passing(self) -> bool:
+        """Whether the same may succeed when it is tried again."""
+        return self.kind is FailureKind.PASSING
+
+    def row(self) -> dict[str, Any]:
+        """Returns what is kept of it: all but the kind."""
+        return {name: value for name, value in vars(self).items() if name != "kind"}
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,13 @@ from PIL import Image, ImageDraw
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of one module stay in one process, all that start a Ray in one for themselves."""
+    for item in items:
+        group = "ray" if item.get_closest_marker("ray") else item.path.as_posix()
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder of shared models, probes and tables; tests that need it are skipped without it."""

@@ -26,8 +26,9 @@ from depara.locations import (
     remote_filesystem,
 )
 from depara.models.checkpoint import file_sha256, weights_file
-from depara.probes import decode_probes, list_probes
+from depara.probes import decode_probes
 from depara.store.storage import Storage, sha256_hex
+from tests.probes.pictures import list_probes
 from tests.store.s3 import mock_s3, select_s3
 from tests.store.weed import weed
 

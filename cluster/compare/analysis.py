@@ -29,9 +29,7 @@ from cluster.pool.context import ScanContext
 from cluster.pool.tasks import TaskFailure, collect_facts, failure_of, follow, merge_failures
 from depara.errors import StoreError
 from depara.store.scans import read_table, write_table
-from depara.store.schemas import TABLES
 from depara.store.storage import Storage
-from depara.uncertainty import TABLES as UNCERTAINTY_TABLES
 from depara.uncertainty import (
     BlockUncertainty,
     UncertaintySettings,
@@ -174,12 +172,10 @@ def write_analysis_tables(
     rows: list[LabelRow] = [row for part in results[parts[0] : parts[1]] for row in part]
     halves: list[HalfRow] = [row for part in results[parts[1] :] for row in part]
     storage = Storage(output)
-    tables = {name: TABLES[name].empty_table() for name in UNCERTAINTY_TABLES}
-    if blocks:
-        tables = uncertainty_tables(blocks)
+    tables = uncertainty_tables(blocks)
     try:
         if known is not None and known.has_rankings:
-            tables = {name: _read_known(storage, known, name) for name in UNCERTAINTY_TABLES}
+            tables = {name: _read_known(storage, known, name) for name in tables}
         if known is not None and known.labelled:
             rows += known_label_rows(
                 _read_known(storage, known, "label_scores"), known.labelled, order
@@ -224,9 +220,9 @@ def _uncertainty_calls(
         workers=launcher.capacity(),
     )
     taken = plan.settings.num_resamples
-    if taken < plan.requested_resamples:
+    if taken < config.resamples:
         context.reporter.note(
-            f"intervals from {taken} resamples instead of {plan.requested_resamples}, to stay "
+            f"intervals from {taken} resamples instead of {config.resamples}, to stay "
             f"within {config.time_share:.0%} of the scan's time (uncertainty.time_share)"
         )
     shared = launcher.share(

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from cluster.extract.probes import PreparedProbes, prepare_probes
 from cluster.extract.units import ResolveUnit
 from cluster.pool.context import ScanContext
-from cluster.pool.events import show_groups
 from cluster.pool.loop import WorkerPool
+from cluster.pool.progress import show_groups
 from cluster.pool.units import Group, GroupResult
 from depara.config import ModelConfig, ScanConfig, ScanFile
-from depara.errors import ChangedModelError, ModelError, StoreError
+from depara.errors import FailureKind, ModelError, StoreError
 from depara.fingerprints import model_fingerprints
 from depara.store.known import forget_cards, known_cards, read_cards, write_card
 from depara.store.scans import resolve_scan_id
@@ -25,15 +25,13 @@ from depara.types import Failure, ModelCard
 class PreparedInputs:
     """What a scan works on.
 
-    ``fingerprinted`` holds the cards that the next scan may take as they are, by fingerprint;
-    ``num_opened`` is the number of models that had to be opened.
+    ``fingerprinted`` holds the cards that the next scan may take as they are, by fingerprint.
     """
 
     probes: PreparedProbes
     cards: tuple[ModelCard, ...]
     failures: tuple[Failure, ...]
     fingerprinted: dict[str, ModelCard]
-    num_opened: int
 
 
 def prepare_inputs(
@@ -82,7 +80,7 @@ def prepare_inputs(
             + "\n".join(f"  {f.model_id}: {f.message}" for f in failures)
         )
     lasting = {f: found[name] for name, f in fingerprints.items() if f and name in found}
-    return PreparedInputs(probes, cards, tuple(failures), lasting, len(unknown))
+    return PreparedInputs(probes, cards, tuple(failures), lasting)
 
 
 def forget_changed(
@@ -101,7 +99,7 @@ def forget_changed(
     changed = {
         name
         for name, result in results.items()
-        if result.failure is not None and result.failure.error_type == ChangedModelError.__name__
+        if result.failure is not None and result.failure.kind is FailureKind.CHANGED_MODEL
     }
     stale = [fingerprint for fingerprint, card in cards.items() if card.model_id in changed]
     if stale:

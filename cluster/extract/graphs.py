@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from cluster.extract.plan import ScanPlan
 from cluster.pool.context import ScanContext
-from cluster.pool.events import show_units
 from cluster.pool.loop import WorkerPool
+from cluster.pool.progress import show_units
 from cluster.pool.units import GroupResult
-from depara.errors import DamagedCanvasesError
+from depara.errors import DamagedCanvasesError, FailureKind, ModelError
 from depara.store.graphs import committed_keys
 from depara.store.storage import Storage
 from depara.types import Failure
@@ -44,7 +44,7 @@ def extract_graphs(
     results = pool.run(groups, show_units(context.reporter, len(groups)))
     for result in results:
         failure = result.failure
-        if failure is not None and failure.error_type == DamagedCanvasesError.__name__:
+        if failure is not None and failure.kind is FailureKind.DAMAGED_CANVASES:
             raise DamagedCanvasesError(failure.message)
     return {result.name: result for result in results}
 
@@ -71,7 +71,7 @@ def extraction_failures(
                     model_id=model.card.model_id,
                     stage="extract",
                     layer=lacking[0].layer.name,
-                    error_type="ModelError",
+                    error_type=ModelError.__name__,
                     message="a model with the same weights failed, and with it their graphs",
                 )
             )

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from cluster.extract.units import DecodeResult, DecodeUnit
 from cluster.pool.context import ScanContext
-from cluster.pool.events import show_groups
 from cluster.pool.loop import WorkerPool
-from cluster.pool.progress import Reporter
+from cluster.pool.progress import Reporter, show_groups
 from cluster.pool.units import Group
 from depara.config import ScanFile
 from depara.errors import ProbeError
@@ -18,7 +17,6 @@ from depara.identity import probe_set_key
 from depara.probes import (
     FoundProbes,
     LeftOut,
-    ProbeMeta,
     build_probe_set,
     describe_left_out,
     draw_order,
@@ -62,53 +60,66 @@ def prepare_probes(
         ProbeError: nothing to probe with, or fewer usable images than `probes.count` asks for.
     """
     context.phases.enter("probes")
-    config = file.config
-    source, storage, reporter = config.probes, context.storage, context.reporter
+    source, side = file.config.probes, file.config.canvas.side
+    storage, reporter = context.storage, context.reporter
     found = find_probes(source.source, column=source.column, label_column=source.label_column)
     draw = draw_order(found.refs, source.seed)
+    fingerprint = probes_fingerprint(draw, source, side)
+    known = None if fresh or fingerprint is None else read_probes(storage, fingerprint)
+    if known is not None:
+        reporter.note(f"{len(known.probes)} probes are unchanged and not decoded again")
+        return PreparedProbes(known.key, known.probes, known.failures, found.left_out)
     wanted = len(draw) if source.count is None else min(source.count, len(draw))
-    fingerprint = probes_fingerprint(draw, source, config.canvas.side)
-    if fingerprint is not None and not fresh:
-        known = read_probes(storage, fingerprint)
-        if known is not None:
-            reporter.note(f"{len(known.probes)} probes are unchanged and not decoded again")
-            return PreparedProbes(known.key, known.probes, known.failures, found.left_out)
     reporter.phase("probes", wanted, "images")
-    metas: list[ProbeMeta] = []
-    failures: list[Failure] = []
-    chunks: list[CanvasChunk] = []
+    decoded = _decode_draw(draw, wanted, side, pool, keep, reporter)
+    has_changed = fingerprint is not None and fingerprint != probes_fingerprint(draw, source, side)
+    if has_changed and any(ref.column is not None and ref.label is not None for ref in draw):
+        raise ProbeError(
+            f"{source.source!r} changed while it was decoded: images and labels of its tables "
+            "may not belong together: scan again when it is no longer written"
+        )
+    _check_count(file, found, decoded)
+    ids = tuple(probe.probe_id for probe in decoded.probes)
+    key = probe_set_key(ids, side)
+    if keep:
+        write_probe_set(storage, ProbeSet(key, side, ids, decoded.chunks))
+        if fingerprint is not None and not has_changed:
+            write_probes(storage, fingerprint, KnownProbes(key, decoded.probes, decoded.failures))
+    for failure in decoded.failures:
+        reporter.fail(failure.message)
+    return PreparedProbes(key, decoded.probes, decoded.failures, found.left_out)
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """What came of a draw: probes, failures, and the files of the canvases where they are kept."""
+
+    probes: tuple[Probe, ...]
+    failures: tuple[Failure, ...]
+    chunks: tuple[CanvasChunk, ...]
+
+
+def _decode_draw(
+    draw: Sequence[ProbeRef],
+    wanted: int,
+    side: int,
+    pool: WorkerPool,
+    keep: bool,
+    reporter: Reporter,
+) -> _Decoded:
+    """Decodes the draw in its order until there are as many probes as are wanted."""
+    results: list[DecodeResult] = []
     probes: list[Probe] = []
     duplicates: list[Failure] = []
     position = 0
     while len(probes) < wanted and position < len(draw):
         batch = draw[position : position + wanted - len(probes)]
         position += len(batch)
-        for result in _decode(batch, config.canvas.side, pool, keep, reporter):
-            metas += result.probes
-            failures += result.failures
-            chunks += [result.chunk] if result.chunk else []
-        probes, duplicates = build_probe_set(metas)
-    failures += duplicates
-    if fingerprint is not None and fingerprint != probes_fingerprint(
-        draw, source, config.canvas.side
-    ):
-        fingerprint = None  # what was decoded is not what was looked at before
-        if any(ref.column is not None and ref.label is not None for ref in draw):
-            raise ProbeError(
-                f"{source.source!r} changed while it was decoded: images and labels of its tables "
-                "may not belong together: scan again when it is no longer written"
-            )
-    _check_count(file, found, len(probes), failures)
-    key = probe_set_key([probe.probe_id for probe in probes], config.canvas.side)
-    if keep:
-        ids = tuple(probe.probe_id for probe in probes)
-        write_probe_set(storage, ProbeSet(key, config.canvas.side, ids, tuple(chunks)))
-        if fingerprint is not None:
-            record = KnownProbes(key, tuple(probes), tuple(failures))
-            write_probes(storage, fingerprint, record)
-    for failure in failures:
-        reporter.fail(failure.message)
-    return PreparedProbes(key, tuple(probes), tuple(failures), found.left_out)
+        results += _decode(batch, side, pool, keep, reporter)
+        probes, duplicates = build_probe_set([meta for one in results for meta in one.probes])
+    failures = [failure for one in results for failure in one.failures]
+    chunks = tuple(one.chunk for one in results if one.chunk)
+    return _Decoded(tuple(probes), (*failures, *duplicates), chunks)
 
 
 def _decode(
@@ -125,10 +136,9 @@ def _decode(
     return [result.values[0] for result in results]
 
 
-def _check_count(
-    file: ScanFile, found: FoundProbes, num_usable: int, failures: Sequence[Failure]
-) -> None:
-    asked = file.config.probes.count
+def _check_count(file: ScanFile, found: FoundProbes, decoded: _Decoded) -> None:
+    asked, failures = file.config.probes.count, decoded.failures
+    num_usable = len(decoded.probes)
     lost = f"; {len(failures)} of {len(found.refs)} images are unusable" if failures else ""
     lost += f", such as: {failures[0].message}" if failures else ""
     lost += f"; left out were {describe_left_out(found.left_out)}" if found.left_out else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TextIO
 
 from rich.console import Console
@@ -17,6 +17,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from cluster.pool.events import Event, OnEvent
 from depara.texts import shown, shown_line
 
 PLAIN_EVERY_S = 30.0
@@ -170,6 +171,47 @@ def make_reporter(*, verbose: bool = False) -> Reporter:
     reporter = LiveReporter(console) if console.is_terminal else PlainReporter()
     reporter.verbose = verbose
     return reporter
+
+
+def show_groups(reporter: Reporter, sizes: Mapping[str, int] | None = None) -> OnEvent:
+    """Returns what counts finished groups as steps, one each or as many as `sizes` says."""
+
+    def show(event: Event) -> None:
+        show_incident(reporter, event)
+        if event.kind == "group":
+            reporter.step(sizes[event.group] if sizes else 1)
+        reporter.refresh()
+
+    return show
+
+
+def show_units(reporter: Reporter, num_groups: int) -> OnEvent:
+    """Returns what counts finished units as steps, and finished groups beside them."""
+    groups_done = 0
+
+    def show(event: Event) -> None:
+        nonlocal groups_done
+        show_incident(reporter, event)
+        groups_done += event.kind == "group"
+        state = f"{groups_done}/{num_groups} models"
+        reporter.step(1 if event.kind == "unit" else 0, state)
+
+    return show
+
+
+def show_incident(reporter: Reporter, event: Event) -> None:
+    """Shows failures and losses; in a verbose display every unit as well."""
+    group = event.group or "idle"
+    if event.kind == "group" and event.detail:
+        reporter.fail(f"{event.group}: {event.detail}")
+    elif event.kind == "lost":
+        reporter.note(f"worker lost: {group}: {event.detail}")
+    elif event.kind == "requeued":
+        reporter.note(f"unit requeued: {group}: {event.detail}")
+    elif event.kind == "started":
+        reporter.trace(f"unit started: {group} {event.unit}")
+    elif event.kind == "unit":
+        reporter.trace(f"unit done: {group} {event.unit}")
 
 
 def _duration(seconds: float) -> str:

@@ -82,14 +82,11 @@ class FlushUnit(Unit):
 class Outcome:
     """The end of one unit: a value, or the failure as data (exceptions may not unpickle).
 
-    ``is_passing`` marks a failure that is nobody's fault, such as a storage that does not answer:
-    the unit is worth another try. ``traffic`` is what a process of its own has read and written
-    since the outcome before.
+    ``traffic`` is what a process of its own has read and written since the outcome before.
     """
 
     value: Any = None
     failure: Failure | None = None
-    is_passing: bool = False
     traffic: Traffic = NO_TRAFFIC
 
 

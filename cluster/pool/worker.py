@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol, TypeVar
 
 from cluster.pool.units import Outcome, Unit
-from depara.errors import ClusterError, DeparaError, StorageUnavailableError
+from depara.errors import ClusterError, DeparaError
 from depara.store.storage import Storage
 from depara.types import Failure
 
@@ -80,19 +80,16 @@ class Worker:
         """Runs one unit; a failure of the unit comes back as data."""
         try:
             return Outcome(unit.run(self, attempt, upcoming))
-        except StorageUnavailableError as error:
-            return Outcome(failure=_failure(unit, error, str(error)), is_passing=True)
         except DeparaError as error:
-            return Outcome(failure=_failure(unit, error, str(error)))
+            return _failed(unit, error, str(error))
         except MemoryError as error:
-            return Outcome(failure=_failure(unit, error, "out of memory"))
+            return _failed(unit, error, "out of memory")
         except SystemExit as error:  # of a model's forward; the worker goes on
             from depara.models.foreign import ended_program
 
-            return Outcome(failure=_failure(unit, error, ended_program(error)))
+            return _failed(unit, error, ended_program(error))
         except Exception as error:  # noqa: BLE001, the task boundary: one bad model never costs the others
-            message = " ".join(str(error).split()) or "no message"
-            return Outcome(failure=_failure(unit, error, message))
+            return _failed(unit, error, " ".join(str(error).split()) or "no message")
 
     def flush(self) -> None:
         """Waits for what its units have left running behind."""
@@ -105,12 +102,5 @@ class Worker:
             self._kept.popitem()[1].close()
 
 
-def _failure(unit: Unit, error: BaseException, message: str) -> Failure:
-    return Failure(
-        model_id=unit.model_id,
-        stage=unit.stage,
-        error_type=type(error).__name__,
-        message=message,
-        layer=getattr(error, "layer", None),
-        probe_id=getattr(error, "probe_id", None),
-    )
+def _failed(unit: Unit, error: BaseException, message: str) -> Outcome:
+    return Outcome(failure=Failure.of(error, message, stage=unit.stage, model_id=unit.model_id))

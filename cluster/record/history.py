@@ -77,10 +77,7 @@ class Changes:
 
 
 def read_history(
-    storage: Storage,
-    settings: Mapping[str, Any],
-    model_ids: Collection[str],
-    without: Collection[str] = (),
+    storage: Storage, settings: Mapping[str, Any], model_ids: Collection[str]
 ) -> History:
     """Returns what earlier scans offer to one with these comparison settings and models.
 
@@ -91,11 +88,8 @@ def read_history(
         storage: the output.
         settings: see `comparison_settings`.
         model_ids: of this scan.
-        without: scans not to use, because they turned out to be unreadable.
     """
-    manifests = [
-        m for m in finished_manifests(storage, tolerant=True) if m["scan_id"] not in without
-    ]
+    manifests = finished_manifests(storage, tolerant=True)
     if not manifests:
         return History(None, frozenset(), ())
     wanted = set(model_ids)

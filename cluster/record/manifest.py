@@ -217,7 +217,7 @@ def describing_tables(record: ScanRecord) -> dict[str, pa.Table]:
         "layers": [row for plan in good for row in _layer_rows(plan, record.graph_facts)],
         "probes": [{**vars(probe), "uri": redact(probe.uri)} for probe in prepared.probes],
         "failures": [
-            {**vars(failure), "message": redact(failure.message), "nights": count}
+            {**failure.row(), "message": redact(failure.message), "nights": count}
             for failure, count in zip(record.failures, nights, strict=True)
         ],
         "notes": [

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from depara.answers.recommendation import CONFIDENCE, standings
+from depara.answers.standings import CONFIDENCE, standings
 from depara.errors import ConfigError, StoreError
 from depara.results import ScanResults, open_scan
 from depara.store.scans import finished_scans
@@ -154,19 +154,12 @@ class _Rankings:
         table = ranking.merge(sure[columns], on=columns[:2], how="left")
         first = table[table["rank"] == 1]
         firsts = dict(zip(first["target_model"], first["source_model"], strict=True))
-        groups = table.groupby("target_model")
-        good = {str(name): _good(rows) for name, rows in groups}
+        is_sure = table["p_first"].notna().groupby(table["target_model"]).transform("all")
+        is_good = is_sure & standings(table).isin(["first", "as good"])
+        groups = table[is_good].groupby("target_model")["source_model"]
+        good = {str(name): frozenset(sources) for name, sources in groups}
         pairs = zip(table["target_model"], table["source_model"], strict=True)
         return cls(table, firsts, good, frozenset(pairs))
-
-
-def _good(rows: pd.DataFrame) -> frozenset[str]:
-    """Returns the first choice of one target and those as good; none without resamples."""
-    if rows["p_first"].isna().any():
-        return frozenset()
-    found = standings(rows["rank"].tolist(), rows["p_first"].tolist(), [None] * len(rows))
-    names = zip(rows["source_model"], found, strict=True)
-    return frozenset(name for name, standing in names if standing != "behind")
 
 
 def _first_choices(common: list[str], old: _Rankings, new: _Rankings) -> Iterator[FirstChoice]:
@@ -182,7 +175,7 @@ def _verdict(
 ) -> tuple[Verdict, str]:
     if (target, before) not in new.pairs:
         return "real", f"{before} is no source any more"
-    if not old.good[target] or not new.good[target]:
+    if target not in old.good or target not in new.good:
         return "unknown", "a scan has no resamples"
     if before in new.good[target]:
         return "noise", f"{before} is still as good within the intervals"

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from depara.answers.recommendation import Standing, named, standings
+from depara.answers.recommendation import named
+from depara.answers.standings import Standing, standings
 from depara.errors import ConfigError
 from depara.results import ScanResults
 
@@ -98,9 +99,7 @@ def recommend_for_labels(scan: ScanResults) -> DataRecommendation:
             "rank": top["rank"],
             "model_id": top["model_id"],
             "cut": top["model_id"].map(cuts).fillna(top["layer"]),
-            "standing": standings(
-                top["rank"].tolist(), _known(top["p_first"]), _known(top["rank_low"])
-            ),
+            "standing": standings(top.assign(target_model="")),
             "mean_rank": top["value"],
             "rank_low": top["rank_low"].astype("Int32"),
             "rank_high": top["rank_high"].astype("Int32"),
@@ -132,7 +131,3 @@ def _ranking(scan: ScanResults, num_labelled: int, num_classes: int) -> pd.DataF
     else:
         why = f"no score is defined for {num_labelled} labelled probes of {num_classes} classes"
     raise ConfigError(f"scan {scan.scan_id} has no ranking by labels: {why}")
-
-
-def _known(column: pd.Series[float]) -> list[float | None]:
-    return [None if pd.isna(value) else float(value) for value in column]

@@ -11,7 +11,6 @@ from depara.errors import ConfigError, near_names
 from depara.results import ScanResults
 from depara.similarity import combine
 
-_KEYS = ["source_model", "source_layer", "target_model", "target_layer"]
 _SUM = "similarity"
 
 

@@ -8,20 +8,10 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from depara.answers.standings import Standing
 from depara.texts import listed
 
-Standing = Literal["first", "as good", "behind", "out"]
-"""How a source stands: ``first`` in the ranking; ``as good``: it cannot be told from the first;
-``behind`` it; ``out``: not among the first three in 95 % of resamples."""
-
-CONFIDENCE = 0.95
-"""Sources that share the first place in this part of the resamples are as good as the first."""
-
-OUT_BEYOND = 3
 _NAMED = 4
-
-SYMBOLS: dict[str, str] = {"first": "★", "as good": "≈", "behind": "·", "out": "✕"}
-"""One sign per standing."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +70,7 @@ class Recommendation:
     ``general`` is the best source of the others: of those for the zoo's other targets, the one of
     the highest mean similarity. ``null_similarity`` is that of the first one's random-weights
     twins, None without twins. ``warnings`` are in plain words. ``regret`` is the measured mean
-    regret of trying the first k, by k, where the scan was evaluated against a truth.
+    regret of k such trials, by k, where the scan was evaluated against a truth.
     """
 
     target: str
@@ -121,17 +111,18 @@ class Recommendation:
         """Returns what to try with a budget: the generally best source, then the target's own best.
 
         The hybrid rule of Renggli et al., "Which model to transfer?", CVPR 2022, with the mean
-        similarity over the zoo's other targets in the place of ImageNet accuracy.
+        similarity over the zoo's other targets in the place of ImageNet accuracy. A single trial
+        goes to the target's own best: the rule needs two.
 
         Args:
             budget: number of trials, at least 1; fewer are returned where there are fewer sources.
         """
-        by_name = {one.model: one for one in self.candidates}
-        general = by_name[self.general]
-        own = [one for one in self.candidates if one.model != self.general]
-        chosen = [Trial(general.model, general.cut, "general")]
-        chosen += [Trial(one.model, one.cut, "own") for one in own]
-        return tuple(chosen[:budget])
+        own = [Trial(one.model, one.cut, "own") for one in self.candidates]
+        if budget == 1:
+            return tuple(own[:1])
+        general = next(one for one in own if one.model == self.general)
+        rest = [one for one in own if one is not general]
+        return (Trial(general.model, general.cut, "general"), *rest)[:budget]
 
     def expected_regret(self, budget: int) -> tuple[int, float] | None:
         """Returns the largest measured k up to the budget, and the mean regret of k trials."""
@@ -189,38 +180,6 @@ class Recommendation:
         lines = [f"<p><b>{escape(self.target)}</b>: {escape(self.sentence)}</p>"]
         lines += [f"<p>{escape(one)}</p>" for one in self.warnings]
         return "\n".join([*lines, self.frame().to_html(index=False, float_format="{:.3f}".format)])
-
-
-def standings(
-    ranks: Sequence[int], p_first: Sequence[float | None], rank_low: Sequence[float | None]
-) -> list[Standing]:
-    """Returns how each source stands, in the order given.
-
-    As good as the first are those of the smallest set that holds the first place in 95 % of the
-    resamples, the first of the ranking always in it.
-
-    Args:
-        ranks: of the sources, 1 is the best; each once.
-        p_first: share of resamples in which each is first; None without resamples.
-        rank_low: 5 % quantile of each rank over resamples; None without resamples.
-    """
-    first = ranks.index(1)
-    found: list[Standing] = ["behind"] * len(ranks)
-    found[first] = "first"
-    held = p_first[first]
-    if held is None:
-        return found
-    order = sorted(range(len(ranks)), key=lambda place: (-(p_first[place] or 0.0), ranks[place]))
-    for place in order:
-        if held >= CONFIDENCE or not p_first[place]:
-            break
-        if place != first:
-            found[place] = "as good"
-            held += p_first[place] or 0.0
-    for place, low in enumerate(rank_low):
-        if found[place] == "behind" and low is not None and low > OUT_BEYOND:
-            found[place] = "out"
-    return found
 
 
 def _how_sure(first: Candidate) -> str:

@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyarrow.compute as pc
 
-from depara.answers.recommendation import Candidate, Costs, Recommendation, standings
+from depara.answers.recommendation import Candidate, Costs, Recommendation
+from depara.answers.standings import standings
 from depara.errors import ConfigError
 from depara.evaluation.record import TABLE_FILE
-from depara.evaluation.schema import EVALUATION_SCHEMA
+from depara.evaluation.schema import EVALUATION_SCHEMA, HYBRID
 from depara.results import ScanResults
+from depara.similarity.general import generally_best
 from depara.store.artifacts import decode_table
 from depara.store.layout import evaluation_folder
 from depara.store.storage import Storage
@@ -40,7 +41,7 @@ class Recommender:
     def all(self) -> Iterator[Recommendation]:
         """Yields the recommendation of every target, in the order of the scan file."""
         for target in self.scan.models():
-            if target in self._rows:
+            if target in self._places:
                 yield self.of(target)
 
     def of(self, target: str) -> Recommendation:
@@ -51,100 +52,88 @@ class Recommender:
             StoreError: a table is missing or damaged.
         """
         self.scan.require_model(target, "target")
-        if target not in self._rows:
+        if target not in self._places:
             raise ConfigError(
                 f"scan {self.scan.scan_id} ranks no source for {target!r}: it has no other model "
                 "that worked; add models to the scan file and run it again"
             )
-        rows = self._ranking.iloc[self._rows[target]]
-        ranks = self._of_target(self._ranks, target)
-        intervals = self._of_target(self._intervals, target)
-        cuts = self._of_target(self._cuts, target)
-        cut_ranks = self._of_target(self._cut_ranks, target)
-        sources = rows["source_model"].tolist()
-        sure = [ranks.get((source,), {}) for source in sources]
-        standing = standings(
-            rows["rank"].tolist(),
-            [one.get("p_first") for one in sure],
-            [one.get("rank_low") for one in sure],
-        )
-        candidates = []
-        for row, stands, one in zip(rows.itertuples(index=False), standing, sure, strict=True):
-            source = str(row.source_model)
-            cut = str(cuts.get((source,), {}).get("layer", row.source_layer))
-            ends = intervals.get((source, row.source_layer), {})
-            candidates.append(
-                Candidate(
-                    model=source,
-                    cut=cut,
-                    rank=int(row.rank),
-                    similarity=float(row.similarity),
-                    standing=stands,
-                    low=ends.get("low"),
-                    high=ends.get("high"),
-                    rank_low=one.get("rank_low"),
-                    rank_high=one.get("rank_high"),
-                    p_first=one.get("p_first"),
-                    cut_p_first=cut_ranks.get((source, cut), {}).get("p_first"),
-                    costs=self._costs(source, cut),
-                )
-            )
-        null = rows["null_similarity"].iloc[0]
+        rows = self.table.iloc[self._places[target]].to_dict("records")
+        candidates = tuple(self._candidate(row) for row in rows)
+        null = _known(rows[0]["null_similarity"], float)
         return Recommendation(
             target=target,
-            target_layer=str(rows["target_layer"].iloc[0]),
-            candidates=tuple(candidates),
-            general=self._general(target),
-            null_similarity=None if pd.isna(null) else float(null),
-            warnings=tuple(self._warnings(target, candidates, null)),
+            target_layer=str(rows[0]["target_layer"]),
+            candidates=candidates,
+            general=self._general[target],
+            null_similarity=null,
+            warnings=tuple(self._warnings(rows[0], len(rows))),
             regret=self._regret,
         )
 
     @cached_property
-    def _ranking(self) -> pd.DataFrame:
-        return self.scan.table("model_ranking")
+    def table(self) -> pd.DataFrame:
+        """All sources of all targets: the ``model_ranking`` and what is known of each row.
 
-    @cached_property
-    def _rows(self) -> dict[str, Any]:
-        return _places(self._ranking)
-
-    @cached_property
-    def _cuts(self) -> _Indexed:
-        table = self.scan.arrow_table("layer_ranking")
-        best = table.filter(pc.equal(table["rank"], 1))
-        return _Indexed.of(best, ["source_model"], ["layer"])
-
-    @cached_property
-    def _ranks(self) -> _Indexed:
-        return self._rank_intervals("model", ["source_model"])
-
-    @cached_property
-    def _cut_ranks(self) -> _Indexed:
-        return self._rank_intervals("layer", ["source_model", "source_layer"])
-
-    def _rank_intervals(self, ranking: str, keys: list[str]) -> _Indexed:
-        table = self.scan.arrow_table("rank_uncertainty")
-        kept = table.filter(pc.equal(table["ranking"], ranking))
-        return _Indexed.of(kept, keys, ["rank_low", "rank_high", "p_first"])
-
-    @cached_property
-    def _intervals(self) -> _Indexed:
-        table = self.scan.arrow_table("uncertainty")
-        outputs = pa.array(self._ranking["source_layer"].unique())
-        kept = table.filter(
-            pc.and_(
-                pc.equal(table["score"], "similarity"),
-                pc.is_in(table["source_layer"], value_set=outputs),
+        Beside its columns ``low, high`` (of the similarity), ``rank_low, rank_high, p_first``,
+        ``cut`` (the source's best layer), ``cut_p_first`` and ``standing``.
+        """
+        pair = ["target_model", "source_model"]
+        sure = self.scan.table("rank_uncertainty")
+        sure = sure[[*pair, "source_layer", "ranking", "rank_low", "rank_high", "p_first"]]
+        layers = sure[sure["ranking"] == "layer"].rename(columns={"p_first": "cut_p_first"})
+        intervals = self.scan.arrow_table("uncertainty")
+        intervals = intervals.filter(pc.equal(intervals["score"], "similarity")).to_pandas()
+        best = self.scan.arrow_table("layer_ranking")
+        best = best.filter(pc.equal(best["rank"], 1)).select([*pair, "layer"]).to_pandas()
+        table = (
+            self.scan.table("model_ranking")
+            .merge(
+                sure[sure["ranking"] == "model"].drop(columns=["ranking", "source_layer"]),
+                on=pair,
+                how="left",
             )
+            .merge(
+                intervals[[*pair, "target_layer", "source_layer", "low", "high"]],
+                on=[*pair, "target_layer", "source_layer"],
+                how="left",
+            )
+            .merge(best.rename(columns={"layer": "cut"}), on=pair, how="left")
         )
-        return _Indexed.of(kept, ["source_model", "source_layer"], ["low", "high"])
+        table["cut"] = table["cut"].fillna(table["source_layer"])
+        table = table.merge(
+            layers[[*pair, "source_layer", "cut_p_first"]].rename(columns={"source_layer": "cut"}),
+            on=[*pair, "cut"],
+            how="left",
+        )
+        return table.assign(standing=standings(table))
 
-    def _of_target(self, table: _Indexed, target: str) -> Mapping[tuple[str, ...], dict[str, Any]]:
-        return table.rows(target)
+    def _candidate(self, row: Mapping[Any, Any]) -> Candidate:
+        return Candidate(
+            model=row["source_model"],
+            cut=row["cut"],
+            rank=row["rank"],
+            similarity=row["similarity"],
+            standing=row["standing"],
+            low=_known(row["low"], float),
+            high=_known(row["high"], float),
+            rank_low=_known(row["rank_low"], int),
+            rank_high=_known(row["rank_high"], int),
+            p_first=_known(row["p_first"], float),
+            cut_p_first=_known(row["cut_p_first"], float),
+            costs=self._costs(row["source_model"], row["cut"]),
+        )
 
     @cached_property
-    def _models(self) -> pd.DataFrame:
-        return self.scan.table("models").set_index("model_id")
+    def _places(self) -> Mapping[str, Any]:
+        """The rows of each target."""
+        codes, names = pd.factorize(self.table["target_model"])
+        order = np.argsort(codes, kind="stable")
+        ends = np.cumsum(np.bincount(codes, minlength=len(names)))[:-1]
+        return dict(zip(names, np.split(order, ends), strict=True)) if len(names) else {}
+
+    @cached_property
+    def _models(self) -> Mapping[Any, Mapping[Any, Any]]:
+        return self.scan.table("models").set_index("model_id").to_dict("index")
 
     @cached_property
     def _gflop(self) -> dict[tuple[str, str], float]:
@@ -159,20 +148,11 @@ class Recommender:
         return set(zip(kept["model_id"], kept["layer"].fillna(""), strict=True))
 
     @cached_property
-    def _general_scores(self) -> pd.DataFrame:
-        """Sum and number of each source's similarities over all targets."""
-        return self._ranking.groupby("source_model")["similarity"].agg(["sum", "count"])
-
-    def _general(self, target: str) -> str:
-        rows = self._ranking.iloc[self._rows[target]]
-        own = rows.set_index("source_model")["similarity"]
-        scores = self._general_scores.loc[own.index]
-        rest = scores["count"] - 1
-        means = (scores["sum"] - own).where(rest > 0, own) / rest.where(rest > 0, 1)
-        return str(means.sort_index().idxmax())
+    def _general(self) -> dict[str, str]:
+        return generally_best(self.table)
 
     def _costs(self, model: str, cut: str) -> Costs:
-        row = self._models.loc[model]
+        row = self._models[model]
         return Costs(
             num_parameters=_known(row["num_parameters"], int),
             gflop=_known(self._gflop.get((model, cut)), float),
@@ -181,37 +161,28 @@ class Recommender:
             licence=_known(row["licence"], str),
         )
 
-    def _warnings(self, target: str, candidates: list[Candidate], null: object) -> Iterator[str]:
-        first = candidates[0]
-        if first.p_first is None and len(candidates) > 1:
+    def _warnings(self, first: Mapping[Any, Any], num_candidates: int) -> Iterator[str]:
+        p_first, null = _known(first["p_first"], float), _known(first["null_similarity"], float)
+        if p_first is None and num_candidates > 1:
             yield "how sure this is is not known: the scan has no resamples (uncertainty.resamples)"
-        elif first.p_first is not None and first.p_first < SAFE:
+        elif p_first is not None and p_first < SAFE:
             yield (
-                f"the first choice is not safe: first in {first.p_first:.0%} of resamples; more "
+                f"the first choice is not safe: first in {p_first:.0%} of resamples; more "
                 "probes (probes.count) would tell, or try those that are as good"
             )
-        if isinstance(null, float) and first.similarity <= null:
+        if null is not None and first["similarity"] <= null:
             yield (
                 f"the first choice is no closer than its own random-weights twin ({null:.3f}): no "
                 "source of this zoo is related to the target, as far as these probes show"
             )
-        layer = str(self._ranking.iloc[self._rows[target]]["target_layer"].iloc[0])
-        noisy = [(target, layer), (first.model, self._output_of(first.model))]
-        for model, name in noisy:
-            if (model, name) in self._noisy:
+        for side in ("target", "source"):
+            model, layer = first[f"{side}_model"], first[f"{side}_layer"]
+            if (model, layer) in self._noisy:
                 yield (
-                    f"maps of {model} at {name} are rounding noise: go by edge_similarity "
+                    f"maps of {model} at {layer} are rounding noise: go by edge_similarity "
                     "(see notes)"
                 )
         yield from self._scan_warnings
-
-    def _output_of(self, model: str) -> str:
-        return self._outputs.get(model, "")
-
-    @cached_property
-    def _outputs(self) -> dict[str, str]:
-        pairs = self._ranking[["source_model", "source_layer"]].drop_duplicates()
-        return dict(zip(pairs["source_model"], pairs["source_layer"], strict=True))
 
     @cached_property
     def _scan_warnings(self) -> tuple[str, ...]:
@@ -236,44 +207,15 @@ class Recommender:
         if data is None:
             return ()
         table = decode_table(data, EVALUATION_SCHEMA, path).to_pandas()
+        one_by_similarity = (table["score"] == "similarity") & (table["k"] == 1)
+        more_by_hybrid = (table["score"] == HYBRID) & (table["k"] > 1)
         kept = table[
-            (table["score"] == "similarity")
+            (one_by_similarity | more_by_hybrid)
             & (table["metric"] == "regret")
             & table["target"].isna()
             & table["source"].isna()
         ]
         return tuple(sorted(zip(kept["k"].astype(int), kept["value"].astype(float), strict=True)))
-
-
-@dataclass(frozen=True)
-class _Indexed:
-    """Some columns of a table, found by target and then by keys."""
-
-    frame: pd.DataFrame
-    places: Mapping[str, Any]
-    keys: list[str]
-    values: list[str]
-
-    @classmethod
-    def of(cls, table: pa.Table, keys: list[str], values: list[str]) -> _Indexed:
-        frame = table.select(["target_model", *keys, *values]).to_pandas()
-        return cls(frame, _places(frame), keys, values)
-
-    def rows(self, target: str) -> Mapping[tuple[str, ...], dict[str, Any]]:
-        """Returns the values of a target's rows, by their keys."""
-        if target not in self.places:
-            return {}
-        part = self.frame.iloc[self.places[target]]
-        keys = zip(*(part[name] for name in self.keys), strict=True)
-        return dict(zip(keys, part[self.values].to_dict("records"), strict=True))
-
-
-def _places(frame: pd.DataFrame) -> dict[str, Any]:
-    """Returns the rows of each target."""
-    codes, names = pd.factorize(frame["target_model"])
-    order = np.argsort(codes, kind="stable")
-    parts = np.split(order, np.cumsum(np.bincount(codes, minlength=len(names)))[:-1])
-    return dict(zip(names, parts, strict=True)) if len(names) else {}
 
 
 def _known(value: Any, kind: type[Any]) -> Any:

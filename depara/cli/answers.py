@@ -164,7 +164,7 @@ def _shown(found: Recommendation) -> pd.DataFrame:
     """Returns what fits on a line of each candidate; costs that are known of none are left out."""
     import pandas as pd
 
-    from depara.answers.recommendation import SYMBOLS
+    from depara.answers.standings import SYMBOLS
 
     frame = found.frame()
     ends = (frame[name].map("{:.2f}".format) for name in ("low", "high"))
@@ -199,7 +199,7 @@ def _shown_data(found: DataRecommendation) -> pd.DataFrame:
     """Returns what fits on a line of each model."""
     import pandas as pd
 
-    from depara.answers.recommendation import SYMBOLS
+    from depara.answers.standings import SYMBOLS
 
     frame = found.frame()
     places = frame.columns.get_loc("num_agree")
@@ -232,9 +232,8 @@ def _trial_lines(found: Recommendation, budget: int) -> list[str]:
         lines.append("what that would lose is not known: `depara evaluate` tells, with a truth")
     else:
         k, regret = known
-        lines.append(
-            f"measured: the first {k} of the ranking lost {regret:.0%} of the true range on average"
-        )
+        what = "trial" if k == 1 else "trials"
+        lines.append(f"measured: {k} such {what} lost {regret:.0%} of the true range on average")
     return lines
 
 

@@ -7,7 +7,7 @@ from depara.evaluation.record import write_evaluation
 from depara.evaluation.scan import evaluate_scan
 from depara.evaluation.schema import EVALUATION_SCHEMA
 from depara.evaluation.terminal import evaluation_table
-from depara.evaluation.truth import Truth, load_truth, truth_from_nested
+from depara.evaluation.truth import Truth, load_truth
 
 __all__ = [
     "BASELINES",
@@ -21,6 +21,5 @@ __all__ = [
     "evaluation_table",
     "load_truth",
     "plot_evaluation",
-    "truth_from_nested",
     "write_evaluation",
 ]

@@ -8,8 +8,10 @@ import pyarrow.compute as pc
 
 from depara.evaluation.baselines import Known
 from depara.evaluation.evaluation import Evaluation, evaluate_scores
+from depara.evaluation.schema import HYBRID
 from depara.evaluation.truth import Kind, Truth
 from depara.results.results import ScanResults
+from depara.similarity.general import generally_best
 
 _NO_SCORES = ("num_probes",)
 _INTERVAL_ENDS = ("_low", "_high")
@@ -41,9 +43,12 @@ def evaluate_scan(
         zip(ranking["target_model"].to_pylist(), ranking["target_layer"].to_pylist(), strict=True)
     )
     similarity = results.arrow_table("similarity")
+    scores = transfer_scores(similarity, outputs, truth.kind)
+    if truth.kind == "models" and "similarity" in scores:
+        scores[HYBRID] = hybrid_scores(scores)
     return evaluate_scores(
         truth,
-        transfer_scores(similarity, outputs, truth.kind),
+        scores,
         relevant=relevant,
         known=_known(results),
         bootstrap=bootstrap,
@@ -51,6 +56,22 @@ def evaluate_scan(
         scan_id=results.scan_id,
         remarks=_failed(results, truth),
     )
+
+
+def hybrid_scores(scores: pd.DataFrame) -> pd.Series[float]:
+    """Returns the similarity with the zoo's generally best source of each target put first.
+
+    The hybrid rule of Renggli et al., "Which model to transfer?", CVPR 2022: what
+    `depara recommend --budget` tries.
+
+    Args:
+        scores: as `transfer_scores` gives them, of models.
+    """
+    names = {"target": "target_model", "source": "source_model"}
+    first = generally_best(scores.rename(columns=names))
+    span = float(scores["similarity"].max() - scores["similarity"].min())
+    is_first = scores["target"].map(first) == scores["source"]
+    return scores["similarity"] + (1 + span) * is_first
 
 
 def score_columns(schema: pa.Schema) -> list[str]:

@@ -46,3 +46,6 @@ EVALUATION_SCHEMA = pa.schema(
     ]
 )
 """Columns of ``evaluation``; key ``score, metric, k, target, source``."""
+
+HYBRID = "hybrid"
+"""The score that puts the zoo's generally best source first: what a budget of trials follows."""

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from depara.evaluation.baselines import BASELINES
 from depara.evaluation.evaluation import Evaluation
+from depara.evaluation.schema import HYBRID
 
 _HEADERS = {"spearman": "Spearman", "precision": "P", "regret": "regret"}
 
@@ -82,6 +83,8 @@ def _caption(evaluation: Evaluation) -> str:
     lines = ["regret: part of the true range lost by trying only the first k, lower is better"]
     if evaluation.bootstrap and evaluation.num_queries > 1:
         lines.append("[low,high]: 5-95 % bootstrap over the targets")
+    if HYBRID in evaluation.scores:
+        lines.append(f"{HYBRID}: the zoo's generally best source first, then by similarity")
     lines += [f"{name}: {BASELINES[name].meaning}" for name in evaluation.baselines]
     lines += [f"left out - {reason}" for reason in evaluation.left_out]
     return "\n".join(lines)

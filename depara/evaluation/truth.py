@@ -6,7 +6,6 @@ of models, ``target, source, layer, value`` to score rankings of layers. Higher 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -86,22 +85,6 @@ def load_truth(uri: str) -> Truth:
     if not isinstance(table.index, pd.RangeIndex):  # pandas' way to take one field too many
         raise SchemaError(f"{uri} has rows with more fields than its header: remove the extra ones")
     return Truth(table, uri)
-
-
-def truth_from_nested(
-    values: Mapping[str, Mapping[str, float]], origin: str = "measured transfers"
-) -> Truth:
-    """Returns the truth of ``{target: {source: value}}``, the usual shape of a transfer matrix.
-
-    Raises:
-        SchemaError: as `Truth` does.
-    """
-    rows = [
-        (target, source, value)
-        for target, sources in values.items()
-        for source, value in sources.items()
-    ]
-    return Truth(pd.DataFrame(rows, columns=list(_REQUIRED)), origin)
 
 
 def _checked(table: pd.DataFrame, origin: str) -> pd.DataFrame:

@@ -6,11 +6,10 @@
 from depara.labelled.features import LabelledFeatures
 from depara.labelled.ranking import (
     CONSENSUS,
-    LABEL_RANKING_SCHEMA,
     half_samples,
     label_ranking,
 )
-from depara.labelled.schema import LABEL_SCORES_SCHEMA, label_score_table
+from depara.labelled.schema import label_score_table
 from depara.labelled.scores import (
     ScoreValue,
     label_scores,
@@ -19,8 +18,6 @@ from depara.labelled.scores import (
 
 __all__ = [
     "CONSENSUS",
-    "LABEL_RANKING_SCHEMA",
-    "LABEL_SCORES_SCHEMA",
     "LabelledFeatures",
     "ScoreValue",
     "half_samples",

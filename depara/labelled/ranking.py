@@ -21,9 +21,6 @@ from depara.types import Float64
 CONSENSUS = "consensus"
 """The mean rank over the scores, as a value of ``score``; less is better."""
 
-LABEL_RANKING_SCHEMA: pa.Schema = TABLES["label_ranking"]
-"""Columns of ``label_ranking``; key ``ranking, model_id, layer, score``."""
-
 QUANTILES = (0.05, 0.95)
 
 Graph = tuple[str, str]
@@ -93,7 +90,7 @@ def label_ranking(
     rows += _ranked("model", top, values_RMS)
     for model in layers:
         rows += _ranked("layer", [((model, layer), one) for layer, one in layers[model]], None)
-    return table_of_rows(rows, LABEL_RANKING_SCHEMA)
+    return table_of_rows(rows, TABLES["label_ranking"])
 
 
 def _ranked(

@@ -11,9 +11,6 @@ from depara.labelled.scores import ScoreValue
 from depara.store.artifacts import table_of_rows
 from depara.store.schemas import TABLES
 
-LABEL_SCORES_SCHEMA: pa.Schema = TABLES["label_scores"]
-"""Columns of ``label_scores``; key ``model_id, layer, score``."""
-
 
 def label_score_table(
     graphs: Iterable[tuple[str, str, Mapping[str, ScoreValue]]],
@@ -34,4 +31,4 @@ def label_score_table(
         for model_id, layer, scores in graphs
         for name, score in scores.items()
     ]
-    return table_of_rows(rows, LABEL_SCORES_SCHEMA)
+    return table_of_rows(rows, TABLES["label_scores"])

@@ -4,7 +4,7 @@ from depara.probes.canvas import decode_canvas
 from depara.probes.decode import decode_probe, decode_probes
 from depara.probes.foreign import LeftOut, describe_left_out
 from depara.probes.probe_set import ProbeMeta, build_probe_set, draw_order
-from depara.probes.source import FoundProbes, find_probes, list_probes
+from depara.probes.source import FoundProbes, find_probes
 
 __all__ = [
     "FoundProbes",
@@ -17,5 +17,4 @@ __all__ = [
     "describe_left_out",
     "draw_order",
     "find_probes",
-    "list_probes",
 ]

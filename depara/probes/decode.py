@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import islice
 
-from depara.errors import ProbeError, StorageUnavailableError
+from depara.errors import FailureKind, ProbeError, StorageUnavailableError
 from depara.identity import canvas_id
 from depara.probes.canvas import decode_canvas
 from depara.probes.parquet import parse_row_uri, read_rows
@@ -143,7 +144,9 @@ def _attempt_bytes(ref: ProbeRef, data: bytes | None, side: int) -> _Outcome:
 
 
 def _failure(ref: ProbeRef, error: Exception) -> Failure:
-    kind, message = type(error).__name__, str(error)
+    message = str(error)
     if not message.startswith(ref.uri):
-        message = f"{ref.uri}: {message or kind}"
-    return Failure(model_id="", stage=STAGE, error_type=kind, message=message)
+        message = f"{ref.uri}: {message or type(error).__name__}"
+    failure = Failure.of(error, message, stage=STAGE)
+    # What is no `ProbeError` says nothing of the image.
+    return failure if isinstance(error, ProbeError) else replace(failure, kind=FailureKind.PASSING)

@@ -49,13 +49,6 @@ class _Search:
     left_out: set[str] = field(default_factory=set)
 
 
-def list_probes(
-    source: str | Sequence[str], *, column: str | None = None, label_column: str | None = None
-) -> list[ProbeRef]:
-    """Returns the references of `find_probes`."""
-    return list(find_probes(source, column=column, label_column=label_column).refs)
-
-
 def find_probes(
     source: str | Sequence[str], *, column: str | None = None, label_column: str | None = None
 ) -> FoundProbes:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from depara import locations
-from depara.errors import DeparaError, ProbeError
+from depara.errors import DeparaError, FailureKind, ProbeError
 from depara.locations import redact
 
 MAX_FILE_BYTES = 1024**3
@@ -31,10 +31,12 @@ def storage_errors(uri: str) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, DeparaError):
             raise
-        raise ProbeError(
+        unreadable = ProbeError(
             f"{redact(uri)}: cannot be read ({type(error).__name__}: {redact(str(error))}): check "
             "the path, its permissions, the credentials and the network"
-        ) from None
+        )
+        unreadable.kind = FailureKind.PASSING
+        raise unreadable from None
 
 
 def read_bytes(uri: str) -> bytes:

@@ -14,18 +14,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from depara.similarity.combine import combine
+from depara.store.schemas import TABLES
 from depara.types import Float64
 
 Int32 = NDArray[np.int32]
-
-_EMPTY = pa.schema(
-    [
-        ("lambda", pa.float64()),
-        ("target_model", pa.string()),
-        ("rank", pa.int32()),
-        ("source_model", pa.string()),
-    ]
-).empty_table()
 
 LAMBDAS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, math.inf)
 """Grid of lambda: nodes only, the values of the paper and beyond, edges only."""
@@ -43,7 +35,8 @@ def lambda_tables(
     """
     grid = tuple(sorted({*lambdas, lambda_}))
     ranges: list[tuple[str, str, float, float, float]] = []
-    parts: list[pa.Table] = []
+    fields, rank_fields = TABLES["lambda_ranges"], TABLES["lambda_ranking"]
+    parts = [rank_fields.empty_table()]
     for target, names_g, node_g, edge_g in _targets(ranking):
         first, low, high = lambda_range(node_g, edge_g, lambda_)
         ranges.append((target, names_g[first], lambda_, low, high))
@@ -55,16 +48,15 @@ def lambda_tables(
                     "target_model": pa.array([target] * order_Kg.size, pa.string()),
                     "rank": np.tile(np.arange(1, len(node_g) + 1, dtype=np.int32), len(grid)),
                     "source_model": pa.array(names_g, pa.string()).take(pa.array(order_Kg.ravel())),
-                }
+                },
+                schema=rank_fields,
             )
         )
-    names = ("target_model", "first_choice", "lambda", "lambda_low", "lambda_high")
-    kinds = (pa.string(), pa.string(), pa.float64(), pa.float64(), pa.float64())
-    columns = list(zip(*ranges, strict=True)) if ranges else [()] * len(names)
+    rows = [dict(zip(fields.names, row, strict=True)) for row in ranges]
     keys = [("lambda", "ascending"), ("target_model", "ascending"), ("rank", "ascending")]
     return {
-        "lambda_ranges": pa.table(list(map(pa.array, columns, kinds)), names=names),
-        "lambda_ranking": pa.concat_tables(parts or [_EMPTY]).sort_by(keys),
+        "lambda_ranges": pa.Table.from_pylist(rows, schema=fields),
+        "lambda_ranking": pa.concat_tables(parts).sort_by(keys),
     }
 
 

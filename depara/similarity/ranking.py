@@ -19,34 +19,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from depara.errors import SchemaError
-
-MODEL_RANKING_SCHEMA = pa.schema(
-    [
-        pa.field("target_model", pa.string(), nullable=False),
-        pa.field("rank", pa.int32(), nullable=False),
-        pa.field("source_model", pa.string(), nullable=False),
-        pa.field("source_layer", pa.string(), nullable=False),
-        pa.field("target_layer", pa.string(), nullable=False),
-        pa.field("similarity", pa.float64(), nullable=False),
-        pa.field("node_similarity", pa.float64(), nullable=False),
-        pa.field("edge_similarity", pa.float64(), nullable=False),
-    ]
-)
-"""Columns of `model_ranking`; key ``target_model, rank``."""
-
-LAYER_RANKING_SCHEMA = pa.schema(
-    [
-        pa.field("target_model", pa.string(), nullable=False),
-        pa.field("source_model", pa.string(), nullable=False),
-        pa.field("rank", pa.int32(), nullable=False),
-        pa.field("layer", pa.string(), nullable=False),
-        pa.field("depth", pa.int32(), nullable=False),
-        pa.field("similarity", pa.float64(), nullable=False),
-        pa.field("node_similarity", pa.float64(), nullable=False),
-        pa.field("edge_similarity", pa.float64(), nullable=False),
-    ]
-)
-"""Columns of `layer_ranking`; key ``target_model, source_model, rank``."""
+from depara.store.schemas import TABLES
 
 _NAMES = ("source_model", "source_layer", "target_model", "target_layer")
 _SCORES = ("similarity", "node_similarity", "edge_similarity")
@@ -70,7 +43,7 @@ def model_ranking(
             neither source nor target.
 
     Returns:
-        Columns of `MODEL_RANKING_SCHEMA`, sorted by ``target_model, rank``.
+        The ``model_ranking`` table without ``null_similarity``, by ``target_model, rank``.
 
     Raises:
         SchemaError: a column is missing or holds nulls.
@@ -87,7 +60,8 @@ def model_ranking(
         "target_layer": pairs.text(pairs.target_layer, pairs.layers),
         **pairs.scores,
     }
-    return pa.table(columns, schema=MODEL_RANKING_SCHEMA)
+    schema = pa.schema(TABLES["model_ranking"].field(name) for name in columns)
+    return pa.table(columns, schema=schema)
 
 
 def layer_ranking(
@@ -106,7 +80,7 @@ def layer_ranking(
         depths: 0-based firing order of every (model, layer) that is a source.
 
     Returns:
-        Columns of `LAYER_RANKING_SCHEMA`, sorted by ``target_model, source_model, rank``.
+        The ``layer_ranking`` table, by ``target_model, source_model, rank``.
 
     Raises:
         SchemaError: a column is missing or holds nulls, or ``depths`` lacks a source's layer.
@@ -124,7 +98,7 @@ def layer_ranking(
         "depth": depth[order],
         **pairs.scores,
     }
-    return pa.table(columns, schema=LAYER_RANKING_SCHEMA)
+    return pa.table(columns, schema=TABLES["layer_ranking"])
 
 
 @dataclass(frozen=True)

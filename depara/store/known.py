@@ -14,7 +14,7 @@ import json
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from depara.errors import StoreError
 from depara.store.canvases import read_probe_set
@@ -32,9 +32,6 @@ KNOWN_VERSION = 1
 """Raised when the form of the records changes: older ones are then not read."""
 
 _READS_AT_ONCE = 16
-_LASTING_ERRORS = ("ProbeError", "DuplicateProbe")
-_PASSING_SIGN = ": cannot be read ("
-"""In the message of a `ProbeError` that speaks of the storage, not of the image."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +41,6 @@ class KnownProbes:
     key: str
     probes: tuple[Probe, ...]
     failures: tuple[Failure, ...]
-
-
-_T = TypeVar("_T", ModelCard, KnownProbes)
 
 
 def known_cards(storage: Storage, fingerprints: Collection[str]) -> dict[str, ModelCard]:
@@ -136,7 +130,8 @@ def read_probes(storage: Storage, fingerprint: str) -> KnownProbes | None:
         canvases = content.pop("canvases")
         probes = tuple(Probe(**tree) for tree in content["probes"])
         failures = tuple(Failure(**tree) for tree in content["failures"])
-        known = _exact(KnownProbes(content["key"], probes, failures), content)
+        known = KnownProbes(content["key"], probes, failures)
+        _check_same(_plain(known), content)
     except (KeyError, TypeError, ValueError):
         return None
     return known if canvases == _canvases(storage, known) else None
@@ -151,12 +146,12 @@ def write_probes(storage: Storage, fingerprint: str, known: KnownProbes) -> bool
     Raises:
         StoreError: the location cannot be written.
     """
-    if not all(_is_lasting(failure) for failure in known.failures):
+    if any(failure.is_passing for failure in known.failures):
         return False
     canvases = _canvases(storage, known)
     if canvases is None:
         return False
-    content = {**asdict(known), "canvases": canvases}
+    content = {**_plain(known), "canvases": canvases}
     storage.replace(known_probes_path(fingerprint), _encode("probes", fingerprint, content))
     return True
 
@@ -184,18 +179,23 @@ def _card(tree: Mapping[str, Any]) -> ModelCard:
         "layers": tuple(layers),
         "notes": tuple(Note(**note) for note in tree["notes"]),
     }
-    return _exact(ModelCard(**plain), tree)
+    card = ModelCard(**plain)
+    _check_same(asdict(card), tree)
+    return card
 
 
-def _exact(value: _T, tree: Mapping[str, Any]) -> _T:
-    """Returns the value, proven to be of the fields of its JSON form, none of them by default.
+def _plain(known: KnownProbes) -> dict[str, Any]:
+    return {**asdict(known), "failures": [failure.row() for failure in known.failures]}
+
+
+def _check_same(fields: Mapping[str, Any], tree: Mapping[str, Any]) -> None:
+    """Proves that a value read has the fields of its JSON form, none of them by default.
 
     Raises:
-        ValueError: it is not.
+        ValueError: it has not.
     """
-    if _json(asdict(value)) != _json(tree):
+    if _json(fields) != _json(tree):
         raise ValueError("fields of another version")
-    return value
 
 
 def _canvases(storage: Storage, known: KnownProbes) -> dict[str, Any] | None:
@@ -215,11 +215,6 @@ def _canvases(storage: Storage, known: KnownProbes) -> dict[str, Any] | None:
     if not all(sizes.values()):
         return None
     return {"probe_set": sha256_hex(_json(asdict(probe_set))), "bytes": sizes}
-
-
-def _is_lasting(failure: Failure) -> bool:
-    """Whether the same image would fail again."""
-    return failure.error_type in _LASTING_ERRORS and _PASSING_SIGN not in failure.message
 
 
 def _encode(kind: str, name: str, content: Mapping[str, Any]) -> bytes:

@@ -10,13 +10,11 @@ from depara.uncertainty.intervals import RankIntervals, ScoreIntervals
 from depara.uncertainty.node_cosines import node_cosines
 from depara.uncertainty.plan import UncertaintyPlan, UncertaintyTask, plan_uncertainty
 from depara.uncertainty.resampling import ResampledScores, resampled_scores
-from depara.uncertainty.schemas import TABLES
 from depara.uncertainty.settings import UncertaintySettings
 from depara.uncertainty.stability import Stability, StabilityRow, summarize_stability
 from depara.uncertainty.tables import uncertainty_tables
 
 __all__ = [
-    "TABLES",
     "BlockUncertainty",
     "GraphLabel",
     "ModelUncertainty",

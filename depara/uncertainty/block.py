@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from depara.similarity.combine import combine
-from depara.similarity.engine.blocks import GraphBlock, TileScores
+from depara.similarity.engine.blocks import GraphBlock
 from depara.types import Float32, Float64
 from depara.uncertainty.candidates import RANKINGS, GraphLabel, Ranking, candidate_groups
 from depara.uncertainty.intervals import (
@@ -23,9 +23,7 @@ from depara.uncertainty.intervals import (
 from depara.uncertainty.resampling import ResampledScores, resampled_scores
 from depara.uncertainty.settings import UncertaintySettings
 from depara.uncertainty.stability import Stability, ranking_stability
-
-_MAX_DIFFERENCE = 1e-3
-"""Scores given and computed differ by rounding, 1e-6; by more when they are of other graphs."""
+from depara.uncertainty.weights import ProbeWeights
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,6 @@ def block_uncertainty(
     memory_bytes: int,
     settings: UncertaintySettings = UncertaintySettings(),  # noqa: B008 (frozen)
     rankings: Collection[Ranking] = RANKINGS,
-    scores: TileScores | None = None,
 ) -> BlockUncertainty:
     """Returns how far the scores and ranks of a block would move with other probes of their kind.
 
@@ -86,35 +83,34 @@ def block_uncertainty(
         memory_bytes: limit of what this call allocates, the blocks' own reading included.
         settings: resamples and subsets.
         rankings: which rankings to analyse.
-        scores: the pairs' scores as the scan's table has them, so that values and ranks agree with
-            it to the last bit; computed here when None.
 
     Raises:
         ConfigError: the block does not fit in ``memory_bytes``, or the maps' sizes differ.
         StoreError: ranges do not cover the probes, an array read has the wrong shape, or maps are
             not of unit norm.
         NonFiniteError: edges that were read are NaN or infinite.
-        ValueError: labels or scores are not those of the blocks, or a target is no output graph.
+        ValueError: labels are not those of the blocks, or a target is no output graph.
     """
     _check_labels(source, target, sources, targets)
     weights = settings.weights(num_probes, with_subsets="model" in rankings)
     resampled = resampled_scores(source, target, weights.weights_RN, memory_bytes=memory_bytes)
-    scores = _values(resampled, scores)
-    node = score_intervals(scores.node_AB, resampled.node_BAR[:, :, weights.bootstrap])
-    edge = score_intervals(scores.edge_AB, resampled.edge_BAR[:, :, weights.bootstrap])
-    value_AB = combine(scores.node_AB, scores.edge_AB, lambda_)
+    node = _intervals(resampled.node_BAR, weights)
+    edge = _intervals(resampled.edge_BAR, weights)
+    value_AB = combine(node.value_AB, edge.value_AB, lambda_)
     similarity_BAR = _combine_in_place(resampled, lambda_)
     bootstrap_BAR = similarity_BAR[:, :, weights.bootstrap]
-    model, layer_ranks = None, None
-    if "model" in rankings:
-        groups_B = [candidate_groups(sources, label, "model") for label in targets]
-        model = ModelUncertainty(
-            ranks=rank_intervals(value_AB, bootstrap_BAR, groups_B),
-            stability=ranking_stability(similarity_BAR, weights, groups_B),
-        )
-    if "layer" in rankings:
-        groups_B = [candidate_groups(sources, label, "layer") for label in targets]
-        layer_ranks = rank_intervals(value_AB, bootstrap_BAR, groups_B)
+    groups = {
+        ranking: [candidate_groups(sources, label, ranking) for label in targets]
+        for ranking in rankings
+    }
+    ranks = {
+        ranking: rank_intervals(value_AB, bootstrap_BAR, groups_B)
+        for ranking, groups_B in groups.items()
+    }
+    model = None
+    if "model" in ranks:
+        stability = ranking_stability(similarity_BAR, weights, groups["model"])
+        model = ModelUncertainty(ranks["model"], stability)
     return BlockUncertainty(
         sources=tuple(sources),
         targets=tuple(targets),
@@ -123,8 +119,14 @@ def block_uncertainty(
         edge=edge,
         similarity=score_intervals(value_AB, bootstrap_BAR),
         model=model,
-        layer_ranks=layer_ranks,
+        layer_ranks=ranks.get("layer"),
     )
+
+
+def _intervals(score_BAR: Float32, weights: ProbeWeights) -> ScoreIntervals:
+    """Returns the intervals of a score; its value is that of all probes once, the first row."""
+    value_AB: Float64 = score_BAR[:, :, 0].T.astype(np.float64)
+    return score_intervals(value_AB, score_BAR[:, :, weights.bootstrap])
 
 
 def _combine_in_place(resampled: ResampledScores, lambda_: float) -> Float32:
@@ -132,28 +134,6 @@ def _combine_in_place(resampled: ResampledScores, lambda_: float) -> Float32:
     for node_AR, edge_AR in zip(resampled.node_BAR, resampled.edge_BAR, strict=True):
         node_AR += np.float32(lambda_) * edge_AR
     return resampled.node_BAR
-
-
-def _values(resampled: ResampledScores, given: TileScores | None) -> TileScores:
-    """Returns the scores given, checked against the first row of the resamples: all probes once."""
-    node_AB: Float64 = resampled.node_BAR[:, :, 0].T.astype(np.float64)
-    edge_AB: Float64 = resampled.edge_BAR[:, :, 0].T.astype(np.float64)
-    if given is None:
-        return TileScores(node_AB, edge_AB)
-    if given.node_AB.shape != node_AB.shape:
-        raise ValueError(
-            f"scores have shape {given.node_AB.shape}, the block {node_AB.shape}: give those of "
-            "its sources and targets"
-        )
-    for name, mine, theirs in (("node", node_AB, given.node_AB), ("edge", edge_AB, given.edge_AB)):
-        bad = np.argwhere(~(np.abs(mine - theirs) <= _MAX_DIFFERENCE))
-        if bad.size:
-            a, b = bad[0].tolist()
-            raise ValueError(
-                f"{name} similarity of source {a} and target {b} is given as {theirs[a, b]:.6g}, "
-                f"but the graphs give {mine[a, b]:.6g}: scores and blocks are in another order"
-            )
-    return given
 
 
 def _check_labels(

@@ -24,8 +24,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from depara.graph.edges import edge_count
-from depara.similarity.engine.footprint import EDGE_READ_AHEAD
 from depara.similarity.engine.panel import PANEL_COLUMNS
+from depara.similarity.engine.stream import EDGE_READ_AHEAD
 from depara.uncertainty.edge_batch import rank_dtype
 from depara.uncertainty.edge_order import BYTES_PER_EDGE, WORKSPACE_BYTES_PER_EDGE
 

@@ -12,10 +12,8 @@ import numpy as np
 
 from depara.errors import StoreError
 from depara.similarity.engine.panel import PANEL_COLUMNS, Panel
+from depara.similarity.engine.preflight import MAX_COSINE
 from depara.types import Float16, Float32, ProbeRange
-
-MAX_COSINE = 1.01
-"""Cosines beyond it are not explained by maps rounded to float16."""
 
 
 def node_cosines(maps_A: Sequence[Float16], maps_B: Sequence[Float16]) -> Float32:

@@ -11,11 +11,7 @@ from itertools import pairwise
 
 from depara.errors import ConfigError
 from depara.uncertainty.candidates import RANKINGS, GraphLabel, Ranking
-from depara.uncertainty.footprint import (
-    ResamplingFootprint,
-    affordable_resamples,
-    resampling_seconds,
-)
+from depara.uncertainty.footprint import ResamplingFootprint, affordable_resamples
 from depara.uncertainty.settings import UncertaintySettings
 
 
@@ -32,14 +28,11 @@ class UncertaintyTask:
 class UncertaintyPlan:
     """Tasks that together analyse every ranking once and every pair, all with ``settings``.
 
-    ``settings.num_resamples`` is what the budget leaves of ``requested_resamples``; ``nominal_s``
-    is the nominal time of all tasks on one core, s.
+    ``settings.num_resamples`` is what the budget leaves of those wanted.
     """
 
     tasks: tuple[UncertaintyTask, ...]
     settings: UncertaintySettings
-    requested_resamples: int
-    nominal_s: float
 
 
 def plan_uncertainty(
@@ -75,19 +68,18 @@ def plan_uncertainty(
     Raises:
         ConfigError: not even one model's layers against one target fit in ``memory_bytes``.
     """
-    requested = settings.num_resamples
     units = _units(sources)
     num_sources = sum(len(unit) for _, unit in units)
     if not (units and targets):
-        return UncertaintyPlan((), settings, requested, 0.0)
+        return UncertaintyPlan((), settings)
     if budget_s is not None:
         count = affordable_resamples(
             num_sources,
             len(targets),
             num_probes=num_probes,
             budget_s=budget_s,
-            most=requested,
-            least=min(min_resamples, requested),
+            most=settings.num_resamples,
+            least=min(min_resamples, settings.num_resamples),
         )
         settings = replace(settings, num_resamples=count)
     tasks: list[UncertaintyTask] = []
@@ -99,16 +91,7 @@ def plan_uncertainty(
             (num_probes, num_pixels, memory_bytes, workers),
         )
         tasks += [UncertaintyTask(rows, columns, rankings) for rows, columns in blocks]
-    nominal_s = sum(
-        resampling_seconds(
-            len(task.sources),
-            len(task.targets),
-            num_probes=num_probes,
-            num_resamples=settings.num_resamples,
-        )
-        for task in tasks
-    )
-    return UncertaintyPlan(tuple(tasks), settings, requested, nominal_s)
+    return UncertaintyPlan(tuple(tasks), settings)
 
 
 def _units(sources: Sequence[GraphLabel]) -> list[tuple[tuple[Ranking, ...], tuple[int, ...]]]:

@@ -6,18 +6,18 @@ batch, ``V`` edges of positive weight.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
-from depara.errors import ConfigError, NonFiniteError, StoreError
 from depara.graph.edges import edge_count
 from depara.similarity.engine.blocks import GraphBlock, common_steps
-from depara.similarity.engine.footprint import EDGE_READ_AHEAD
 from depara.similarity.engine.prefetch import prefetch
+from depara.similarity.engine.preflight import check_blocks, check_maps, take_edges
+from depara.similarity.engine.stream import stream_edges
 from depara.types import Float16, Float32, Float64, ProbeRange
 from depara.uncertainty.edge_batch import EdgeBatch, active_edges
 from depara.uncertainty.edge_order import EdgeOrder, edge_order
@@ -66,11 +66,6 @@ def resampled_scores(
             not of unit norm.
         NonFiniteError: edges that were read are NaN or infinite.
     """
-    if source.num_pixels != target.num_pixels:
-        raise ConfigError(
-            f"source maps have {source.num_pixels} px, target maps {target.num_pixels}: graphs of "
-            "one canvas and one attribution.map_side can be compared, others cannot"
-        )
     footprint = ResamplingFootprint(
         num_sources=source.num_graphs,
         num_targets=target.num_graphs,
@@ -78,12 +73,11 @@ def resampled_scores(
         num_pixels=source.num_pixels,
         active_edges=tuple(sorted(active_edges(weights_RN).tolist(), reverse=True)),
     )
-    if footprint.min_bytes > memory_bytes:
-        raise ConfigError(
-            f"{len(weights_RN)} resamples of {source.num_graphs} x {target.num_graphs} graphs of "
-            f"{weights_RN.shape[1]} probes need {footprint.min_bytes:,} bytes, the limit is "
-            f"{memory_bytes:,}: raise compute.memory, or take fewer targets at a time"
-        )
+    what = (
+        f"a block with {len(weights_RN)} resamples of {source.num_graphs} x {target.num_graphs} "
+        f"graphs of {weights_RN.shape[1]} probes"
+    )
+    check_blocks(source, target, footprint, memory_bytes, what, "take fewer targets at a time")
     return ResampledScores(
         node_BAR=_node_scores(source, target, weights_RN, footprint, memory_bytes),
         edge_BAR=_edge_scores(source, target, weights_RN, footprint.edge_steps(memory_bytes)),
@@ -125,14 +119,8 @@ def _read_step(source: GraphBlock, target: GraphBlock, probes: ProbeRange) -> Ma
 def _read_maps(block: GraphBlock, probes: ProbeRange) -> Sequence[Float16]:
     """Reads one range of all graphs of a block and checks that it is what was asked for."""
     maps = block.read_maps(probes, slice(0, block.num_graphs))
-    expected = (len(probes), block.num_pixels)
     for graph, maps_nP in enumerate(maps):
-        if maps_nP.shape != expected or maps_nP.dtype != np.float16:
-            raise StoreError(
-                f"maps of graph {graph} of the block, probes {probes}: expected float16 of shape "
-                f"{expected}, got {maps_nP.dtype} of shape {maps_nP.shape}; the node file belongs "
-                "to another probe set or map size"
-            )
+        check_maps(maps_nP, graph, probes, block.num_pixels)
     return maps
 
 
@@ -142,9 +130,9 @@ def _edge_scores(
     """Holds the orders of the targets and of one chunk of sources after the other."""
     edge_BAR = _empty_scores(source, target, weights_RN)
     num_edges = edge_count(weights_RN.shape[1])
-    targets = _orders(target, slice(0, target.num_graphs), num_edges)
+    targets = _orders(target, range(target.num_graphs), num_edges)
     for first in range(0, source.num_graphs, steps.chunk):
-        chunk = slice(first, min(first + steps.chunk, source.num_graphs))
+        chunk = range(first, min(first + steps.chunk, source.num_graphs))
         sources = _orders(source, chunk, num_edges)
         for start in range(0, len(weights_RN), steps.resamples):
             batch = EdgeBatch(weights_RN[start : start + steps.resamples])
@@ -182,30 +170,14 @@ def _rows(
     return zip(orders, values[: len(orders)], strict=True)
 
 
-def _orders(block: GraphBlock, graphs: slice, num_edges: int) -> list[EdgeOrder]:
+def _orders(block: GraphBlock, graphs: range, num_edges: int) -> list[EdgeOrder]:
     """Reads and sorts the edges of some graphs of a block."""
-    reads: Iterator[Callable[[], Float32]] = (
-        partial(block.read_edges, graph) for graph in range(graphs.start, graphs.stop)
-    )
     orders = []
-    with closing(prefetch(reads, depth=EDGE_READ_AHEAD)) as edges_of_graphs:
-        for graph, cosine_E in enumerate(edges_of_graphs, start=graphs.start):
-            orders.append(_order(cosine_E, graph, num_edges))
+    with closing(stream_edges(block, graphs)) as edges_of_graphs:
+        for graph, cosine_E in zip(graphs, edges_of_graphs, strict=True):
+            orders.append(take_edges(cosine_E, graph, num_edges, edge_order))
             del cosine_E  # before the next ones are read
     return orders
-
-
-def _order(cosine_E: Float32, graph: int, num_edges: int) -> EdgeOrder:
-    """Sorts one graph's edges, with its place in the block in the errors."""
-    if cosine_E.shape != (num_edges,) or cosine_E.dtype != np.float32:
-        raise StoreError(
-            f"edges of graph {graph} of the block: expected float32 of shape ({num_edges},), got "
-            f"{cosine_E.dtype} of shape {cosine_E.shape}; the file belongs to another probe set"
-        )
-    try:
-        return edge_order(cosine_E)
-    except NonFiniteError as error:
-        raise NonFiniteError(f"graph {graph} of the block: {error}") from error
 
 
 def _empty_scores(source: GraphBlock, target: GraphBlock, weights_RN: Float32) -> Float32:

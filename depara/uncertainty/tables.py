@@ -13,17 +13,20 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from depara.store.schemas import TABLES
 from depara.uncertainty.block import BlockUncertainty, ModelUncertainty
 from depara.uncertainty.candidates import RANKINGS, GraphLabel, Ranking
 from depara.uncertainty.intervals import RankIntervals
-from depara.uncertainty.schemas import TABLES
 from depara.uncertainty.stability import summarize_stability
 
 Columns = dict[str, NDArray[Any]]
 
 
 def uncertainty_tables(blocks: Sequence[BlockUncertainty]) -> dict[str, pa.Table]:
-    """Returns all tables of `TABLES` from the blocks of a scan, in any order.
+    """Returns the tables of uncertainty, by name, from the blocks of a scan, in any order.
+
+    The first two join to the scan's rankings on the models and layers: ``source_layer`` is
+    ``layer`` in ``layer_ranking``.
 
     Pairs of graphs of one model are left out, as in the rankings. A pair that is in two blocks, as
     output graphs are in the plan, is taken from the one that ranks layers.

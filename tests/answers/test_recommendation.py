@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from depara.answers import Candidate, Recommendation, Recommender, recommend
-from depara.answers.recommendation import named, standings
+from depara.answers.recommendation import named
 from depara.errors import ConfigError
 from depara.evaluation.schema import EVALUATION_SCHEMA
 from depara.store.artifacts import encode_table, table_of_rows
@@ -34,30 +34,6 @@ SURE = {
     ("a", "d"): (3, 3, 0.02),
     ("a", "e"): (4, 4, 0.0),
 }
-
-
-@pytest.mark.parametrize(
-    ("p_first", "expected"),
-    [
-        ([0.97, 0.03, 0.0], ["first", "behind", "behind"]),
-        ([0.6, 0.38, 0.02], ["first", "as good", "behind"]),
-        ([0.3, 0.3, 0.4], ["first", "as good", "as good"]),
-        ([0.0, 1.0, 0.0], ["first", "as good", "behind"]),
-        ([None, None, None], ["first", "behind", "behind"]),
-    ],
-)
-def test_as_good_are_the_fewest_that_hold_the_first_place(
-    p_first: list[float | None], expected: list[str]
-) -> None:
-    assert standings([1, 2, 3], p_first, [1, 1, 2]) == expected
-    order = [2, 0, 1]
-    shuffled = standings([order[i] + 1 for i in range(3)], [p_first[i] for i in order], [1, 1, 1])
-    assert shuffled == [expected[i] for i in order]
-
-
-def test_out_are_those_that_are_not_among_the_first_three() -> None:
-    found = standings([1, 2, 3, 4, 5], [0.99, 0.01, 0, 0, 0], [1, 2, 3, 3, 4])
-    assert found == ["first", "behind", "behind", "behind", "out"]
 
 
 def test_the_sentence_names_the_first_its_equals_and_those_out() -> None:
@@ -113,12 +89,20 @@ def test_trials_begin_with_the_generally_best_source_of_the_others() -> None:
     assert found.general == NAMES[max(others, key=lambda s: others[s])]
     assert len(found.trials(99)) == 4
     assert [one.reason for one in found.trials(2)] == ["general", "own"]
+    (only,) = found.trials(1)
+    assert (only.model, only.reason) == (found.first.model, "own")
 
 
 def test_regret_is_what_was_measured_up_to_the_budget(tmp_path: Path) -> None:
     rows = [
         {"score": score, "is_baseline": False, "metric": "regret", "k": k, "value": value}
-        for score, k, value in (("similarity", 1, 0.3), ("similarity", 3, 0.1), ("cka", 1, 0.0))
+        for score, k, value in (
+            ("hybrid", 1, 0.9),
+            ("similarity", 1, 0.3),
+            ("similarity", 3, 0.8),
+            ("hybrid", 3, 0.1),
+            ("cka", 1, 0.0),
+        )
     ]
     rows.append({**rows[0], "target": "a", "value": 1.0})
     table = encode_table(table_of_rows(rows, EVALUATION_SCHEMA), {})

@@ -9,7 +9,7 @@ import pytest
 
 from depara.errors import ConfigError
 from depara.evaluation import Truth, evaluate_scan, evaluate_scores
-from depara.evaluation.scan import score_columns, transfer_scores
+from depara.evaluation.scan import hybrid_scores, score_columns, transfer_scores
 from depara.results import ScanResults, open_scan
 from depara.similarity import layer_ranking, model_ranking
 from depara.store.scans import finish_scan, write_table
@@ -98,7 +98,8 @@ def truth_by(scan: ScanResults, score: str, kind: str) -> Truth:
 @pytest.mark.parametrize("score", ["similarity", "edge_similarity"])
 def test_the_score_that_made_the_truth_ranks_best(scan: ScanResults, score: str, kind: str) -> None:
     evaluation = evaluate_scan(scan, truth_by(scan, score, kind), relevant=2)
-    assert set(evaluation.scores) == {"similarity", "node_similarity", "edge_similarity"}
+    names = {"similarity", "node_similarity", "edge_similarity"}
+    assert set(evaluation.scores) == names | ({"hybrid"} if kind == "models" else set())
     assert evaluation.scan_id == "scan1"
     assert evaluation.left_out == ()
     assert evaluation.num_queries == {"models": 5, "layers": 20}[kind]
@@ -166,3 +167,30 @@ def test_models_that_are_no_target_are_left_out_of_the_scores() -> None:
     assert set(frame["target"]) == {"a", "b"}
     assert len(frame) == 2 * (len(MODELS) - 1) * len(LAYERS)
     assert len(transfer_scores(similarity_table(), outputs, "models")) == 2
+
+
+def test_the_hybrid_rule_puts_the_generally_best_source_first() -> None:
+    names = "abcd"
+    similarity = np.array(
+        [[0, 5, 4, 1], [2, 0, 6, 1], [3, 4, 0, 9], [2, 5, 1, 0]], dtype=float
+    )  # targets in rows
+    scores = pd.DataFrame(
+        [
+            {"target": names[t], "source": names[s], "similarity": similarity[t, s]}
+            for t in range(4)
+            for s in range(4)
+            if s != t
+        ]
+    )
+    hybrid = scores.assign(hybrid=hybrid_scores(scores))
+    for t, target in enumerate(names):
+        rows = hybrid[hybrid["target"] == target].sort_values("hybrid", ascending=False)
+        means = {
+            names[s]: np.mean([similarity[o, s] for o in range(4) if o not in (s, t)])
+            for s in range(4)
+            if s != t
+        }
+        first = max(sorted(means), key=lambda name: means[name])
+        rest = hybrid[(hybrid["target"] == target) & (hybrid["source"] != first)]
+        rest = rest.sort_values("similarity", ascending=False)
+        assert rows["source"].tolist() == [first, *rest["source"]]

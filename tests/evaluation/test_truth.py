@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from depara.errors import SchemaError, StoreError
-from depara.evaluation import Truth, load_truth, truth_from_nested
+from depara.evaluation import Truth, load_truth
 
 ROWS = "target,source,value\nb,a,0.5\na,b,1e-3\n"
 
@@ -43,11 +43,6 @@ def test_a_layer_column_makes_a_truth_of_layers(tmp_path: Path) -> None:
 def test_names_stay_texts_and_blanks_and_a_mark_of_order_are_taken_off(tmp_path: Path) -> None:
     truth = load_truth(csv(tmp_path, "\ufefftarget, source, value\n 007, NA , 1\n"))
     assert truth.table.iloc[0].tolist() == ["007", "NA", 1.0]
-
-
-def test_a_nested_matrix_becomes_a_long_table() -> None:
-    truth = truth_from_nested({"t": {"s": 1, "r": 2}})
-    assert truth.table.values.tolist() == [["t", "r", 2.0], ["t", "s", 1.0]]
 
 
 @pytest.mark.parametrize(

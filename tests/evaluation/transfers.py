@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from depara.evaluation import Truth, truth_from_nested
+from depara.evaluation import Truth
 
 
 def random_truth(models: int = 7, seed: int = 0) -> Truth:
@@ -42,9 +42,11 @@ def taskonomy(shared_data: Path) -> pd.DataFrame:
 def mini_zoo(shared_data: Path) -> Truth:
     """Win rates of the mini zoo: the part of (image, rival) pairs that a source wins."""
     transfers = json.loads((shared_data / "minizoo" / "transfer.json").read_text())
-    wins = {
-        name.removesuffix("/win"): values
+    rows = [
+        (name.removesuffix("/win"), source, value)
         for name, values in transfers.items()
         if name.endswith("/win")
-    }
-    return truth_from_nested(wins, "minizoo/transfer.json")
+        for source, value in values.items()
+    ]
+    table = pd.DataFrame(rows, columns=["target", "source", "value"])
+    return Truth(table, "minizoo/transfer.json")

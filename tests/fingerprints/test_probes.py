@@ -13,8 +13,9 @@ import pytest
 
 from depara.config import ProbesConfig
 from depara.fingerprints import probes_fingerprint
-from depara.probes import draw_order, list_probes
+from depara.probes import draw_order
 from depara.types import ProbeRef
+from tests.probes.pictures import list_probes
 
 Change = Callable[[list[ProbeRef]], list[ProbeRef]]
 

@@ -16,7 +16,7 @@ from PIL import Image
 from depara import open_scan
 from depara.config import parse_scan
 from depara.errors import ConfigError
-from depara.evaluation import evaluate_scan, truth_from_nested
+from depara.evaluation import Truth, evaluate_scan
 from depara.locations import local_path
 from depara.models import open_model
 from depara.probes import decode_probe
@@ -119,13 +119,14 @@ def test_the_mini_zoo_ranks_as_measured(
         uncertainty={"resamples": 0},
     )
     wins = json.loads((zoo / "transfer.json").read_text())
-    truth = truth_from_nested(
-        {
-            key.removesuffix("/win"): {s: v for s, v in row.items() if s != key[:-4]}
-            for key, row in wins.items()
-            if key.endswith("/win")
-        }
-    )
+    rows = [
+        (key.removesuffix("/win"), source, value)
+        for key, row in wins.items()
+        if key.endswith("/win")
+        for source, value in row.items()
+        if source != key.removesuffix("/win")
+    ]
+    truth = Truth(pd.DataFrame(rows, columns=["target", "source", "value"]), "transfer.json")
     evaluation = evaluate_scan(open_scan(str(tmp_path / "out")), truth, relevant=4)
     spearman: pd.Series[float] = evaluation.means("spearman")["value"]
     expected = {"node_similarity": 0.45, "edge_similarity": 0.65, "similarity": 0.77}

@@ -16,6 +16,7 @@ from depara.store.artifacts import GraphMarker, encode_edges, encode_grams
 from depara.store.graphs import GraphWriter
 from depara.store.layout import EDGES_FILE, GRAMS_FILE, MARKER_FILE, graph_folder
 from tests.jobs.inline import scan_inline, tiny
+from tests.oracle.grams import grams_of
 
 MODELS = [tiny("a", 0), tiny("b", 1)]
 COUNT = 12
@@ -44,7 +45,7 @@ def write_over(folder: Path, key: str, name: str, data: bytes) -> None:
 
 
 def zero_grams() -> GraphGrams:
-    return GraphGrams.from_features(np.zeros((COUNT, 4)))
+    return grams_of(np.zeros((COUNT, 4)))
 
 
 def faint_grams(key: str) -> bytes:

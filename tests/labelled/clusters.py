@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from depara.grams import GraphGrams
 from depara.labelled import label_scores
+from tests.oracle.grams import grams_of
 
 
 def clustered(
@@ -23,7 +23,7 @@ def clustered(
 
 def values(features_ND: np.ndarray, labels: list[str]) -> dict[str, float]:
     """Every score of the features; none may be undefined."""
-    scores = label_scores(GraphGrams.from_features(features_ND), labels)
+    scores = label_scores(grams_of(features_ND), labels)
     undefined = {name: score.reason for name, score in scores.items() if math.isnan(score.value)}
     assert not undefined
     return {name: score.value for name, score in scores.items()}

@@ -7,19 +7,17 @@ import math
 import numpy as np
 import pytest
 
-from depara.grams import GraphGrams
 from depara.labelled import LabelledFeatures
 from depara.labelled.evidence import logme
 from depara.labelled.mixture import nleep
 from depara.labelled.pairs import knn, parc, parc_zscore
 from depara.labelled.scatter import gbc, h_score, ledoit_wolf_shrinkage, transrate
+from tests.oracle.grams import grams_of
 
 
 def labelled(features: list[list[float]] | np.ndarray, labels: str) -> LabelledFeatures:
     """One letter per probe is its label."""
-    return LabelledFeatures.select(
-        GraphGrams.from_features(np.asarray(features, dtype=np.float64)), list(labels)
-    )
+    return LabelledFeatures.select(grams_of(np.asarray(features, dtype=np.float64)), list(labels))
 
 
 def directions(*degrees: float) -> list[list[float]]:
@@ -156,7 +154,7 @@ def test_parc_gives_equal_pairs_their_mean_rank():
 
 
 def test_parc_zscore_is_of_the_zscored_gram():
-    grams = GraphGrams.from_features(np.random.default_rng(0).standard_normal((6, 5)))
+    grams = grams_of(np.random.default_rng(0).standard_normal((6, 5)))
     features = LabelledFeatures.select(grams, list("aabbcc"))
     swapped = LabelledFeatures(
         raw_NN=grams.zscored_NN,

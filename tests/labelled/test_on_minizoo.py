@@ -19,6 +19,7 @@ from scipy.stats import spearmanr
 from depara.catalog import LABEL_SCORES
 from depara.grams import GraphGrams
 from depara.labelled import label_scores
+from tests.oracle.grams import grams_of
 
 pytestmark = pytest.mark.shared
 
@@ -60,7 +61,7 @@ def minizoo(shared_data: Path) -> tuple[dict[str, GraphGrams], list[int], dict]:
         encoder = module.Encoder().eval()
         encoder.load_state_dict(torch.load(folder / f"{task}.pt", weights_only=True))
         with torch.inference_mode():
-            grams[task] = GraphGrams.from_features(encoder(images).flatten(1).numpy())
+            grams[task] = grams_of(encoder(images).flatten(1).numpy())
     return grams, classes, transfer
 
 

@@ -11,11 +11,11 @@ import pandas as pd
 from depara.catalog import LABEL_SCORES
 from depara.labelled import (
     CONSENSUS,
-    LABEL_RANKING_SCHEMA,
     ScoreValue,
     half_samples,
     label_ranking,
 )
+from depara.store.schemas import TABLES
 
 SCORES = list(LABEL_SCORES)
 
@@ -29,7 +29,7 @@ def ranking_of(
 ) -> pd.DataFrame:
     graphs = [(model, "out", scored(values)) for model, values in models.items()]
     table = label_ranking(graphs, dict.fromkeys(models, "out"), halves or {})
-    assert table.schema.equals(LABEL_RANKING_SCHEMA)
+    assert table.schema.equals(TABLES["label_ranking"])
     frame = table.to_pandas()
     return frame[frame["ranking"] == "model"].set_index(["score", "model_id"])
 

@@ -5,21 +5,21 @@ from __future__ import annotations
 import math
 
 from depara.catalog import LABEL_SCORES
-from depara.grams import GraphGrams
 from depara.labelled import (
-    LABEL_SCORES_SCHEMA,
     ScoreValue,
     label_score_table,
     label_scores,
 )
+from depara.store.schemas import TABLES
 from tests.labelled.clusters import clustered
+from tests.oracle.grams import grams_of
 
 
 def test_one_row_per_graph_and_score_in_the_order_given():
     features_ND, labels = clustered((8, 8), 5)
-    scores = label_scores(GraphGrams.from_features(features_ND), labels)
+    scores = label_scores(grams_of(features_ND), labels)
     table = label_score_table([("m2", "fc", scores), ("m1", "conv", scores)])
-    assert table.schema.equals(LABEL_SCORES_SCHEMA, check_metadata=True)
+    assert table.schema.equals(TABLES["label_scores"], check_metadata=True)
     assert table.num_rows == 2 * len(LABEL_SCORES)
     assert table["model_id"].to_pylist()[:: len(LABEL_SCORES)] == ["m2", "m1"]
     assert table["score"].to_pylist() == list(LABEL_SCORES) * 2
@@ -39,10 +39,10 @@ def test_what_is_not_defined_is_null_with_its_reason():
 def test_no_graphs_give_an_empty_table_of_the_same_schema():
     table = label_score_table([])
     assert table.num_rows == 0
-    assert table.schema.equals(LABEL_SCORES_SCHEMA, check_metadata=True)
+    assert table.schema.equals(TABLES["label_scores"], check_metadata=True)
 
 
 def test_every_column_is_described_and_only_values_may_be_missing():
-    assert all(field.metadata[b"description"] for field in LABEL_SCORES_SCHEMA)
-    nullable = [field.name for field in LABEL_SCORES_SCHEMA if field.nullable]
+    assert all(field.metadata[b"description"] for field in TABLES["label_scores"])
+    nullable = [field.name for field in TABLES["label_scores"] if field.nullable]
     assert nullable == ["value", "reason"]

@@ -13,6 +13,7 @@ from depara.grams import GraphGrams
 from depara.labelled import label_scores, undefined_scores
 from tests.labelled.clusters import clustered, values
 from tests.oracle import labelled as oracle
+from tests.oracle.grams import grams_of
 
 # More dimensions than probes, fewer, and many more than principal components are kept.
 CASES = {
@@ -107,7 +108,7 @@ def test_names_of_classes_and_order_of_probes_do_not_matter(name: str):
 @pytest.mark.parametrize("name", LABEL_SCORES)
 def test_grams_summed_in_single_precision_give_the_same_scores(name: str):
     features_ND, labels = CASES["wide"]
-    grams = GraphGrams.from_features(features_ND)
+    grams = grams_of(features_ND)
     single = GraphGrams(
         raw_NN=grams.raw_NN.astype(np.float32).astype(np.float64),
         zscored_NN=grams.zscored_NN.astype(np.float32).astype(np.float64),
@@ -124,7 +125,7 @@ def test_probes_without_a_label_are_left_out(name: str):
     features_ND, labels = CASES["wide"]
     kept = [i for i in range(len(labels)) if i % 5]
     part = [y if i in kept else None for i, y in enumerate(labels)]
-    value = label_scores(GraphGrams.from_features(features_ND), part)[name].value
+    value = label_scores(grams_of(features_ND), part)[name].value
     alone = values(features_ND[kept], [labels[i] for i in kept])[name]
     if LABEL_SCORES[name].needs == "raw":
         assert value == pytest.approx(alone, rel=close(name))
@@ -134,7 +135,7 @@ def test_probes_without_a_label_are_left_out(name: str):
 
 
 def test_the_same_twice_is_the_same():
-    grams = GraphGrams.from_features(CASES["large"][0])
+    grams = grams_of(CASES["large"][0])
     assert label_scores(grams, CASES["large"][1]) == label_scores(grams, CASES["large"][1])
 
 
@@ -148,7 +149,7 @@ def test_the_same_twice_is_the_same():
     ],
 )
 def test_labels_without_classes_define_no_score(labels: list[str | None], reason: str):
-    grams = GraphGrams.from_features(np.random.default_rng(0).standard_normal((8, 5)))
+    grams = grams_of(np.random.default_rng(0).standard_normal((8, 5)))
     scores = label_scores(grams, labels)
     assert scores.keys() == LABEL_SCORES.keys() == undefined_scores(labels).keys()
     for name, score in scores.items():
@@ -159,12 +160,12 @@ def test_labels_without_classes_define_no_score(labels: list[str | None], reason
 
 def test_a_score_that_needs_more_leaves_the_others_alone():
     features_ND = np.random.default_rng(0).standard_normal((9, 5))
-    scores = label_scores(GraphGrams.from_features(features_ND), list("aaaabbbbc"))
+    scores = label_scores(grams_of(features_ND), list("aaaabbbbc"))
     assert math.isnan(scores["gbc"].value)
     assert scores["gbc"].reason == "class 'c' has 1 labelled probe, needs 2"
     assert all(math.isfinite(score.value) for name, score in scores.items() if name != "gbc")
     assert all(score.reason is None for name, score in scores.items() if name != "gbc")
-    scores = label_scores(GraphGrams.from_features(features_ND[:5]), list("aabbb"))
+    scores = label_scores(grams_of(features_ND[:5]), list("aabbb"))
     assert scores["knn"].reason == "5 probes have a label, needs 6"
     assert [name for name, score in scores.items() if math.isnan(score.value)] == ["knn"]
 
@@ -179,7 +180,7 @@ def test_a_score_that_needs_more_leaves_the_others_alone():
     ids=["zero", "one value", "one probe"],
 )
 def test_features_that_do_not_differ_define_no_score(constant: np.ndarray):
-    for score in label_scores(GraphGrams.from_features(constant), list("aaaabbbb")).values():
+    for score in label_scores(grams_of(constant), list("aaaabbbb")).values():
         assert math.isnan(score.value)
         assert score.reason == "the features of the 8 labelled probes do not differ"
 
@@ -187,7 +188,7 @@ def test_features_that_do_not_differ_define_no_score(constant: np.ndarray):
 def test_features_that_differ_only_at_probes_without_a_label_define_no_score():
     features_ND = np.ones((8, 6))
     features_ND[7] = 5.0
-    scores = label_scores(GraphGrams.from_features(features_ND), [*"aaabbbb", None])
+    scores = label_scores(grams_of(features_ND), [*"aaabbbb", None])
     assert {score.reason for score in scores.values()} == {
         "the features of the 7 labelled probes do not differ"
     }
@@ -195,7 +196,7 @@ def test_features_that_differ_only_at_probes_without_a_label_define_no_score():
 
 def test_a_single_feature_has_no_correlations_and_all_other_scores():
     features_ND = np.random.default_rng(0).standard_normal((20, 1))
-    scores = label_scores(GraphGrams.from_features(features_ND), list("ab") * 10)
+    scores = label_scores(grams_of(features_ND), list("ab") * 10)
     undefined = {name for name, score in scores.items() if math.isnan(score.value)}
     assert undefined == {"parc", "parc_zscore"}
     assert scores["parc"].reason == "these features and labels give no finite value"
@@ -225,7 +226,7 @@ def test_many_small_classes_are_taken():
 
 
 def test_labels_must_be_as_many_as_probes():
-    grams = GraphGrams.from_features(CASES["wide"][0])
+    grams = grams_of(CASES["wide"][0])
     with pytest.raises(ValueError, match="31 labels for 32 probes"):
         label_scores(grams, CASES["wide"][1][1:])
 
@@ -237,7 +238,7 @@ def test_a_gram_that_cannot_be_decomposed_is_a_reason_not_an_error(
         raise np.linalg.LinAlgError("Eigenvalues did not converge")
 
     monkeypatch.setattr(np.linalg, "eigh", fails)
-    scores = label_scores(GraphGrams.from_features(CASES["wide"][0]), CASES["wide"][1])
+    scores = label_scores(grams_of(CASES["wide"][0]), CASES["wide"][1])
     assert "Eigenvalues did not converge" in (scores["logme"].reason or "")
     assert math.isfinite(scores["knn"].value)
 

@@ -17,6 +17,12 @@ from scipy.stats import spearmanr
 Array = NDArray[np.floating]
 
 
+def unit_maps(maps_NP: Array) -> NDArray[np.float16]:
+    """Attribution maps of unit norm, or all zero, as graphs hold them."""
+    norms_N1 = np.linalg.norm(maps_NP.astype(np.float64), axis=1, keepdims=True)
+    return (maps_NP / np.where(norms_N1 > 0, norms_N1, 1.0)).astype(np.float16)
+
+
 def cosine(a: Array, b: Array) -> float:
     """``<a, b> / (||a|| ||b||)``; 0 when either is all zero."""
     a, b = a.astype(np.float64), b.astype(np.float64)

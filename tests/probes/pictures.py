@@ -5,10 +5,19 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from depara.probes import find_probes
+from depara.types import ProbeRef
+
+
+def list_probes(source: str | Sequence[str], **columns: str) -> list[ProbeRef]:
+    """The references of a source."""
+    return list(find_probes(source, **columns).refs)
 
 
 def picture(width: int, height: int, seed: int = 0) -> Image.Image:

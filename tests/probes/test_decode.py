@@ -11,10 +11,10 @@ from PIL import Image
 
 from depara import locations
 from depara.errors import ProbeError
-from depara.probes import decode_probe, decode_probes, list_probes
+from depara.probes import decode_probe, decode_probes
 from depara.probes import storage as storage_module
 from depara.types import ProbeRef
-from tests.probes.pictures import encode, picture, png_header, slow_canvas
+from tests.probes.pictures import encode, list_probes, picture, png_header, slow_canvas
 
 
 def write(path: Path, data: bytes) -> str:

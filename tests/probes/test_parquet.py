@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from depara.errors import ProbeError
-from depara.probes import decode_probe, decode_probes, list_probes
+from depara.probes import decode_probe, decode_probes
 from depara.probes import parquet as parquet_module
 from depara.probes.parquet import parse_row_uri
 from depara.types import ProbeRef
-from tests.probes.pictures import encode, picture
+from tests.probes.pictures import encode, list_probes, picture
 
 IMAGES = [encode(picture(40, 30, seed), "JPEG") for seed in range(12)]
 LABELS = [f"class {seed % 3}" for seed in range(12)]

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from depara.errors import ProbeError
-from depara.probes import decode_probes, list_probes
+from depara.probes import decode_probes
 from depara.types import ProbeRef
-from tests.probes.pictures import encode, picture
+from tests.probes.pictures import encode, list_probes, picture
 
 IMAGES = [encode(picture(20, 16, seed)) for seed in range(6)]
 HUGGING_FACE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])

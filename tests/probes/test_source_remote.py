@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from depara.errors import ConfigError, ProbeError
-from depara.probes import decode_probes, list_probes
+from depara.probes import decode_probes
 from depara.types import ProbeRef
-from tests.probes.pictures import encode, picture
+from tests.probes.pictures import encode, list_probes, picture
 
 Put = Callable[[str, bytes], str]
 

@@ -1,85 +1,18 @@
-"""Feature Grams: what is refused, what features give, and the matrices derived from them."""
+"""The matrices that are derived from feature Grams."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from depara.errors import NonFiniteError
-from depara.grams import GraphGrams
 from depara.similarity.condensed import condense, condensed_length
 from depara.similarity.grams import centred, cosine_matrix, pearson_matrix, u_centred
-from tests.oracle.scores import hsic_over_quadruples, zscore
+from tests.oracle.grams import grams_of
+from tests.oracle.scores import hsic_over_quadruples
 
 
 def features(seed: int = 0, shape: tuple[int, int] = (7, 12)) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(shape) * 3 + 1
-
-
-def test_grams_of_features_are_their_inner_products_and_sums():
-    features_ND = features().astype(np.float32)
-    features_ND[:, 4] = 0.1  # a constant that float32 cannot hold exactly
-    grams = GraphGrams.from_features(features_ND)
-    zscored_ND = zscore(features_ND)
-    assert (zscored_ND[:, 4] == 0).all()
-    np.testing.assert_allclose(
-        grams.raw_NN, features_ND.astype(float) @ features_ND.T.astype(float)
-    )
-    np.testing.assert_allclose(grams.zscored_NN, zscored_ND @ zscored_ND.T, atol=1e-12)
-    np.testing.assert_allclose(grams.raw_sums_N, features_ND.sum(axis=1, dtype=float))
-    np.testing.assert_allclose(grams.zscored_sums_N, zscored_ND.sum(axis=1), atol=1e-12)
-    assert (grams.num_probes, grams.num_features) == (7, 12)
-
-
-def test_a_dimension_that_varies_only_by_rounding_is_constant():
-    features_ND = features()
-    alone = GraphGrams.from_features(features_ND)
-    noise_N = np.random.default_rng(1).standard_normal(7)
-    beside = GraphGrams.from_features(np.column_stack([features_ND, 5 + 1e-7 * noise_N]))
-    np.testing.assert_allclose(beside.zscored_NN, alone.zscored_NN)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda g: {"raw_NN": g.raw_NN[:, :3]}, "square"),
-        (lambda g: {"raw_NN": np.ones((1, 1)), "raw_sums_N": np.ones(1)}, "at least 2 probes"),
-        (lambda g: {"zscored_sums_N": g.zscored_sums_N[:3]}, "sums of shape"),
-        (lambda g: {"raw_NN": g.raw_NN.astype(np.float32)}, "float64"),
-        (lambda g: {"raw_NN": np.tril(g.raw_NN)}, "not symmetric"),
-        (lambda g: {"raw_NN": g.raw_NN[:4, :4], "raw_sums_N": g.raw_sums_N[:4]}, "of 4 probes"),
-        (lambda g: {"raw_sums_N": 100 * g.raw_sums_N}, "which no features have"),
-        (lambda g: {"raw_NN": -g.raw_NN}, "which no features have"),
-        (lambda g: {"num_features": 0}, "num_features"),
-        (
-            lambda g: {"zscored_NN": g.raw_NN, "zscored_sums_N": g.raw_sums_N},
-            "not centred",
-        ),
-    ],
-)
-def test_grams_that_no_features_have_are_refused(change, message: str):
-    grams = GraphGrams.from_features(features())
-    with pytest.raises(ValueError, match=message):
-        replace(grams, **change(grams))
-
-
-def test_non_finite_features_are_refused_by_their_probe():
-    grams = GraphGrams.from_features(features())
-    raw_NN = grams.raw_NN.copy()
-    raw_NN[5, 5] = np.inf
-    with pytest.raises(NonFiniteError, match=r"raw features of 1 of 7 probes.*probe 5"):
-        replace(grams, raw_NN=raw_NN)
-    sums_N = grams.zscored_sums_N.copy()
-    sums_N[2] = np.nan
-    with pytest.raises(NonFiniteError, match=r"zscored.*probe 2"):
-        replace(grams, zscored_sums_N=sums_N)
-
-
-def test_features_must_be_a_matrix():
-    with pytest.raises(ValueError, match="shape"):
-        GraphGrams.from_features(np.zeros((4, 3, 2)))
 
 
 def test_cosines_are_1_with_oneself_and_0_with_a_zero_feature():
@@ -96,7 +29,7 @@ def test_cosines_are_1_with_oneself_and_0_with_a_zero_feature():
 
 def test_pearson_correlations_are_numpys():
     features_ND = features()
-    grams = GraphGrams.from_features(features_ND)
+    grams = grams_of(features_ND)
     correlation_NN = pearson_matrix(grams.raw_NN, grams.raw_sums_N, grams.num_features)
     np.testing.assert_allclose(correlation_NN, np.corrcoef(features_ND), atol=1e-12)
 
@@ -104,7 +37,7 @@ def test_pearson_correlations_are_numpys():
 def test_a_probe_of_equal_features_correlates_0():
     features_ND = features()
     features_ND[2] = 0.1
-    grams = GraphGrams.from_features(features_ND)
+    grams = grams_of(features_ND)
     correlation_NN = pearson_matrix(grams.raw_NN, grams.raw_sums_N, grams.num_features)
     assert (correlation_NN[2] == 0).all()
     assert (correlation_NN[:, 2] == 0).all()

@@ -9,6 +9,7 @@ from depara.catalog import SCORES
 from depara.grams import GraphGrams
 from depara.similarity.scores import Role, find_vectors, score_block, score_vectors
 from tests.oracle import scores as oracle
+from tests.oracle.grams import grams_of
 
 N = 24
 SYMMETRIC = ["rsa", "rsa_zscore", "dds", "cka"]
@@ -28,7 +29,7 @@ def zoo(num_probes: int = N) -> list[np.ndarray]:
 
 
 def vectors(name: str, features: list[np.ndarray], role: Role) -> np.ndarray:
-    return np.stack([score_vectors(name, GraphGrams.from_features(f), role) for f in features])
+    return np.stack([score_vectors(name, grams_of(f), role) for f in features])
 
 
 def scores(name: str, sources: list[np.ndarray], targets: list[np.ndarray]) -> np.ndarray:
@@ -50,7 +51,7 @@ def test_all_pairs_agree_with_the_paper_one_by_one(name: str):
 
 @pytest.mark.parametrize("name", SCORES)
 def test_vectors_are_float32_of_the_stated_length(name: str):
-    grams = GraphGrams.from_features(zoo()[0])
+    grams = grams_of(zoo()[0])
     for role in ("source", "target"):
         vector = score_vectors(name, grams, role)
         assert vector.dtype == np.float32
@@ -141,8 +142,8 @@ def test_rsa_does_not_see_each_probes_shift_and_scale():
 
 @pytest.mark.parametrize("name", OF_ZSCORED)
 def test_sample_or_population_deviation_does_not_matter(name: str):
-    vector = score_vectors(name, GraphGrams.from_features(zoo()[0]), "source")
-    grams = GraphGrams.from_features(zoo()[0])
+    vector = score_vectors(name, grams_of(zoo()[0]), "source")
+    grams = grams_of(zoo()[0])
     sample = GraphGrams(
         raw_NN=grams.raw_NN,
         zscored_NN=grams.zscored_NN * (N - 1) / N,
@@ -172,7 +173,7 @@ def test_constant_features_score_0_both_ways(name: str, constant: np.ndarray):
 def test_grams_summed_in_single_precision_give_the_same_scores(name: str):
     singles, exact = [], []
     for features in zoo():
-        grams = GraphGrams.from_features(features)
+        grams = grams_of(features)
         singles.append(
             GraphGrams(
                 raw_NN=grams.raw_NN.astype(np.float32).astype(np.float64),
@@ -197,7 +198,7 @@ def test_grams_summed_in_single_precision_give_the_same_scores(name: str):
 
 def test_cka_needs_4_probes_and_takes_them():
     with pytest.raises(ValueError, match="cka needs at least 4 probes, got 3"):
-        score_vectors("cka", GraphGrams.from_features(zoo(3)[0]), "source")
+        score_vectors("cka", grams_of(zoo(3)[0]), "source")
     assert -1 <= scores("cka", zoo(4)[:1], zoo(4)[1:2])[0, 0] <= 1
 
 
@@ -207,7 +208,7 @@ def test_two_probes_are_enough_for_the_others(name: str):
 
 
 def test_an_unknown_score_names_the_near_one():
-    grams = GraphGrams.from_features(zoo()[0])
+    grams = grams_of(zoo()[0])
     with pytest.raises(ValueError, match=r"no score 'rsa_zscored'.*'rsa_zscore'"):
         score_vectors("rsa_zscored", grams, "source")
     with pytest.raises(ValueError, match="known: rsa, rsa_zscore, dds, cka, directed"):

@@ -14,6 +14,7 @@ from scipy.stats import spearmanr
 from depara.catalog import SCORES
 from depara.grams import GraphGrams
 from depara.similarity.scores import score_block, score_vectors
+from tests.oracle.grams import grams_of
 
 pytestmark = pytest.mark.shared
 
@@ -46,7 +47,7 @@ def minizoo(shared_data: Path) -> tuple[list[GraphGrams], np.ndarray]:
         encoder = module.Encoder().eval()
         encoder.load_state_dict(torch.load(folder / f"{task}.pt", weights_only=True))
         with torch.inference_mode():
-            grams.append(GraphGrams.from_features(encoder(images).flatten(1).numpy()))
+            grams.append(grams_of(encoder(images).flatten(1).numpy()))
     return grams, np.array([[transfer[f"{t}/win"][s] for t in tasks] for s in tasks])
 
 

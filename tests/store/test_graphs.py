@@ -13,8 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from depara.errors import SchemaError, StoreError
-from depara.grams import GraphGrams
-from depara.graph import edge_index, normalize_maps
+from depara.graph import edge_index
 from depara.identity import short_hash
 from depara.store.artifacts import GraphMarker, check_nodes, decode_maps, encode_nodes
 from depara.store.graphs import (
@@ -27,12 +26,14 @@ from depara.store.graphs import (
 from depara.store.layout import graph_folder
 from depara.store.storage import Storage
 from depara.types import NodeMaps, ProbeRange
+from tests.oracle.grams import grams_of
+from tests.oracle.similarity import unit_maps
 
 KEY = short_hash("graph")
 RANGES = (ProbeRange(0, 3), ProbeRange(3, 5))
 NUM_PIXELS = 16
 FEATURES_ND = np.random.default_rng(1).normal(size=(5, 7))
-GRAMS = GraphGrams.from_features(FEATURES_ND)
+GRAMS = grams_of(FEATURES_ND)
 
 
 @pytest.fixture
@@ -42,7 +43,8 @@ def storage(tmp_path: Path) -> Storage:
 
 @pytest.fixture
 def nodes() -> NodeMaps:
-    return normalize_maps(np.random.default_rng(0).normal(size=(5, NUM_PIXELS)))
+    maps_NP = np.random.default_rng(0).normal(size=(5, NUM_PIXELS))
+    return NodeMaps(unit_maps(maps_NP), np.linalg.norm(maps_NP, axis=1).astype(np.float32))
 
 
 def marker() -> GraphMarker:

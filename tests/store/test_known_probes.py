@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from depara.errors import StorageUnavailableError
-from depara.probes import decode_probes
+from depara.probes import decode, decode_probes
 from depara.store import known
 from depara.store.canvases import ProbeSet, write_canvases, write_probe_set
 from depara.store.known import KnownProbes, read_probes, write_probes
@@ -134,7 +135,9 @@ def test_probes_are_not_recorded_before_their_canvases(storage: Storage) -> None
     assert storage.files("known/probes") == {}
 
 
-def test_failures_that_may_pass_are_not_recorded(storage: Storage, tmp_path: Path) -> None:
+def test_failures_that_may_pass_are_not_recorded(
+    storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     probes = written_probes(storage)
     damaged = tmp_path / "damaged.png"
     damaged.write_bytes(b"\x89PNG\r\n\x1a\nand no more")
@@ -144,12 +147,23 @@ def test_failures_that_may_pass_are_not_recorded(storage: Storage, tmp_path: Pat
     unreadable = tmp_path / "folder.png"
     unreadable.mkdir()
     _, passing = decode_probes([ProbeRef(str(unreadable))], SIDE)
-    assert len(lasting) == len(passing) == 1
-    crash = Failure("", "probes", "MemoryError", "photo.png: MemoryError")
-    for failure in (*passing, crash):
+    monkeypatch.setattr(decode, "decode_canvas", Mock(side_effect=MemoryError))
+    _, crashed = decode_probes([ProbeRef(str(damaged))], SIDE)
+    assert len(lasting) == len(passing) == len(crashed) == 1
+    assert [one.error_type for one in (*passing, *crashed)] == ["ProbeError", "MemoryError"]
+    for failure in (*passing, *crashed):
         failures = (*lasting, failure)
         assert not write_probes(storage, F2, replace(probes, failures=failures)), failure
     assert read_probes(storage, F2) is None
+
+
+def test_records_of_earlier_versions_are_read(storage: Storage) -> None:
+    """The kind of a failure is no part of a record: all that are kept are of one kind."""
+    probes = written_probes(storage)
+    assert write_probes(storage, F1, probes)
+    record = json.loads(path_of(storage, f"known/probes/{F1}.json").read_bytes())
+    fields = ["model_id", "stage", "error_type", "message", "layer", "probe_id"]
+    assert [list(failure) for failure in record["content"]["failures"]] == [fields]
 
 
 @settings(

@@ -17,9 +17,10 @@ from depara import retries
 from depara.errors import DeparaError, ProbeError, StorageUnavailableError, StoreError, WeightsError
 from depara.locations import read_bytes
 from depara.models.checkpoint import weights_file
-from depara.probes import decode_probe, list_probes
+from depara.probes import decode_probe
 from depara.store.storage import Storage
 from depara.types import ProbeRef
+from tests.probes.pictures import list_probes
 from tests.store.weed import weed
 
 __all__ = ["weed"]

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from depara.similarity import TileScores, combine, similarity_tile
 from depara.uncertainty import BlockUncertainty, UncertaintySettings, block_uncertainty
 from depara.uncertainty.weights import probe_weights
 from tests.oracle import uncertainty as oracle
@@ -137,31 +136,6 @@ def test_blocks_order_and_memory_change_nothing(block: ArrayBlock):
     np.testing.assert_array_equal(
         part.layer_ranks.rank_AB, whole.layer_ranks.rank_AB[one_model][:, :2]
     )
-
-
-def test_scores_of_the_scan_are_taken_as_they_are(block: ArrayBlock):
-    tile = similarity_tile(
-        block, block.part(OUTPUTS), num_probes=NUM_PROBES, memory_bytes=PLENTY_BYTES
-    )
-    result = analyse(block, scores=tile)
-    np.testing.assert_array_equal(result.node.value_AB, tile.node_AB)
-    np.testing.assert_array_equal(
-        result.similarity.value_AB, combine(tile.node_AB, tile.edge_AB, 2.0)
-    )
-    computed = analyse(block)
-    np.testing.assert_allclose(result.edge.value_AB, computed.edge.value_AB, atol=1e-5)
-    np.testing.assert_array_equal(result.edge.low_AB, computed.edge.low_AB)
-
-
-def test_scores_of_other_graphs_are_refused(block: ArrayBlock):
-    tile = similarity_tile(
-        block, block.part(OUTPUTS), num_probes=NUM_PROBES, memory_bytes=PLENTY_BYTES
-    )
-    swapped = TileScores(tile.node_AB[::-1].copy(), tile.edge_AB[::-1].copy())
-    with pytest.raises(ValueError, match="scores and blocks are in another order"):
-        analyse(block, scores=swapped)
-    with pytest.raises(ValueError, match=r"scores have shape \(3, 4\), the block \(12, 4\)"):
-        analyse(block, scores=TileScores(tile.node_AB[:3], tile.edge_AB[:3]))
 
 
 def test_wrong_labels_are_refused(block: ArrayBlock):

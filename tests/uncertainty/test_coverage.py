@@ -9,10 +9,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from depara.graph import edges_from_gram, normalize_maps
+from depara.graph import edges_from_gram
 from depara.types import Float64
 from depara.uncertainty import resampled_scores
 from depara.uncertainty.weights import probe_weights
+from tests.oracle.similarity import unit_maps
 from tests.similarity.engine.array_block import ArrayBlock
 
 LATENT, FEATURES, PIXELS = 4, 12, 20
@@ -40,7 +41,7 @@ class Zoo:
             edges.append(edges_from_gram(features @ features.T))
             shared = latent @ self.shared_map * (1 - 0.3 * place)
             own = np.sin(latent @ self.own_maps[place]) * (0.6 + 0.3 * place)
-            maps.append(normalize_maps(shared + own).maps_NP)
+            maps.append(unit_maps(shared + own))
         return ArrayBlock(np.stack(maps), np.stack(edges))
 
 

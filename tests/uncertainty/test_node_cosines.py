@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 
 from depara.errors import StoreError
-from depara.graph import normalize_maps
 from depara.types import ProbeRange
 from depara.uncertainty import node_cosines
 from depara.uncertainty.node_cosines import check_cosines
+from tests.oracle.similarity import unit_maps
 from tests.similarity.engine.array_block import random_block
 
 
 @pytest.mark.parametrize("num_pixels", [1, 30, 9000])
 def test_cosines_are_the_products_of_each_probes_maps(num_pixels: int):
     rng = np.random.default_rng(0)
-    maps = [normalize_maps(rng.standard_normal((3, num_pixels))).maps_NP for _ in range(5)]
+    maps = [unit_maps(rng.standard_normal((3, num_pixels))) for _ in range(5)]
     maps[1][2] = 0
     cosines = node_cosines(maps[:2], maps[2:])
     assert cosines.shape == (2, 3, 3)

@@ -22,10 +22,7 @@ from dataclasses import dataclass
 from depara.graph.edges import edge_count
 from depara.graph.ranks import WORKSPACE_BYTES_PER_EDGE
 from depara.similarity.engine.panel import PANEL_COLUMNS
-from depara.similarity.engine.stream import READ_GRAPHS
-
-EDGE_READ_AHEAD = 4
-"""Graphs whose edges are read ahead: hides the latency of an object store."""
+from depara.similarity.engine.stream import EDGE_READ_AHEAD, READ_GRAPHS
 
 MAX_EDGE_GROUP = 64
 """Graphs of the passing block per product: more would not make the product faster."""

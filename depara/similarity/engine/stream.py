@@ -1,11 +1,12 @@
-"""The maps of a tile, step by step, in two reused buffers: one is filled while the other is used.
+"""The maps of a tile, step by step, in two reused buffers: one is filled while the other is used;
+and its edges, graph by graph.
 
 ``A`` source graphs, ``B`` target graphs, ``n`` probes of a step, ``P`` map pixels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from functools import partial
 
 import numpy as np
@@ -13,10 +14,20 @@ import numpy as np
 from depara.errors import StoreError
 from depara.similarity.engine.blocks import GraphBlock
 from depara.similarity.engine.prefetch import prefetch
-from depara.types import Float16, ProbeRange
+from depara.similarity.engine.preflight import check_maps
+from depara.types import Float16, Float32, ProbeRange
 
 READ_GRAPHS = 8
 """Graphs per call of `GraphBlock.read_maps`: what it returns is copied and dropped at once."""
+
+EDGE_READ_AHEAD = 4
+"""Graphs whose edges are read ahead: hides the latency of an object store."""
+
+
+def stream_edges(block: GraphBlock, graphs: Iterable[int]) -> Generator[Float32, None, None]:
+    """Yields the edges of some graphs of a block, unchecked; threads read ahead."""
+    reads: Iterable[Callable[[], Float32]] = (partial(block.read_edges, graph) for graph in graphs)
+    return prefetch(reads, depth=EDGE_READ_AHEAD)
 
 
 def stream_maps(
@@ -79,11 +90,5 @@ def _copy_maps(
             f"probes {probes}, got {len(maps)}"
         )
     for place, maps_NP in enumerate(maps):
-        expected = target_GNP.shape[1:]
-        if maps_NP.shape != expected or maps_NP.dtype != np.float16:
-            raise StoreError(
-                f"maps of graph {first + place} of the block, probes {probes}: expected float16 of "
-                f"shape {expected}, got {maps_NP.dtype} of shape {maps_NP.shape}; the node file "
-                "belongs to another probe set or map size"
-            )
+        check_maps(maps_NP, first + place, probes, target_GNP.shape[2])
         target_GNP[place] = maps_NP

@@ -5,24 +5,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
-from functools import partial
 
 import numpy as np
 
-from depara.errors import ConfigError, NonFiniteError, StoreError
+from depara.errors import StoreError
 from depara.graph.edges import edge_count
 from depara.graph.ranks import rank_vector
 from depara.similarity.edges import edge_similarity
 from depara.similarity.engine.blocks import GraphBlock, TileScores, common_steps
-from depara.similarity.engine.footprint import EDGE_READ_AHEAD, Footprint
-from depara.similarity.engine.prefetch import prefetch
+from depara.similarity.engine.footprint import Footprint
+from depara.similarity.engine.preflight import MAX_COSINE, check_blocks, take_edges
 from depara.similarity.engine.products import NodeProducts, node_similarity
-from depara.similarity.engine.stream import stream_maps
+from depara.similarity.engine.stream import stream_edges, stream_maps
 from depara.types import Float32, Float64
-
-_MAX_COSINE = 1.01
 
 
 def similarity_tile(
@@ -50,11 +47,6 @@ def similarity_tile(
             not of unit norm.
         NonFiniteError: edges that were read are NaN or infinite.
     """
-    if source.num_pixels != target.num_pixels:
-        raise ConfigError(
-            f"source maps have {source.num_pixels} px, target maps {target.num_pixels}: graphs of "
-            "one canvas and one attribution.map_side can be compared, others cannot"
-        )
     footprint = Footprint(
         num_sources=source.num_graphs,
         num_targets=target.num_graphs,
@@ -62,12 +54,11 @@ def similarity_tile(
         num_pixels=source.num_pixels,
         symmetric=source is target,
     )
-    if footprint.min_bytes > memory_bytes:
-        raise ConfigError(
-            f"a tile of {source.num_graphs} x {target.num_graphs} graphs, {num_probes} probes and "
-            f"{source.num_pixels} px per map needs {footprint.min_bytes:,} bytes, the limit is "
-            f"{memory_bytes:,}: raise compute.memory or plan smaller tiles"
-        )
+    what = (
+        f"a tile of {source.num_graphs} x {target.num_graphs} graphs, {num_probes} probes and "
+        f"{source.num_pixels} px per map"
+    )
+    check_blocks(source, target, footprint, memory_bytes, what, "plan smaller tiles")
     return TileScores(
         node_AB=_node_scores(source, target, footprint, memory_bytes),
         edge_AB=_edge_scores(source, target, footprint, memory_bytes),
@@ -99,7 +90,7 @@ def _checked_cosines(node_AB: Float64) -> Float64:
 
     Means beyond what that explains are refused: maps not of unit norm.
     """
-    bad = np.argwhere(~(np.abs(node_AB) <= _MAX_COSINE))
+    bad = np.argwhere(~(np.abs(node_AB) <= MAX_COSINE))
     if bad.size:
         source, target = bad[0].tolist()
         raise StoreError(
@@ -139,25 +130,10 @@ def _ranked_groups(block: GraphBlock, buffer_GE: Float32) -> Iterator[slice]:
     Yields which graphs the buffer's first rows hold.
     """
     size = len(buffer_GE)
-    reads: Iterator[Callable[[], Float32]] = (
-        partial(block.read_edges, graph) for graph in range(block.num_graphs)
-    )
-    with closing(prefetch(reads, depth=EDGE_READ_AHEAD)) as edges_of_graphs:
+    num_edges = buffer_GE.shape[1]
+    with closing(stream_edges(block, range(block.num_graphs))) as edges_of_graphs:
         for graph, cosine_E in enumerate(edges_of_graphs):
-            buffer_GE[graph % size] = _ranks(cosine_E, graph, buffer_GE.shape[1])
+            buffer_GE[graph % size] = take_edges(cosine_E, graph, num_edges, rank_vector)
             del cosine_E  # before the next ones are read
             if graph % size == size - 1 or graph == block.num_graphs - 1:
                 yield slice(graph - graph % size, graph + 1)
-
-
-def _ranks(cosine_E: Float32, graph: int, num_edges: int) -> Float32:
-    """Ranks one graph's edges, with its place in the block in the errors."""
-    if cosine_E.shape != (num_edges,) or cosine_E.dtype != np.float32:
-        raise StoreError(
-            f"edges of graph {graph} of the block: expected float32 of shape ({num_edges},), got "
-            f"{cosine_E.dtype} of shape {cosine_E.shape}; the file belongs to another probe set"
-        )
-    try:
-        return rank_vector(cosine_E)
-    except NonFiniteError as error:
-        raise NonFiniteError(f"graph {graph} of the block: {error}") from error

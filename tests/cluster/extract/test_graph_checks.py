@@ -19,6 +19,7 @@ from depara.errors import ModelError, NonFiniteError
 from depara.grams import GraphGrams
 from depara.store.artifacts import NodeFacts
 from depara.types import LayerInfo
+from tests.oracle.grams import grams_of
 
 FEATURES = np.random.default_rng(0).normal(size=(6, 10))
 
@@ -54,7 +55,7 @@ def test_grams_that_no_features_have_are_refused_with_model_and_layer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def wrong(bank: FeatureBank, layer: str) -> GraphGrams:
-        return replace(GraphGrams.from_features(FEATURES), raw_NN=np.zeros((6, 6)))
+        return replace(grams_of(FEATURES), raw_NN=np.zeros((6, 6)))
 
     monkeypatch.setattr(FeatureBank, "grams", wrong)
     with pytest.raises(ModelError, match=r"model 'm', layer 'conv': .* which no features have.*"):

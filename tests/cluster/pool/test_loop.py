@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.pool.loop import (
+from cluster.pool.events import Event
+from cluster.pool.loop import MAX_DEATHS_PER_SLOT, MAX_TRIES_PER_GROUP, WorkerPool
+from cluster.pool.slots import (
     MAX_DEATHS_PER_GROUP,
-    MAX_DEATHS_PER_SLOT,
     MAX_HANGS_PER_GROUP,
     MAX_NODE_LOSSES_PER_GROUP,
-    MAX_TRIES_PER_GROUP,
-    Event,
-    WorkerPool,
 )
 from cluster.pool.units import FlushUnit, Group, Outcome
-from depara.errors import ClusterError, ScanInterruptedError, StorageUnavailableError
+from depara.errors import ClusterError, FailureKind, ScanInterruptedError, StorageUnavailableError
 from depara.types import Failure
 from tests.cluster.pool.fake_launcher import FakeLauncher, FakeWorker, Step
 
 FAILURE = Failure("b", "extract", "ModelError", "no good")
+PASSING = replace(FAILURE, kind=FailureKind.PASSING)
 
 
 def groups(**sizes: int) -> list[Group]:
@@ -246,7 +246,7 @@ def test_a_passing_failure_is_tried_again_from_the_groups_start() -> None:
     def behave(worker: FakeWorker, unit: str, attempt: int) -> Any:
         tries[unit] += 1
         if unit == "a1" and tries[unit] < MAX_TRIES_PER_GROUP:
-            return Outcome(failure=FAILURE, is_passing=True)
+            return Outcome(failure=PASSING)
         return Outcome(unit)
 
     events: list[Event] = []
@@ -262,7 +262,7 @@ def test_a_passing_failure_is_tried_again_from_the_groups_start() -> None:
 
 def test_a_failure_that_does_not_pass_ends_the_run_and_blames_no_model() -> None:
     launcher = FakeLauncher(
-        lambda w, unit, n: Outcome(failure=FAILURE, is_passing=True) if unit == "a0" else Outcome(1)
+        lambda w, unit, n: Outcome(failure=PASSING) if unit == "a0" else Outcome(1)
     )
     with pytest.raises(StorageUnavailableError, match=r"no good.*run the same command again"):
         pool(launcher).run(groups(a=2, b=1))

@@ -7,8 +7,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from depara.graph import edges_from_gram, normalize_maps
+from depara.graph import edges_from_gram
 from depara.types import Float16, Float32, ProbeRange
+from tests.oracle.similarity import unit_maps
 
 
 class ArrayBlock:
@@ -56,7 +57,7 @@ def random_block(num_graphs: int, num_probes: int, num_pixels: int, seed: int = 
         weight = rng.random()
         raw = weight * shared + rng.standard_normal(shared.shape)
         raw[rng.random(num_probes) < 0.1] = 0.0
-        maps.append(normalize_maps(raw).maps_NP)
+        maps.append(unit_maps(raw))
         features = weight * shared_features + rng.standard_normal(shared_features.shape)
         features[rng.random(num_probes) < 0.05] = 0.0  # several edges of 0: ties
         edges.append(edges_from_gram(features @ features.T))

@@ -11,6 +11,7 @@ from depara.grams import GraphGrams
 from depara.similarity.engine.score_tile import _group_size, score_tile
 from depara.similarity.scores import score_block, score_vectors
 from depara.store.schemas import NEIGHBOURS
+from tests.oracle.grams import grams_of
 
 NUM_PROBES = 12
 NAMES = list(SCORES)
@@ -19,7 +20,7 @@ NAMES = list(SCORES)
 @pytest.fixture(scope="module")
 def grams() -> list[GraphGrams]:
     rng = np.random.default_rng(0)
-    return [GraphGrams.from_features(rng.normal(size=(NUM_PROBES, 20))) for _ in range(5)]
+    return [grams_of(rng.normal(size=(NUM_PROBES, 20))) for _ in range(5)]
 
 
 def test_every_pair_has_the_score_of_its_own_vectors(grams: list[GraphGrams]) -> None:
@@ -56,7 +57,7 @@ def test_groups_change_nothing_and_follow_the_memory(grams: list[GraphGrams]) ->
 
 
 def test_a_score_with_too_few_probes_is_missing() -> None:
-    grams = GraphGrams.from_features(np.random.default_rng(0).normal(size=(3, 5)))
+    grams = grams_of(np.random.default_rng(0).normal(size=(3, 5)))
     got = score_tile(
         ["cka", "dds"], lambda graph: grams, 1, lambda graph: grams, 1,
         num_probes=3, memory_bytes=2**20,

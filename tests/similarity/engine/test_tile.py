@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from depara.errors import ConfigError, NonFiniteError, StoreError
-from depara.graph import edges_from_gram, normalize_maps
+from depara.graph import edges_from_gram
 from depara.similarity import Footprint, TileScores, combine, similarity_tile
 from depara.similarity.engine import footprint
 from tests.oracle import similarity as oracle
+from tests.oracle.similarity import unit_maps
 from tests.similarity.engine.array_block import ArrayBlock, random_block
 
 PLENTY_BYTES = 1 << 30
@@ -57,7 +58,7 @@ def test_float16_costs_less_than_1e_4():
     rng = np.random.default_rng(5)
     raw = rng.standard_normal((4, 10, 400)) + rng.standard_normal((10, 400))
     features = rng.standard_normal((4, 10, 30))
-    maps = np.stack([normalize_maps(graph).maps_NP for graph in raw])
+    maps = np.stack([unit_maps(graph) for graph in raw])
     edges = np.stack([edges_from_gram(graph @ graph.T) for graph in features])
     scores = tile(graphs := ArrayBlock(maps, edges), graphs)
     for a in range(4):
@@ -151,7 +152,7 @@ def test_scaling_attributions_changes_nothing():
     edges = rng.random((3, 15)).astype(np.float32)
     scores = []
     for scales in (np.ones((3, 6, 1)), 10.0 ** rng.integers(-20, 20, (3, 6, 1))):
-        maps = np.stack([normalize_maps(g).maps_NP for g in raw * scales.astype(np.float32)])
+        maps = np.stack([unit_maps(g) for g in raw * scales.astype(np.float32)])
         scores.append(tile(graphs := ArrayBlock(maps, edges), graphs))
     assert_same(scores[0], scores[1], tolerance=1e-4)
 
@@ -182,7 +183,7 @@ def test_hand_made_graphs_come_in_the_papers_order():
         [[1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 6, 5], [2, 1, 4, 3, 6, 5], [6, 5, 4, 3, 2, 1]],
         dtype=np.float32,
     )
-    unit = np.stack([normalize_maps(graph).maps_NP for graph in maps])
+    unit = np.stack([unit_maps(graph) for graph in maps])
     graphs = ArrayBlock(unit, edges / 8)
     scores = tile(graphs, graphs.part(slice(1)))
     np.testing.assert_allclose(scores.node_AB[:, 0], [1, 1, 0.5, 0], atol=1e-3)
