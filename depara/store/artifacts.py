@@ -188,6 +188,16 @@ def decode_maps(data: bytes, name: str) -> Float16:
     return chunks[0] if len(chunks) == 1 else np.concatenate(chunks)
 
 
+def decode_norms(data: bytes, name: str) -> Float32:
+    """Returns the norms (n,) float32 of a node file: of the maps before they were scaled to 1."""
+    try:
+        table = pq.ParquetFile(pa.BufferReader(data)).read(columns=["norm"], use_threads=False)
+        norms: Float32 = table["norm"].to_numpy()
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise SchemaError(f"{name} is no readable node file: {error}") from error
+    return norms
+
+
 def encode_edges(key: str, pairs: tuple[Any, Any], cosine_E: Float32) -> bytes:
     """Returns the edge file of one graph; `pairs` are the two index columns in pdist order."""
     probe_a, probe_b = pairs
