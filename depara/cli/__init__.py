@@ -9,6 +9,7 @@ import typer
 from depara._version import __version__
 from depara.cli.answers import data, diff, matrix, recommend, tree
 from depara.cli.evaluation import evaluate
+from depara.cli.pictures import graph, show
 from depara.cli.reading import layers, models, scans, table
 from depara.cli.upkeep import gc, verify
 from depara.texts import make_streams_total
@@ -23,6 +24,8 @@ _COMMANDS = (
     matrix,
     tree,
     diff,
+    show,
+    graph,
     table,
     scans,
     evaluate,

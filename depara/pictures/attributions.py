@@ -14,7 +14,7 @@ import pandas as pd
 
 from depara.errors import ConfigError
 from depara.pictures.choice import ranked_probes, spread_probes
-from depara.pictures.files import GREY, INK, PALE, WARNING, drawing, shortened, signed
+from depara.pictures.files import DPI, GREY, INK, PALE, WARNING, drawing, shortened, signed
 from depara.pictures.overlay import (
     colour_scale,
     diverging,
@@ -34,7 +34,8 @@ from depara.pictures.page import (
 )
 from depara.pictures.subject import Subject, find_other, find_subject
 from depara.results import ScanResults
-from depara.results.graphs import map_cosines
+from depara.results.graphs import read_map_cosines
+from depara.store.storage import Storage
 from depara.types import Float32, Probe, UInt8
 
 if TYPE_CHECKING:
@@ -42,8 +43,8 @@ if TYPE_CHECKING:
 
 MOST_PROBES = 40
 MOST_CELLS = 32
-_SHARP_PX = 200
 _PANEL, _GAP, _LABEL, _NUMBER, _HEAD, _SCALE = 1.6, 0.07, 1.45, 0.55, 0.3, 0.7  # inches
+_PANEL_PX = round(_PANEL * DPI)
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ def attribution_picture(
             chosen_by = "those that the layer finds most unlike each other"
         else:
             places = ranked_probes(cosines_N, count)
-            chosen_by = "from the most to the least alike to both"
+            chosen_by = "from where both agree most to where least"
         chosen = [every[place] for place in places]
     indices = [probe.index for probe in chosen]
     settings = scan.manifest.get("comparison", {}).get("attribution", {})
@@ -168,8 +169,8 @@ def attribution_picture(
 
 
 def _cosines(scan: ScanResults, one: Subject, other: Subject) -> Float32:
-    maps = (scan.attributions(subject.model, subject.layer) for subject in (one, other))
-    return map_cosines(*maps)
+    keys = [scan.graph_key(subject.model, subject.layer) for subject in (one, other)]
+    return read_map_cosines(Storage(scan.output), *keys)
 
 
 def _draw(picture: AttributionPicture) -> Figure:
@@ -257,6 +258,6 @@ def _draw_scale(
 
 
 def _side(picture: AttributionPicture) -> int:
-    """Returns the side to show at, px: the canvas', or a multiple that stays sharp enlarged."""
+    """Returns the side to show at, px: the canvas', or a multiple near a panel's own pixels."""
     side: int = picture.canvases_nSS3.shape[1]
-    return side * -(-_SHARP_PX // side) if side < _SHARP_PX else min(side, 2 * _SHARP_PX)
+    return min(side * max(1, _PANEL_PX // side), 2 * _PANEL_PX)

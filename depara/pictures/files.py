@@ -36,6 +36,7 @@ _RC: dict[Any, Any] = {
     "svg.hashsalt": "depara",
     "image.composite_image": False,
 }
+_SMALL: dict[str, dict[str, Any]] = {"png": {"pil_kwargs": {"optimize": True}}}
 _DATES: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
 
 
@@ -70,6 +71,16 @@ def check_place(place: str) -> str:
             f"{shown_line(place)} is a folder: give a file name, such as "
             f"{shown_line(place.rstrip('/'))}/picture.png"
         )
+    if place.lower().startswith(("http://", "https://")):
+        raise ConfigError(
+            f"{shown_line(place)} is a web address, where nothing can be written: give a local "
+            "path or s3://bucket/picture.png"
+        )
+    if is_remote(place) and "/" not in place.partition("://")[2]:
+        raise ConfigError(
+            f"{shown_line(place)} names no file: write it as {place.partition('://')[0]}://"
+            "bucket/picture.png"
+        )
     if suffix not in FORMATS:
         got = f"got .{shown_line(suffix)}" if suffix else "got none"
         raise ConfigError(
@@ -103,7 +114,9 @@ def encode_figure(figure: Figure, kind: str) -> bytes:
     with drawing(), warnings.catch_warnings():
         # A sign that the font lacks is drawn as a box, which is all that can be done for it.
         warnings.filterwarnings("ignore", message=".*[Gg]lyph", category=UserWarning)
-        figure.savefig(stream, format=kind, dpi=DPI, metadata=_DATES.get(kind))
+        figure.savefig(
+            stream, format=kind, dpi=DPI, metadata=_DATES.get(kind), **_SMALL.get(kind, {})
+        )
     return stream.getvalue()
 
 

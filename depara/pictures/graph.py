@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from depara.errors import ConfigError
@@ -23,7 +24,7 @@ from depara.pictures.layout import (
     strongest_edges,
 )
 from depara.pictures.overlay import colour_scale, in_cells, overlay, thumbnail
-from depara.pictures.page import EDGE, Page, grey_lines, height_of, note_lines, title_lines
+from depara.pictures.page import EDGE, Line, Page, grey_lines, height_of, note_lines, title_lines
 from depara.pictures.subject import Subject, find_other, find_subject
 from depara.results import ScanResults
 from depara.similarity import edge_similarity
@@ -118,6 +119,27 @@ class GraphPicture:
             f"moved apart where they would overlap. Lines: the {len(self.graphs[0].cosines_K)} "
             f"strongest edges{pair}.{sample}"
         )
+
+    def frame(self) -> pd.DataFrame:
+        """Returns the edges drawn, strongest first: model, layer, two probes, cosine, shared.
+
+        ``probe_a`` and ``probe_b`` are indices; ``shared`` says whether every graph has the edge.
+        """
+        shared = set.intersection(*(graph.edges() for graph in self.graphs))
+        columns = ["model", "layer", "probe_a", "probe_b", "cosine", "shared"]
+        rows = [
+            (
+                graph.subject.model,
+                graph.subject.layer,
+                self.indices[a],
+                self.indices[b],
+                float(cosine),
+                (a, b) in shared,
+            )
+            for graph in self.graphs
+            for (a, b), cosine in zip(graph.pairs_K2.tolist(), graph.cosines_K, strict=True)
+        ]
+        return pd.DataFrame(rows, columns=columns)
 
     def figure(self) -> Figure:
         """Returns the picture as a matplotlib figure.
@@ -220,7 +242,7 @@ def _draw(picture: GraphPicture) -> Figure:
     inner = count * _PANEL + (count - 1) * _BETWEEN
     heads = title_lines(picture.titles, picture.subtitle, inner)
     warnings = [warning for graph in picture.graphs for warning in graph.subject.warning()]
-    notes = [*grey_lines(picture.legend, inner), *note_lines(warnings, inner)]
+    notes = [*grey_lines(picture.legend, inner), Line("", 4), *note_lines(warnings, inner)]
     boxes = [_box(graph, picture.thumbnail_size) for graph in picture.graphs]
     panel_height = _PANEL * max(height / width for _, (width, height) in boxes)
     top = EDGE + height_of(heads) + 0.25

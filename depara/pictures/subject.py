@@ -22,13 +22,13 @@ class Subject:
     layer: str
     note: str | None
 
-    def title(self, length: int = 70) -> str:
+    def title(self, length: int = 50) -> str:
         """Returns the name as a title shows it, of about this length, marked where it has a note.
 
         A long name loses its middle, the model's or the layer's, whichever is longer.
         """
         room = length - len(" at  ~")
-        model, layer = len(self.model), len(self.layer)
+        model, layer = (len(shown_line(name)) for name in (self.model, self.layer))
         if model + layer > room:
             half = room // 2
             model, layer = max(half, room - layer), max(half, room - model)

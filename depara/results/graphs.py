@@ -45,6 +45,23 @@ def read_maps(
     return maps_nP.reshape(-1, side, side)
 
 
+def read_map_cosines(storage: Storage, graph_key: str, other_key: str) -> Float32:
+    """Returns the cosines (N,) of two graphs' maps, probe by probe, in the memory of one range.
+
+    Their mean is ``node_similarity``.
+
+    Raises:
+        DamagedGraphError: a graph is not there or damaged.
+    """
+    marker = open_graph(storage, graph_key).marker
+    cosines_N = np.zeros(marker.num_probes, dtype=np.float32)
+    for probes in marker.ranges:
+        indices = range(probes.start, probes.stop)
+        pair = (read_maps(storage, key, indices) for key in (graph_key, other_key))
+        cosines_N[probes.start : probes.stop] = map_cosines(*pair)
+    return cosines_N
+
+
 def read_edges(storage: Storage, graph_key: str) -> Float32:
     """Returns the cosines (N, N) of the probes' features, with ones on the diagonal.
 

@@ -12,8 +12,9 @@ import pytest
 from depara import Scan, open_scan
 from depara.errors import ConfigError, StoreError
 from depara.identity import pixels_id
-from depara.results.graphs import map_cosines
+from depara.results.graphs import map_cosines, read_map_cosines
 from depara.store.layout import graph_folder
+from depara.store.storage import Storage
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +47,8 @@ def test_the_mean_cosine_of_the_maps_is_node_similarity(scan: Scan) -> None:
     for source in ("b", "c"):
         cosines = map_cosines(own, scan.attributions(source))
         np.testing.assert_allclose(cosines.mean(), table[source], atol=1e-6)
+        keys = [scan.graph_key(model) for model in ("a", source)]
+        np.testing.assert_array_equal(read_map_cosines(Storage(scan.output), *keys), cosines)
 
 
 def test_edges_are_a_matrix_of_cosines(scan: Scan) -> None:
