@@ -47,7 +47,17 @@ ALLOWED = {
     "maintenance": {"store"},
     "pictures": {"graph", "similarity", "results", "store"},
     "answers": {"store", "similarity", "results", "evaluation"},
-    "cli": {"scan", "answers", "pictures", "results", "evaluation", "store", "maintenance"},
+    "report": {"answers", "pictures", "results", "evaluation", "store"},
+    "cli": {
+        "scan",
+        "answers",
+        "pictures",
+        "report",
+        "results",
+        "evaluation",
+        "store",
+        "maintenance",
+    },
     "config": set(),
     "errors": set(),
     "types": set(),
@@ -63,7 +73,7 @@ ALLOWED = {
     "ledger": set(),
     "grams": set(),
     "_version": set(),
-    "scan": {"answers", "results"},
+    "scan": {"answers", "report", "results"},
     "": {"results", "scan"},
 }
 

@@ -11,6 +11,7 @@ from depara.cli.answers import data, diff, matrix, recommend, tree
 from depara.cli.evaluation import evaluate
 from depara.cli.pictures import graph, show
 from depara.cli.reading import layers, models, scans, table
+from depara.cli.report import report
 from depara.cli.upkeep import gc, verify
 from depara.texts import make_streams_total
 
@@ -26,6 +27,7 @@ _COMMANDS = (
     diff,
     show,
     graph,
+    report,
     table,
     scans,
     evaluate,

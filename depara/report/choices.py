@@ -63,7 +63,7 @@ def choices_table(grid: Grid) -> Table:
         Column("first", "start from", "name", about="first in the model ranking"),
         Column("cut", "cut at", "text", about="its best layer for the target (DEPARA, Eq. 6)"),
         Column("similarity", "similarity", "interval", about="with its 5 to 95 % interval"),
-        Column("p_first", "first in", "share", about="share of resamples of the probes"),
+        Column("p_first", "first in", "safe", about="share of resamples of the probes"),
         Column("as_good", "as good", "names", about="cannot be told from the first"),
         *(Column(name, labels[name], "choice") for name in others),
     ]
@@ -107,7 +107,9 @@ def figures(grid: Grid, table: Table) -> list[Figure]:
         same = sum(all(row[place] and row[place][1] for place in baselines) for row in table.rows)
         labels = ", ".join(table.columns[place].label for place in baselines)
         found.append(Figure(f"{same} of {count}", f"first choices are those of {labels} as well"))
-    means = np.nanmean(np.where(np.isfinite(grid.similarity_MM), grid.similarity_MM, np.nan), axis=0)
+    means = np.nanmean(
+        np.where(np.isfinite(grid.similarity_MM), grid.similarity_MM, np.nan), axis=0
+    )
     best = shown_line(grid.models[int(np.nanargmax(means))])
     found.append(Figure(best, "is the generally best source: most similar to the zoo on average"))
     return found

@@ -90,9 +90,7 @@ def dendrogram(tree: ModelTree, most_leaves: int = MOST_LEAVES) -> Dendrogram:
         (x_of(tree.highest - value), f"{value:.3g}")
         for value in _round_values(tree.highest - span, tree.highest)
     ]
-    return Dendrogram(
-        "".join(parts), tuple(leaves), tuple(ticks), _WIDTH, _ROW * len(shown), count
-    )
+    return Dendrogram("".join(parts), tuple(leaves), tuple(ticks), _WIDTH, _ROW * len(shown), count)
 
 
 def _round_values(low: float, high: float) -> list[float]:

@@ -278,5 +278,3 @@ def popular(values_MM: Float32, names: Sequence[str]) -> Int32:
     others = (filled.sum(axis=0)[None, :] - filled) / np.maximum(count, 1)
     means = np.where(count > 0, others, filled)
     return first_of(np.where(known, means, np.nan).round(12), names)
-
-

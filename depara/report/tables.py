@@ -11,11 +11,13 @@ from depara.texts import shown_line
 STATIC_ROWS = 200
 """Rows written as HTML; the rest of a longer table is built by the page as one scrolls."""
 
-Kind = Literal["text", "name", "names", "choice", "number", "whole", "share", "interval", "sign"]
-"""``name``: a model or layer; ``names``: several; ``choice``: a model that is, or is not, the first
+Kind = Literal[
+    "text", "name", "names", "choice", "number", "whole", "share", "safe", "interval", "sign"
+]
+"""``safe``: a share that is marked where it is low; ``name``: a model or layer; ``names``: several; ``choice``: a model that is, or is not, the first
 choice, ``[name, same]``; ``interval``: ``[value, low, high, floor]``; ``sign``: a standing."""
 
-NUMERIC: frozenset[Kind] = frozenset({"number", "whole", "share", "interval"})
+NUMERIC: frozenset[Kind] = frozenset({"number", "whole", "share", "safe", "interval"})
 
 
 @dataclass(frozen=True)

@@ -31,12 +31,13 @@ const CELLS = {
   choice: (value) => (value[1] ? el("span", { class: "same" }, "✓ same") : el("span", { class: "other" }, nameOf(value[0]))),
   number: (value, column) => document.createTextNode(fixed(value, column.digits)),
   whole: (value) => document.createTextNode(grouped(value)),
-  share: (value) => el("span", { class: "share" }, value < SAFE ? el("span", { class: "warn" }, "⚠ ") : null, percent(value)),
+  share: (value) => document.createTextNode(percent(value)),
+  safe: (value) => el("span", { class: "share" }, value < SAFE ? el("span", { class: "warn" }, "⚠ ") : null, percent(value)),
   interval: (value, column, domain) => intervalCell(value, domain, column.digits),
   sign: (value) => el("span", {}, el("span", { class: "sign", "aria-hidden": "true" }, SIGNS[value]), ` ${value}`),
 };
 
-const NUMERIC = new Set(["number", "whole", "share", "interval"]);
+const NUMERIC = new Set(["number", "whole", "share", "safe", "interval"]);
 
 function cellOf(column, value, domain) {
   return known(value) ? CELLS[column.kind](value, column, domain) : el("span", { class: "muted", "aria-label": "none" }, "–");

@@ -2,9 +2,13 @@ const data = JSON.parse($("data").textContent);
 const zoo = openZoo(data);
 for (const box of document.querySelectorAll("[data-table]")) {
   const name = box.dataset.table;
-  if (box.hasAttribute("data-virtual")) build(box, name, box.querySelector("table").getAttribute("aria-label") ?? name, withNames(data.tables[name], zoo.models));
+  if (box.hasAttribute("data-virtual")) build(box, name, box.querySelector(".scroller").getAttribute("aria-label"), withNames(data.tables[name], zoo.models));
   else enhance(box);
 }
 const chooseTarget = openTarget(zoo);
-const matrix = openMatrix(zoo, chooseTarget);
+openMatrix(zoo, chooseTarget);
+if (data.gallery) {
+  openGallery(zoo, data.gallery);
+  openGraphs(zoo, data.gallery);
+}
 document.documentElement.dataset.ready = "";

@@ -15,7 +15,7 @@ function openMatrix(zoo, chooseTarget) {
     const width = canvas.parentElement.clientWidth;
     const margin = labelled ? Math.min(longest * 7 + 12, Math.floor(width * 0.3)) : 4;
     const band = 12;
-    const side = Math.max(80, Math.min(width - margin - band - 8, labelled ? Math.max(34 * size, 240) : 760));
+    const side = Math.max(80, Math.min(width - margin - band - 8, labelled ? Math.max(Math.min(54 * size, 700), 24 * size) : 760));
     return { margin, band, side, cell: side / size, width: margin + side + band + 6, height: margin + side + band + 6 };
   }
 
