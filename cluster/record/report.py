@@ -31,6 +31,6 @@ def end_with_report(results: ScanResults) -> ReportOutcome:
         from depara.report import write_report
 
         return ReportOutcome(write_report(results).location)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - recorded, and the scan is complete
         _LOG.debug("no report was written", exc_info=True)
         return ReportOutcome(None, f"{type(error).__name__}: {error}")

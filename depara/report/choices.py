@@ -1,4 +1,4 @@
-"""What to start from for every target, how sure that is, and what simpler scores would have said."""
+"""What to start from for every target, how sure that is, what simpler scores would have said."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from depara.answers import Recommender
 from depara.answers.recommender import SAFE
@@ -72,9 +73,9 @@ def choices_table(grid: Grid) -> Table:
     )
 
 
-def _firsts(grid: Grid) -> np.ndarray:
-    ranks = np.where(np.isnan(grid.rank_MM), np.inf, grid.rank_MM)
-    return np.argmin(ranks, axis=1)
+def _firsts(grid: Grid) -> NDArray[np.intp]:
+    firsts: NDArray[np.intp] = np.argmin(np.nan_to_num(grid.rank_MM, nan=np.inf), axis=1)
+    return firsts
 
 
 def _domain(grid: Grid) -> tuple[float, float]:
@@ -82,7 +83,7 @@ def _domain(grid: Grid) -> tuple[float, float]:
     firsts, targets = _firsts(grid), grid.targets
     ends = [values[targets, firsts[targets]] for values in (*grid.interval, grid.null_MM)]
     ends.append(grid.similarity_MM[targets, firsts[targets]])
-    every = np.concatenate([*ends, [0.0]])
+    every = np.concatenate(ends)
     known_ends = every[np.isfinite(every)]
     return float(known_ends.min()), float(known_ends.max())
 
@@ -94,7 +95,7 @@ def figures(grid: Grid, table: Table) -> list[Figure]:
     count = len(table.rows)
     if shares:
         safe = sum(one >= SAFE for one in shares)
-        about = f"first choices are safe: first in {SAFE:.0%} of the resamples and more"
+        about = f"first choices are safe: first in {100 * SAFE:.0f} % of the resamples and more"
         found.append(Figure(f"{safe} of {count}", about, 2 * safe < count))
     stability = grid.scan.table("stability")
     if len(stability):
@@ -106,11 +107,8 @@ def figures(grid: Grid, table: Table) -> list[Figure]:
     if baselines:
         same = sum(all(row[place] and row[place][1] for place in baselines) for row in table.rows)
         labels = ", ".join(table.columns[place].label for place in baselines)
-        found.append(Figure(f"{same} of {count}", f"first choices are those of {labels} as well"))
-    means = np.nanmean(
-        np.where(np.isfinite(grid.similarity_MM), grid.similarity_MM, np.nan), axis=0
-    )
-    best = shown_line(grid.models[int(np.nanargmax(means))])
+        found.append(Figure(f"{same} of {count}", f"first choices are also those of {labels}"))
+    best = shown_line(grid.models[int(np.nanargmax(grid.means(0)))])
     found.append(Figure(best, "is the generally best source: most similar to the zoo on average"))
     return found
 
@@ -122,7 +120,7 @@ def warnings(grid: Grid, table: Table) -> Iterator[str]:
     if unsafe:
         yield (
             f"{_counted(unsafe, 'target')}: the first choice is not safe, first in less than "
-            f"{SAFE:.0%} of the resamples; try those that are as good, or take more probes"
+            f"{100 * SAFE:.0f} % of the resamples; try those that are as good, or take more probes"
         )
     if table.rows and all(row[4] is None for row in table.rows):
         yield "how sure the rankings are is not known: the scan has no resamples"

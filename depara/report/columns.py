@@ -1,9 +1,9 @@
 """Numbers as text that a page unpacks at once: quantised, a few base64 digits each.
 
-A column is ``{"n", "digits", "low", "step", "text"}``: value ``i`` is ``low + step * q``, where q is
-written with ``digits`` digits of base64, the most significant first; all ones stand for null. With
-digits that fill whole bytes this is plain base64 of a big-endian bit stream, and it needs neither a
-number parser nor a data URI, which browsers open twenty times slower.
+A column is ``{"n", "digits", "low", "step", "text"}``: value ``i`` is ``low + step * q``, where q
+is written with ``digits`` digits of base64, the most significant first; all ones are null. It
+is base64 of a stream of big-endian bits, and needs neither a number parser nor a data URI, which
+browsers open twenty times slower.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ class Dendrogram:
 
 
 def dendrogram(tree: ModelTree, most_leaves: int = MOST_LEAVES) -> Dendrogram:
-    """Returns the tree in the plane; above ``most_leaves`` its lowest joins become one leaf each."""
+    """Returns the tree in the plane; above ``most_leaves`` its lowest joins are one leaf each."""
     count = len(tree.models)
     joins = tree.linkage_M4
     hidden = max(count - most_leaves, 0)

@@ -252,6 +252,15 @@ class Grid:
         order = np.argsort(np.where(np.isnan(ranks), np.inf, ranks), kind="stable")
         return order[: int(np.isfinite(ranks).sum())]
 
+    def means(self, axis: int) -> Float64:
+        """Returns the mean similarity of each model, as a source (0) or a target (1); NaN: none."""
+        values_MM = self.similarity_MM.astype(np.float64)
+        is_known = np.isfinite(values_MM)
+        count = is_known.sum(axis=axis)
+        total = np.where(is_known, values_MM, 0).sum(axis=axis)
+        means: Float64 = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+        return means
+
     @cached_property
     def targets(self) -> NDArray[np.intp]:
         """The models that have sources."""

@@ -14,7 +14,13 @@ import numpy as np
 
 from depara.errors import DeparaError
 from depara.pictures.choice import spread_probes
-from depara.pictures.layout import apart, layout_stress, mds_positions, strongest_edges
+from depara.pictures.layout import (
+    apart,
+    layout_stress,
+    mds_positions,
+    procrustes,
+    strongest_edges,
+)
 from depara.pictures.overlay import colour_scale, encode, in_cells, overlay, thumbnail
 from depara.report.columns import real_column, whole_column
 from depara.results import ScanResults
@@ -26,7 +32,7 @@ from depara.types import Float32, Float64, UInt8
 MOST_MODELS = 40
 MOST_READ_BYTES = 256 << 20
 """Most bytes of graph files that are read for the pictures."""
-GRAPH_PROBES = 40
+GRAPH_PROBES = 30
 _PROBES, _TILE, _NODE, _CELLS = 8, 80, 40, 32
 _EDGES_PER_PROBE = 2
 _GAP = 0.115
@@ -67,8 +73,6 @@ def make_gallery(scan: ScanResults, order: Sequence[str], count: int | None) -> 
     try:
         models = _models(scan, order, count)
         return Gallery(models, len(order), _pictures(scan, models))
-    except ImportError:
-        return Gallery(reason='drawing them needs pillow: pip install "depara[scan]"')
     except DeparaError as error:
         return Gallery(reason=shown_line(str(error)))
 
@@ -123,12 +127,13 @@ def _text(tiles: Sequence[UInt8]) -> str:
 
 
 def _graphs(edges: Sequence[Float32]) -> dict[str, Any]:
-    """Returns where the probes stand in the plane for each model, and its strongest edges."""
-    places, pairs, cosines, stress = [], [], [], []
+    """Returns where the probes stand for each model, turned onto the first, and strongest edges."""
+    places: list[Float64] = []
+    pairs, cosines, stress = [], [], []
     for edges_nn in edges:
         found = mds_positions(edges_nn)
         stress.append(round(layout_stress(found, 1 - edges_nn), 3))
-        places.append(_fitted(found))
+        places.append(_fitted(procrustes(found, places[0]) if places else found))
         pair, cosine = strongest_edges(edges_nn, _EDGES_PER_PROBE * len(edges_nn))
         pairs.append(pair)
         cosines.append(cosine)

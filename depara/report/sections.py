@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from depara.answers import ScanChanges, diff, recommend_for_labels
@@ -37,10 +36,10 @@ def models_table(grid: Grid) -> Table:
     """Returns every model: how good a source, how easy a target it is, and what it costs."""
     table = grid.scan.table("models")
     place = {name: code for code, name in enumerate(grid.models)}
-    source_M, target_M = (_means(grid, axis) for axis in (0, 1))
+    source_M, target_M = grid.means(0), grid.means(1)
     wins = (grid.rank_MM == 1).sum(axis=0)
-    outputs = grid.scan.table("layers")
-    outputs = outputs[outputs["is_output"]].set_index("model_id")["gflop"].to_dict()
+    layers = grid.scan.table("layers")
+    outputs = layers[layers["is_output"]].set_index("model_id")["gflop"].to_dict()
     rows = []
     for row in table.to_dict("records"):
         name = row["model_id"]
@@ -78,14 +77,6 @@ def models_table(grid: Grid) -> Table:
         Column("source", "code from"),
     ]
     return _without_empty(Table("models", "Models", columns, rows, file="models"))
-
-
-def _means(grid: Grid, axis: int) -> np.ndarray:
-    values = grid.similarity_MM.astype(np.float64)
-    is_known = np.isfinite(values)
-    count = is_known.sum(axis=axis)
-    total = np.where(is_known, values, 0).sum(axis=axis)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def _times(value: float | None, factor: float) -> float | None:

@@ -76,8 +76,7 @@ class ScanResults:
 
     def models(self) -> list[str]:
         """Returns the models that worked, in the order of the scan file."""
-        table = self.table("models")
-        return table.loc[table["status"] != "failed", "model_id"].tolist()
+        return list(self._worked)
 
     def layers(self, model: str) -> list[str]:
         """Returns the layers of a model at which it was cut, by depth.
@@ -194,6 +193,11 @@ class ScanResults:
         if probes is None:
             return list(range(len(self._probes)))
         return [self.probe(name).index for name in probes]
+
+    @cached_property
+    def _worked(self) -> tuple[str, ...]:
+        table = self.table("models")
+        return tuple(table.loc[table["status"] != "failed", "model_id"].tolist())
 
     @cached_property
     def _probes(self) -> tuple[Probe, ...]:

@@ -37,7 +37,7 @@ const CELLS = {
   sign: (value) => el("span", {}, el("span", { class: "sign", "aria-hidden": "true" }, SIGNS[value]), ` ${value}`),
 };
 
-const NUMERIC = new Set(["number", "whole", "share", "safe", "interval"]);
+const NUMERIC = new Set(["number", "whole", "share", "safe"]);
 
 function cellOf(column, value, domain) {
   return known(value) ? CELLS[column.kind](value, column, domain) : el("span", { class: "muted", "aria-label": "none" }, "–");

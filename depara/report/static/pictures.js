@@ -19,19 +19,10 @@ function openGallery(zoo, pictures) {
   const first = make(`the probes: ${pictures.names.join("; ")}`);
   box.append(el("div", { class: "heading" }, row("probe", first)));
   strip(first, pictures.probes);
-  // A strip is drawn when it comes into view.
-  const seen = new IntersectionObserver((entries) => {
-    for (const entry of entries)
-      if (entry.isIntersecting) {
-        seen.unobserve(entry.target);
-        strip(entry.target, pictures.strips[Number(entry.target.dataset.at)]);
-      }
-  }, { rootMargin: "400px" });
   pictures.models.forEach((model, at) => {
     const canvas = make(`attributions of ${zoo.models[model]}`);
-    canvas.dataset.at = at;
     box.append(row(nameOf(zoo.models[model], 22), canvas));
-    seen.observe(canvas);
+    strip(canvas, pictures.strips[at]);
   });
 }
 

@@ -32,7 +32,7 @@ function sorters(heads, sort) {
   heads.forEach((head, at) => {
     const button = el("button", { type: "button" }, ...head.childNodes);
     button.addEventListener("click", () => {
-      const down = head.getAttribute("aria-sort") === "ascending" || (!head.hasAttribute("aria-sort") && NUMERIC.has(head.dataset.kind));
+      const down = head.getAttribute("aria-sort") === "ascending" || (!head.hasAttribute("aria-sort") && (NUMERIC.has(head.dataset.kind) || head.dataset.kind === "interval"));
       heads.forEach((other) => other.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", down ? "descending" : "ascending");
       sort(at, down);
@@ -48,7 +48,7 @@ function enhance(box) {
   const kinds = heads.map((head) => head.dataset.kind);
   const rows = [...body.rows].map((row) => ({
     row,
-    values: [...row.cells].map((cell, at) => (cell.dataset.v === "" ? null : NUMERIC.has(kinds[at]) ? Number(cell.dataset.v) : cell.dataset.v)),
+    values: [...row.cells].map((cell, at) => (cell.dataset.v === "" ? null : NUMERIC.has(kinds[at]) || kinds[at] === "interval" ? Number(cell.dataset.v) : cell.dataset.v)),
     text: row.textContent.toLowerCase() + [...row.cells].map((cell) => cell.dataset.v).join(" ").toLowerCase(),
   }));
   let shown = rows;
