@@ -1,7 +1,7 @@
 // The matrix on one canvas: any score, any lambda, in the order of the tree.
 function openMatrix(zoo, chooseTarget) {
   const canvas = $("heat");
-  const state = { score: "similarity", lambda: zoo.lambda, values: null, firsts: null, row: -1, column: -1, low: 0, high: 1 };
+  const state = { score: "similarity", lambda: zoo.lambda, values: null, firsts: null, means: null, row: -1, column: -1, low: 0, high: 1 };
   const scanFirsts = new Int32Array(zoo.size).fill(-1);
   zoo.targets.forEach((target) => (scanFirsts[target] = zoo.sources(target)[0].source));
   const { order, size } = zoo;
@@ -63,7 +63,7 @@ function openMatrix(zoo, chooseTarget) {
     context.drawImage(image, margin, margin, side, side);
     const ink = hex("--ink");
     const muted = hex("--muted");
-    const means = zoo.means(state.values);
+    const { means } = state;
     for (let k = 0; k < size; k++) {
       context.fillStyle = css(means.target[order[k]]);
       context.fillRect(margin + side + 6, margin + k * cell, band, Math.max(1, cell));
@@ -160,6 +160,7 @@ function openMatrix(zoo, chooseTarget) {
   function update() {
     state.values = zoo.score(state.score, state.lambda);
     state.firsts = zoo.firsts(state.values);
+    state.means = zoo.means(state.values);
     let low = Infinity;
     let high = -Infinity;
     for (const value of state.values) {
