@@ -187,9 +187,7 @@ def truth_section(scan: ScanResults) -> Truth | None:
         Column("kind", "kind", "text"),
         *(Column(name, name, "interval", 2) for name in names),
     ]
-    table = Table(
-        "truth", "Rankings against the truth", columns, rows, file="evaluation/evaluation"
-    )
+    table = Table("truth", "Rankings against the truth", columns, rows)
     return Truth(shown_line(about), table)
 
 

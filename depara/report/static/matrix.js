@@ -2,9 +2,7 @@
 function openMatrix(zoo, chooseTarget) {
   const canvas = $("heat");
   const state = { score: "similarity", lambda: zoo.lambda, values: null, firsts: null, means: null, row: -1, column: -1, low: 0, high: 1 };
-  const scanFirsts = new Int32Array(zoo.size).fill(-1);
-  zoo.targets.forEach((target) => (scanFirsts[target] = zoo.sources(target)[0].source));
-  const { order, size } = zoo;
+  const { order, size, scanFirsts } = zoo;
   const image = document.createElement("canvas");
   image.width = image.height = size;
   const longest = Math.min(22, Math.max(...zoo.models.map((name) => name.length)));
@@ -159,15 +157,8 @@ function openMatrix(zoo, chooseTarget) {
 
   function update() {
     state.values = zoo.score(state.score, state.lambda);
-    state.firsts = zoo.firsts(state.values);
-    state.means = zoo.means(state.values);
-    let low = Infinity;
-    let high = -Infinity;
-    for (const value of state.values) {
-      if (value < low) low = value;
-      if (value > high) high = value;
-    }
-    [state.low, state.high] = [low, high];
+    state.means = zoo.survey(state.values, zoo.precision(state.score, state.lambda));
+    ({ firsts: state.firsts, low: state.low, high: state.high } = state.means);
     paint();
     draw();
     drawScale();

@@ -120,6 +120,7 @@ function build(box, name, caption, data, act) {
       shown = keyed.sort((a, b) => compare(a[0], b[0], down)).map((pair) => pair[1]);
     }
     scroller.classList.toggle("virtual", shown.length > VIRTUAL);
+    table.caption.textContent = shown.length > VIRTUAL ? `${caption}; on paper the first ${VIRTUAL}` : caption;
     table.setAttribute("aria-rowcount", shown.length + 1);
     bar.count.textContent = shown.length === rows.length ? `${rows.length} rows` : `${shown.length} of ${rows.length}`;
     scroller.scrollTop = 0;
@@ -132,6 +133,9 @@ function build(box, name, caption, data, act) {
   scroller.addEventListener("scroll", () => draw(false), { passive: true });
   box.replaceChildren(bar.bar, scroller);
   arrange();
+  // On paper a long table is its first rows.
+  addEventListener("beforeprint", () => table.isConnected && shown.length > VIRTUAL && body.replaceChildren(...shown.slice(0, VIRTUAL).map(rowOf)));
+  addEventListener("afterprint", () => draw(true));
   return (others) => {
     rows = others;
     arrange();
