@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import ROOT
 
 PACKAGES = ("depara", "cluster", "jobs")
-TORCH_TOWER = {"probes", "models", "attribution"}
+TORCH_TOWER = {"probes", "models", "attribution", "extraction"}
 BASE = {
     "config",
     "errors",
@@ -37,6 +37,7 @@ ALLOWED = {
     "probes": set(),
     "models": set(),
     "attribution": {"models"},
+    "extraction": {"attribution", "models", "graph", "store"},
     "graph": set(),
     "similarity": {"graph", "store"},
     "store": set(),
