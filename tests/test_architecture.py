@@ -47,7 +47,7 @@ ALLOWED = {
     "evaluation": {"store", "similarity", "results"},
     "maintenance": {"store"},
     "answers": {"store", "similarity", "results", "evaluation"},
-    "cli": {"scan", "answers", "results", "evaluation", "store", "maintenance"},
+    "cli": {"scan", "query", "answers", "results", "evaluation", "store", "maintenance"},
     "config": set(),
     "errors": set(),
     "types": set(),
@@ -63,7 +63,8 @@ ALLOWED = {
     "ledger": set(),
     "grams": set(),
     "_version": set(),
-    "scan": {"answers", "results"},
+    "query": {"answers", "results", "similarity", "uncertainty", "store", "models", "extraction"},
+    "scan": {"answers", "results", "query"},
     "": {"results", "scan"},
 }
 
