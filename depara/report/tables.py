@@ -14,8 +14,9 @@ STATIC_ROWS = 200
 Kind = Literal[
     "text", "name", "names", "choice", "number", "whole", "share", "safe", "interval", "sign"
 ]
-"""``safe``: a share that is marked where it is low; ``name``: a model; ``names``: several; ``choice``:
-whether a model is the first choice, ``[name, same]``; ``interval``: ``[value, low, high, floor]``;
+"""``safe``: a share that is marked where it is low; ``name``: a model; ``names``: several;
+``choice``: whether a model is the first choice, ``[name, same]``; ``interval``: ``[value, low, high,
+floor]``;
 ``sign``: a standing."""
 
 NUMERIC: frozenset[Kind] = frozenset({"number", "whole", "share", "safe"})
