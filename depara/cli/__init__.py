@@ -9,6 +9,7 @@ import typer
 from depara._version import __version__
 from depara.cli.answers import data, diff, matrix, recommend, tree
 from depara.cli.evaluation import evaluate
+from depara.cli.query import query
 from depara.cli.reading import layers, models, scans, table
 from depara.cli.upkeep import gc, verify
 from depara.texts import make_streams_total
@@ -17,6 +18,7 @@ __all__ = ["app"]
 
 _COMMANDS = (
     recommend,
+    query,
     data,
     models,
     layers,
