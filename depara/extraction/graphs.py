@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import torch
 
 from depara.extraction.jobs import ModelJob
 from depara.extraction.session import ModelSession, open_writers
@@ -16,6 +17,11 @@ from depara.types import UInt8
 
 Progress = Callable[[int, int], None]
 """Told how many of how many probes are done."""
+
+
+def device_here(num_gpus: float) -> str:
+    """Returns the first CUDA device where a worker asks for one and this machine has it, or cpu."""
+    return "cuda:0" if num_gpus > 0 and torch.cuda.is_available() else "cpu"
 
 
 def make_graphs(
