@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import tempfile
 import time
 import traceback
@@ -21,10 +22,10 @@ from torch import nn
 from benchmarks._zoo_autograd import Array, PlainGraph, cosine, plain_graphs
 from benchmarks._zoo_configs import NoConfigError, write_config
 from benchmarks._zoo_entries import MAX_PARAMETERS, Attempt, Entry, num_parameters
-from cluster.extract.graph_checks import checked_edges, feature_variation
 from depara.attribution import Extractor, FeatureBank
 from depara.config import AttributionConfig, InputConfig, ModelConfig
 from depara.errors import DeparaError
+from depara.extraction.graph_checks import checked_edges, feature_variation
 from depara.models import OUTPUT, LoadedModel, choose_layers, describe_model, open_model
 from depara.models.conditioning import conditioning_notes
 from depara.types import LayerInfo, ModelCard, NodeMaps, Note
@@ -356,7 +357,9 @@ def _span(names: Iterable[str]) -> str:
 
 
 def _line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    """The error's text on one line, without the temporary folders of configs."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return re.sub(rf"{re.escape(tempfile.gettempdir())}/\w+/\d+", "FOLDER", text)
 
 
 def _last_line(error: BaseException) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -20,6 +22,10 @@ from depara.answers import (
 )
 from depara.results import ScanResults
 from depara.results import open_scan as open_results
+
+if TYPE_CHECKING:
+    from depara.query import QueryAnswer
+    from depara.query.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,30 @@ class Scan(ScanResults):
         from depara.report import write_report
 
         return write_report(self, path, pictures).location
+
+    def query(
+        self,
+        model: Mapping[str, Any] | str,
+        *,
+        fresh: bool = False,
+        on_progress: Progress | None = None,
+    ) -> QueryAnswer:
+        """Returns what this scan says of a model that it does not have; see `depara.query.query`.
+
+        Needs torch where the model must be opened.
+
+        Args:
+            model: the fields of an entry of a scan file, such as ``{"source":
+                "torchvision:resnet18"}``, or a YAML file with one entry below ``models``.
+            fresh: compute the answer anew, whatever is kept.
+            on_progress: told what is done, and how much of it.
+
+        Raises:
+            DeparaError: see `depara.query.query`.
+        """
+        from depara.query import query
+
+        return query(self, model, fresh=fresh, on_progress=on_progress)
 
     @cached_property
     def _recommender(self) -> Recommender:

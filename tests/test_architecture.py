@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import ROOT
 
 PACKAGES = ("depara", "cluster", "jobs")
-TORCH_TOWER = {"probes", "models", "attribution"}
+TORCH_TOWER = {"probes", "models", "attribution", "extraction"}
 BASE = {
     "config",
     "errors",
@@ -37,6 +37,7 @@ ALLOWED = {
     "probes": set(),
     "models": set(),
     "attribution": {"models"},
+    "extraction": {"attribution", "models", "graph", "store"},
     "graph": set(),
     "similarity": {"graph", "store"},
     "store": set(),
@@ -50,6 +51,7 @@ ALLOWED = {
     "report": {"answers", "pictures", "results", "evaluation", "store"},
     "cli": {
         "scan",
+        "query",
         "answers",
         "pictures",
         "report",
@@ -73,7 +75,8 @@ ALLOWED = {
     "ledger": set(),
     "grams": set(),
     "_version": set(),
-    "scan": {"answers", "report", "results"},
+    "query": {"answers", "results", "similarity", "uncertainty", "store", "models", "extraction"},
+    "scan": {"answers", "query", "report", "results"},
     "": {"results", "scan"},
 }
 

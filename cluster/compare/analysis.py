@@ -12,7 +12,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from cluster.compare.blocks import GraphRef, StoredBlock, open_graphs
 from cluster.compare.labelling import (
     Call,
     HalfRow,
@@ -24,10 +23,11 @@ from cluster.compare.labelling import (
     wants_label_scores,
 )
 from cluster.compare.pairs import Reduction
-from cluster.compare.unusable import NUMERIC_ERRORS, check_graph, failure_of_graphs
+from cluster.compare.unusable import failure_of_graphs
 from cluster.pool.context import ScanContext
 from cluster.pool.tasks import TaskFailure, collect_facts, failure_of, follow, merge_failures
 from depara.errors import StoreError
+from depara.similarity.stored import NUMERIC_ERRORS, GraphRef, StoredBlock, check_graph, open_graphs
 from depara.store.scans import read_table, write_table
 from depara.store.storage import Storage
 from depara.uncertainty import (

@@ -9,9 +9,8 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow as pa
 
-from cluster.compare.blocks import GraphRef, open_graphs
 from cluster.compare.pairs import Reduction
-from cluster.compare.unusable import NUMERIC_ERRORS, failure_of_graphs
+from cluster.compare.unusable import failure_of_graphs
 from cluster.pool.launcher import Launcher
 from cluster.pool.tasks import TaskFailure
 from depara.catalog import LABEL_SCORES
@@ -23,6 +22,7 @@ from depara.labelled import (
     undefined_scores,
 )
 from depara.labelled.scores import ScoreValue
+from depara.similarity.stored import NUMERIC_ERRORS, GraphRef, open_graphs
 from depara.store.graphs import CommittedGraph
 from depara.store.storage import Storage
 from depara.types import Float64

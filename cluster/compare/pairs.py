@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cluster.compare.blocks import GraphRef
 from cluster.extract.plan import ScanPlan
 from depara.config import ScanConfig
 from depara.errors import ModelError
 from depara.similarity import plan_tiles
+from depara.similarity.stored import GraphRef
 from depara.types import Failure
 
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from cluster.compare.blocks import GraphRef
 from cluster.compare.pairs import KnownPairs, Reduction
 from cluster.pool.tasks import TaskFailure, failure_of, merge_failures
 from depara.errors import StoreError
-from depara.similarity import combine, lambda_tables, layer_ranking, model_ranking
+from depara.similarity import lambda_tables, layer_ranking, model_ranking
 from depara.similarity.nulls import null_similarity, without_sources
+from depara.similarity.pair_table import similarity_table
 from depara.store.scans import read_table, write_table
-from depara.store.schemas import TABLES
 from depara.store.storage import Storage
 from depara.types import Float64
 
@@ -89,7 +87,13 @@ def _take_known(storage: Storage, known: KnownPairs, matrices: dict[str, Float64
 
 def result_tables(reduction: Reduction, matrices: dict[str, Float64]) -> dict[str, pa.Table]:
     """Returns the similarity table and the rankings that follow from it."""
-    similarity = similarity_table(reduction, matrices)
+    similarity = similarity_table(
+        reduction.sources,
+        reduction.targets,
+        matrices,
+        lambda_=reduction.config.similarity.lambda_,
+        num_probes=reduction.num_probes,
+    )
     graphs = reduction.sources
     null_of = {graph.model_id: graph.null_of for graph in graphs if graph.null_of}
     ranked = without_sources(similarity, null_of)
@@ -103,29 +107,3 @@ def result_tables(reduction: Reduction, matrices: dict[str, Float64]) -> dict[st
         "layer_ranking": layer_ranking(ranked, outputs, depths),
         **lambda_tables(ranking, reduction.config.similarity.lambda_),
     }
-
-
-def similarity_table(reduction: Reduction, matrices: dict[str, Float64]) -> pa.Table:
-    """Returns the long similarity table of all (source graph, target graph) pairs."""
-    schema = TABLES["similarity"]
-    node_AB, edge_AB = matrices["node_similarity"], matrices["edge_similarity"]
-    num_sources, num_targets = node_AB.shape
-    rows = np.repeat(np.arange(num_sources), num_targets)
-    places = np.tile(np.arange(num_targets), num_sources)
-
-    def names(graphs: Sequence[GraphRef], field: str, index: Any) -> pa.Array:
-        return pa.array([getattr(graph, field) for graph in graphs]).take(pa.array(index))
-
-    scores = combine(node_AB, edge_AB, reduction.config.similarity.lambda_)
-    columns: dict[str, Any] = {
-        "source_model": names(reduction.sources, "model_id", rows),
-        "source_layer": names(reduction.sources, "layer", rows),
-        "target_model": names(reduction.targets, "model_id", places),
-        "target_layer": names(reduction.targets, "layer", places),
-        "similarity": scores.ravel(),
-        "num_probes": np.full(node_AB.size, reduction.num_probes, dtype=np.int32),
-    }
-    for name, matrix_AB in matrices.items():
-        columns[name] = pa.array(matrix_AB.ravel(), from_pandas=True)  # NaN becomes null
-    absent = pa.nulls(node_AB.size, pa.float64())
-    return pa.table([columns.get(name, absent) for name in schema.names], schema=schema)

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cluster.compare.blocks import StoredBlock, open_graphs
 from cluster.compare.pairs import KnownPairs, Reduction, TileJob, missing_regions, tile_jobs
 from cluster.compare.tables import TileResult, write_result_tables
-from cluster.compare.unusable import NUMERIC_ERRORS, check_graph, failure_of_graphs
+from cluster.compare.unusable import failure_of_graphs
 from cluster.pool.context import ScanContext
 from cluster.pool.tasks import TaskFailure, collect_facts, follow
 from depara.similarity import find_vectors, score_tile, similarity_tile
+from depara.similarity.stored import NUMERIC_ERRORS, StoredBlock, check_graph, open_graphs
 from depara.store.graphs import CommittedGraph
 from depara.store.storage import Storage
 from depara.types import Float64

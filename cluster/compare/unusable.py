@@ -6,23 +6,13 @@ then are its graphs looked at one by one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
-import numpy as np
-
-from cluster.compare.blocks import GraphRef
 from cluster.pool.tasks import TaskFailure, failure_of
 from depara.errors import DamagedGraphError, DeparaError, StorageUnavailableError
-from depara.graph import rank_vector
-from depara.similarity.scores import score_vectors
+from depara.similarity.stored import NUMERIC_ERRORS, GraphRef
 from depara.store.graphs import CommittedGraph, open_graph
 from depara.store.storage import Storage
-
-NUMERIC_ERRORS = (DeparaError, ValueError, ArithmeticError)
-"""What numbers that cannot be compared raise; `numpy.linalg.LinAlgError` is a ValueError."""
-
-_LONGEST_MAP = 1.01
-"""float16 leaves the norm of a map off 1 by up to 1e-3."""
 
 
 def failure_of_graphs(
@@ -65,21 +55,3 @@ def failure_of_graphs(
     if isinstance(error, DeparaError):
         return failure_of(error)
     raise error
-
-
-def check_graph(graph: CommittedGraph, scores: Sequence[str]) -> None:
-    """Does with one graph alone what a comparison does with it.
-
-    Raises:
-        DeparaError, ValueError, ArithmeticError: it cannot be compared.
-    """
-    for probes in graph.marker.ranges:
-        norms_n = np.linalg.norm(graph.read_maps(probes).astype(np.float64), axis=1)
-        if not (norms_n <= _LONGEST_MAP).all():
-            raise ValueError(f"maps of probes {probes} are not of unit norm, or not finite")
-    rank_vector(graph.read_edges())
-    if scores:
-        grams = graph.read_grams()
-        for name in scores:
-            for role in ("source", "target"):
-                score_vectors(name, grams, role)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import numpy as np
 
-from cluster.extract.jobs import CommitResult, ModelJob
 from cluster.pool.worker import Worker
-from depara.ledger import part_bytes
-from depara.store.canvases import ProbeSet, read_canvases, read_probe_set
+from depara.extraction.canvases import load_canvases
+from depara.extraction.jobs import CommitResult, ModelJob
+from depara.store.canvases import ProbeSet
 from depara.types import ProbeRange, UInt8
 
 
@@ -93,7 +92,7 @@ class Bench:
             self._session = None
 
     def _open_session(self, job: ModelJob, attempt: int) -> Any:
-        from cluster.extract.session import FoundSession, ModelSession, open_writers
+        from depara.extraction.session import FoundSession, ModelSession, open_writers
         from depara.models import prove_same
 
         if self._session is not None and self._session.job.card == job.card:
@@ -131,17 +130,12 @@ class Bench:
             self._upcoming = (job.model.id, future)
 
     def _load_canvases(self, job: ModelJob) -> tuple[ProbeSet, UInt8]:
-        """The canvases of the probe set, read once: in memory when small, else on local disk."""
+        """The canvases of the probe set, read once."""
         if self._canvases is None or self._canvases[0].key != job.probe_set_key:
-            storage = self._worker.storage
-            probe_set = read_probe_set(storage, job.probe_set_key)
-            shape = (len(probe_set), probe_set.side, probe_set.side, 3)
-            if int(np.prod(shape)) <= part_bytes(job.settings.compute.memory, "canvases"):
-                canvas_NSS3: Any = np.empty(shape, dtype=np.uint8)
-            else:
-                # Mapped below.
-                file = tempfile.TemporaryFile(dir=self._worker.spill_dir)  # noqa: SIM115
-                canvas_NSS3 = np.memmap(file, dtype=np.uint8, mode="w+", shape=shape)
-            read_canvases(storage, probe_set, canvas_NSS3)
-            self._canvases = (probe_set, canvas_NSS3)
+            self._canvases = load_canvases(
+                self._worker.storage,
+                job.probe_set_key,
+                memory_bytes=int(job.settings.compute.memory),
+                spill_dir=self._worker.spill_dir,
+            )
         return self._canvases

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 
-from cluster.extract.jobs import ModelJob
 from depara.catalog import METHODS
 from depara.config import AttributionConfig, ModelConfig
 from depara.errors import ConfigError
+from depara.extraction.jobs import ModelJob
 from depara.locations import is_remote, local_path
 from depara.types import ModelCard
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 from cluster.extract.costs import extraction_seconds
-from cluster.extract.jobs import GraphSettings, ModelJob
 from cluster.extract.units import CommitUnit, ExtractUnit
 from cluster.pool.units import Group, Unit
 from depara.config import ModelConfig, ScanConfig
-from depara.ledger import part_bytes
+from depara.extraction.jobs import GraphSettings, ModelJob
+from depara.extraction.ranges import fitting_ranges, split_probes
 from depara.store.keys import graph_key, method_settings
 from depara.types import LayerInfo, ModelCard, ProbeRange
 
@@ -110,18 +109,9 @@ class ScanPlan:
         return _begin_elsewhere(groups, rank) if rank else groups
 
     def ranges_for(self, num_layers: int) -> tuple[ProbeRange, ...]:
-        """Returns a model's probe ranges: the scan's, halved until all its layers' maps fit.
-
-        The maps of one range of all layers are in memory at once, in float16; they may take
-        their part of `compute.memory`.
-        """
-        per_probe_bytes = num_layers * self.config.map_side**2 * 2
-        maps_bytes = part_bytes(self.config.compute.memory, "maps")
-        fitting = max(1, maps_bytes // per_probe_bytes)
-        ranges = self.ranges
-        while any(len(probes) > fitting for probes in ranges):
-            ranges = tuple(half for probes in ranges for half in _halves(probes))
-        return ranges
+        """Returns a model's probe ranges: the scan's, halved until all its layers' maps fit."""
+        memory_bytes = int(self.config.compute.memory)
+        return fitting_ranges(self.ranges, num_layers, self.config.map_side, memory_bytes)
 
     def _group(self, model: ModelPlan, keys: dict[str, str], settings: GraphSettings) -> Group:
         ranges = self.ranges_for(len(keys))
@@ -182,18 +172,3 @@ def _begin_elsewhere(groups: list[Group], rank: int) -> list[Group]:
         start = len(order) * (rank - 1) // rank
         order = order[start:] + order[:start]
     return [replace(group, seconds=float(-place)) for place, group in enumerate(order)]
-
-
-def _halves(probes: ProbeRange) -> tuple[ProbeRange, ...]:
-    if len(probes) == 1:
-        return (probes,)
-    middle = (probes.start + probes.stop) // 2
-    return ProbeRange(probes.start, middle), ProbeRange(middle, probes.stop)
-
-
-def split_probes(num_probes: int, unit_probes: int) -> tuple[ProbeRange, ...]:
-    """Returns consecutive ranges of at most `unit_probes`, of sizes as equal as can be."""
-    assert num_probes > 0
-    pieces = -(-num_probes // unit_probes)
-    cuts = [round(piece * num_probes / pieces) for piece in range(pieces + 1)]
-    return tuple(ProbeRange(start, stop) for start, stop in pairwise(cuts))

@@ -15,11 +15,11 @@ from cluster.extract.costs import (
     opening_seconds,
     weights_seconds,
 )
-from cluster.extract.jobs import CommitResult, ModelJob
 from cluster.pool.units import Expectation, Unit
 from cluster.pool.worker import Worker
 from depara.config import ModelConfig
 from depara.config.schema import FeatureReduction
+from depara.extraction.jobs import CommitResult, ModelJob
 from depara.probes import ProbeMeta, decode_probes
 from depara.store.canvases import CanvasChunk, write_canvases
 from depara.types import Failure, ModelCard, ProbeRange, ProbeRef

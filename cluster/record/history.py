@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cluster.compare.analysis import KnownAnalysis
-from cluster.compare.blocks import GraphRef
 from cluster.compare.labelling import wants_label_scores
 from cluster.compare.pairs import KnownPairs, Reduction
 from cluster.record.graph_facts import GraphFacts, facts_of_scan
 from depara.errors import StoreError
 from depara.identity import short_hash
+from depara.similarity.stored import GraphRef
 from depara.store.scans import finished_manifests, read_table
 from depara.store.storage import Storage
 from depara.types import Failure

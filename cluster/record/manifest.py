@@ -14,7 +14,6 @@ from typing import Any
 import pyarrow as pa
 
 from cluster.compare.pairs import Reduction
-from cluster.extract.jobs import CommitResult
 from cluster.extract.plan import ModelPlan, ScanPlan
 from cluster.pool.phases import PhaseClock, Spent
 from cluster.pool.units import GroupResult
@@ -22,9 +21,11 @@ from cluster.record.graph_facts import GraphFacts
 from cluster.record.history import Changes, History, count_nights, labels_key, rankings_key
 from cluster.record.notes import ModelNote, model_notes
 from depara.config import ModelConfig, ScanConfig, render_scan
+from depara.extraction.jobs import CommitResult
 from depara.probes import LeftOut
 from depara.redaction import redact
 from depara.store.artifacts import table_of_rows
+from depara.store.describing import layer_columns, model_columns
 from depara.store.known import write_cards
 from depara.store.layout import scan_file_path, scan_folder
 from depara.store.scans import finish_scan, write_table
@@ -239,15 +240,7 @@ def _good_plans(record: ScanRecord) -> list[ModelPlan]:
 def _model_row(model: ModelConfig, plan: ModelPlan | None, record: ScanRecord) -> dict[str, Any]:
     row: dict[str, Any] = {"model_id": model.id, "source": model.source, "null_of": model.null_of}
     if plan is not None:
-        row |= {
-            "architecture": plan.card.architecture,
-            "weights_sha256": plan.card.weights_sha256,
-            "num_parameters": plan.card.num_parameters,
-            "seconds_per_probe": plan.card.seconds_per_probe,
-            "bytes_per_probe": plan.card.activation_bytes,
-            "licence": plan.card.licence,
-            **_input_columns(plan.card),
-        }
+        row |= model_columns(plan.card)
     result = record.results.get(model.id)
     if model.id in record.changes.failed:
         row["status"] = "failed"
@@ -262,29 +255,9 @@ def _model_row(model: ModelConfig, plan: ModelPlan | None, record: ScanRecord) -
     return row
 
 
-def _input_columns(card: ModelCard) -> dict[str, Any]:
-    return {
-        "input_size": card.input.side,
-        "input_channels": card.input.channels,
-        "input_mean": ", ".join(f"{value:.6g}" for value in card.input.mean),
-        "input_std": ", ".join(f"{value:.6g}" for value in card.input.std),
-        "input_from": redact(card.input_from),
-    }
-
-
 def _layer_rows(plan: ModelPlan, facts: Mapping[str, GraphFacts]) -> list[dict[str, Any]]:
     return [
-        {
-            "model_id": plan.card.model_id,
-            "layer": graph.layer.name,
-            "depth": graph.layer.depth,
-            "depth_fraction": graph.layer.depth_fraction,
-            "num_features": graph.layer.num_features,
-            "gflop": graph.layer.flops and graph.layer.flops / 1e9,
-            "is_output": graph.layer.name == plan.card.output_layer,
-            "graph_key": graph.key,
-            "conditioning": facts[graph.key].conditioning,
-        }
+        layer_columns(plan.card, graph.layer, graph.key, facts[graph.key].conditioning)
         for graph in plan.graphs
     ]
 

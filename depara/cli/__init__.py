@@ -10,6 +10,7 @@ from depara._version import __version__
 from depara.cli.answers import data, diff, matrix, recommend, tree
 from depara.cli.evaluation import evaluate
 from depara.cli.pictures import graph, show
+from depara.cli.query import query
 from depara.cli.reading import layers, models, scans, table
 from depara.cli.report import report
 from depara.cli.upkeep import gc, verify
@@ -19,6 +20,7 @@ __all__ = ["app"]
 
 _COMMANDS = (
     recommend,
+    query,
     data,
     models,
     layers,

@@ -44,7 +44,7 @@ def recommend(
             print_answer(found.frame(), csv=csv, json=json, record=found.record(budget))
             return
         print_lines(f"{target}: {found.sentence}.", *(f"note: {one}" for one in found.warnings))
-        print_frame(_shown(found).head(top), f"sources for {target}")
+        print_frame(shown_candidates(found).head(top), f"sources for {target}")
         print_lines("[low,high]: 5-95 % over resampled probes; GFLOP to the cut, ms, MB: one probe")
         if budget is not None:
             print_lines(*_trial_lines(found, budget))
@@ -160,7 +160,7 @@ def diff(
             print_lines(*_change_lines(found))
 
 
-def _shown(found: Recommendation) -> pd.DataFrame:
+def shown_candidates(found: Recommendation) -> pd.DataFrame:
     """Returns what fits on a line of each candidate; costs that are known of none are left out."""
     import pandas as pd
 

@@ -37,10 +37,10 @@ def print_answer(
         print_frame(frame, title)
 
 
-def print_lines(*lines: str) -> None:
+def print_lines(*lines: str, err: bool = False) -> None:
     """Prints lines of text as a terminal may show them."""
     for line in lines:
-        typer.echo(shown(line))
+        typer.echo(shown(line), err=err)
 
 
 def _json(value: object) -> str:
@@ -91,3 +91,34 @@ def progress_shown(what: str) -> Iterator[Callable[[int, int], None]]:
     with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
         task = progress.add_task(what, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+@contextmanager
+def stages_shown() -> Iterator[Callable[[str, int, int], None]]:
+    """Gives a function that is told (what, done, total), for stderr: a bar on a terminal, else one
+    line per stage."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    seen: list[str] = []
+    if not console.is_terminal:
+
+        def tell(what: str, done: int, total: int) -> None:
+            if what not in seen:
+                seen.append(what)
+                typer.echo(f"{what} ...", err=True)
+
+        yield tell
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(30), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
+        task = progress.add_task("", total=None)
+
+        def show(what: str, done: int, total: int) -> None:
+            if [what] != seen[-1:]:
+                seen.append(what)
+                progress.reset(task, description=what, total=total or None)
+            progress.update(task, completed=done, total=total or None)
+
+        yield show

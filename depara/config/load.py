@@ -50,20 +50,33 @@ def load_scan_file(uri: str, overrides: Sequence[str] = ()) -> ScanFile:
     Raises:
         ConfigError: unreadable file, bad YAML, bad override, or a field that does not validate.
     """
+    text = read_text(uri, "scan file")
+    return parse_scan(text, overrides, name=uri, folder=CommandFolder.here())
+
+
+def read_text(uri: str, what: str) -> str:
+    """Returns the text of a local or remote file that a user has written.
+
+    Args:
+        uri: path or URI.
+        what: the file is, for messages.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
     try:
         with open_binary(uri) as file:
-            text = file.read().decode("utf-8")
+            return file.read().decode("utf-8")
     except FileNotFoundError as error:
         hint = _near_files(uri)
-        message = f"scan file {uri!r} does not exist" + (f"; {hint}" if hint else "")
+        message = f"{what} {uri!r} does not exist" + (f"; {hint}" if hint else "")
         raise ConfigError(message) from error
     except IsADirectoryError as error:
-        raise ConfigError(f"scan file {uri!r} is a folder: name the YAML file in it") from error
+        raise ConfigError(f"{what} {uri!r} is a folder: name the YAML file in it") from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"scan file {uri!r} is not UTF-8 text") from error
+        raise ConfigError(f"{what} {uri!r} is not UTF-8 text") from error
     except OSError as error:
-        raise ConfigError(f"scan file {uri!r} cannot be read: {error}") from error
-    return parse_scan(text, overrides, name=uri, folder=CommandFolder.here())
+        raise ConfigError(f"{what} {uri!r} cannot be read: {error}") from error
 
 
 def _near_files(uri: str) -> str:
@@ -88,10 +101,7 @@ def parse_scan(
 
     Without a `folder` its paths stay as they are written.
     """
-    try:
-        tree = yaml.load(text, Loader=_UniqueKeyLoader)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{name} is not valid YAML: {_one_line(error)}") from error
+    tree = read_yaml(text, name)
     if not isinstance(tree, dict):
         raise ConfigError(f"{name} must be a mapping with at least 'probes' and 'models'")
     for override in overrides:
@@ -106,6 +116,18 @@ def parse_scan(
         return ScanFile(ScanConfig.model_validate(tree), count_is_given)
     except ValidationError as error:
         raise ConfigError(f"{name}:\n{_explain(error)}") from error
+
+
+def read_yaml(text: str, name: str) -> Any:
+    """Returns what a YAML text says; a key that stands twice is an error.
+
+    Raises:
+        ConfigError: it is no YAML.
+    """
+    try:
+        return yaml.load(text, Loader=_UniqueKeyLoader)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{name} is not valid YAML: {_one_line(error)}") from error
 
 
 def render_scan(config: ScanConfig) -> str:

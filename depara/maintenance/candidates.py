@@ -7,7 +7,7 @@ scan has just written stays, even where that scan has not yet said that it needs
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,8 +24,11 @@ from depara.store.layout import (
     manifest_path,
     marker_path,
     probe_set_path,
+    query_folder,
+    query_manifest_path,
     scan_folder,
 )
+from depara.store.queries import read_query_manifest
 from depara.store.storage import Storage
 
 Kind = Literal[
@@ -37,6 +40,8 @@ Kind = Literal[
     "known inputs",
     "unfinished scans",
     "running records",
+    "queries",
+    "unfinished queries",
 ]
 
 
@@ -141,6 +146,28 @@ class CandidateFinder:
         for scan_id, files in self._inventory.running.items():
             if scan_id not in self._claims.scan_ids and self._is_old(files):
                 yield Candidate("running records", scan_id, f"{RUNNING}/{scan_id}", files)
+
+    def queries(self, going: Collection[str]) -> Iterator[Candidate]:
+        """Queries of scans that are gone, and those that were never finished.
+
+        Args:
+            going: scans that are deleted now.
+        """
+        for query_id, files in self._inventory.queries.items():
+            head, folder = query_manifest_path(query_id), query_folder(query_id)
+            if not self._is_old(files):
+                continue
+            if head not in files:
+                yield Candidate("unfinished queries", query_id, folder, files)
+                continue
+            try:
+                manifest = read_query_manifest(self._storage, query_id)
+            except StoreError as error:
+                self.notes.append(f"query {query_id} is left, because {error}")
+                continue
+            scan_id = manifest and manifest["scan_id"]
+            if scan_id in going or scan_id not in self._inventory.finished:
+                yield Candidate("queries", query_id, folder, files, head)
 
     def _is_known_needed(self, path: str) -> bool:
         _, kind, *rest = path.split("/")

@@ -129,7 +129,7 @@ class _Needs:
             return "its scan is finished" if kind[0] == "u" and name in self.finished else ""
         if kind == "scans":
             return "it is the latest scan" if name == self.latest else ""
-        if kind == "known inputs":
+        if kind in ("known inputs", "queries", "unfinished queries"):
             return ""
         if self.preparing:
             return f"scan {self.preparing[0]} is about to plan its work: try again later"

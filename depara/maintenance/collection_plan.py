@@ -84,6 +84,7 @@ def plan_collection(
         candidates += finder.scans([scan for scan in order if scan not in kept])
     candidates += [*finder.graphs(), *finder.canvases(), *finder.known(), *finder.leftovers()]
     deleted = {candidate.name for candidate in candidates if candidate.kind == "scans"}
+    candidates += finder.queries(deleted)
     staying = [scan for scan in order if scan not in kept and scan not in deleted]
     notes = [f"scan {scan} is about to plan its work: try again later" for scan in claims.preparing]
     return CollectionPlan(

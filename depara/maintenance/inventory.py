@@ -26,8 +26,9 @@ Files = Mapping[str, FileStat]
 class Inventory:
     """The files of an output, grouped by what they belong to.
 
-    ``graphs`` are by graph key, ``scans`` and ``running`` by scan id; ``canvases`` and ``known``
-    are all files below these folders. Files that belong to none of them are left out.
+    ``graphs`` are by graph key, ``scans`` and ``running`` by scan id, ``queries`` by query id;
+    ``canvases`` and ``known`` are all files below these folders. Files that belong to none of them
+    are left out.
     """
 
     graphs: Mapping[str, Files]
@@ -35,6 +36,7 @@ class Inventory:
     running: Mapping[str, Files]
     canvases: Files
     known: Files
+    queries: Mapping[str, Files]
 
     @property
     def is_empty(self) -> bool:
@@ -64,13 +66,14 @@ def take_inventory(storage: Storage) -> Inventory:
         StoreError: it cannot be listed.
     """
     with ThreadPoolExecutor(len(FOLDERS)) as pool:
-        graphs, scans, canvases, known, running = pool.map(storage.walk, FOLDERS)
+        graphs, scans, canvases, known, running, queries = pool.map(storage.walk, FOLDERS)
     return Inventory(
         graphs=group_graphs(graphs),
         scans=_by_folder(scans),
         running=_by_folder(running),
         canvases=canvases,
         known=known,
+        queries=_by_folder(queries),
     )
 
 

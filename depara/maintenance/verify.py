@@ -17,6 +17,7 @@ from depara.maintenance.inventory import Files, Inventory, take_inventory
 from depara.maintenance.pool import in_parallel
 from depara.maintenance.probe_check import ProbeSetCheck, ProbeSets
 from depara.maintenance.problem import Problem
+from depara.maintenance.query_check import QueryCheck
 from depara.maintenance.scan_check import (
     ScanCheck,
     latest_problems,
@@ -68,7 +69,7 @@ def verify_output(
     discard: bool = False,
     on_progress: Progress = lambda done, total: None,
 ) -> VerifyReport:
-    """Returns what is wrong with the committed graphs and finished scans of an output.
+    """Returns what is wrong with the committed graphs, finished scans and queries of an output.
 
     Args:
         storage: the output.
@@ -96,7 +97,8 @@ def verify_output(
     problems = list(targets.problems)
     if scan_id is None:
         problems += latest_problems(storage, inventory.finished)
-    checks = list(_checks(storage, inventory, graphs, scans, targets.probe_sets, fast))
+    queries = sorted(inventory.queries) if scan_id is None else []
+    checks = list(_checks(storage, inventory, graphs, scans, queries, targets.probe_sets, fast))
     for done, found in enumerate(in_parallel(lambda check: check(), checks), start=1):
         problems += found
         on_progress(done, len(checks))
@@ -163,6 +165,7 @@ def _checks(
     inventory: Inventory,
     graphs: list[str],
     scans: list[str],
+    queries: list[str],
     probe_sets: tuple[str, ...],
     fast: bool,
 ) -> Iterator[_Check]:
@@ -173,13 +176,16 @@ def _checks(
     for scan_id in scans:
         scan = ScanCheck(storage, scan_id, fast)
         yield partial(_look, storage, scan, inventory.scans.get(scan_id, {}))
+    for query_id in queries:
+        asked = QueryCheck(storage, query_id, fast)
+        yield partial(_look, storage, asked, inventory.queries[query_id])
     for key in probe_sets:
         probes = ProbeSetCheck(storage, key, fast)
         yield partial(_look, storage, probes, inventory.canvases)
 
 
 def _look(
-    storage: Storage, check: GraphCheck | ScanCheck | ProbeSetCheck, files: Files
+    storage: Storage, check: GraphCheck | ScanCheck | QueryCheck | ProbeSetCheck, files: Files
 ) -> list[Problem]:
     return check.problems(files) and check.problems(storage.walk(check.folder))
 

@@ -15,9 +15,9 @@ _SAMPLE_ROWS = 20
 Kind = Literal[
     "text", "name", "names", "choice", "number", "whole", "share", "safe", "interval", "sign"
 ]
-"""``safe``: a share, marked where it is low; ``name``: a model; ``names``: several; ``choice``:
-whether a model is the first choice, ``[name, same]``; ``interval``: ``[value, low, high, floor]``;
-``sign``: a standing."""
+"""``safe``: a share that is marked where it is low; ``name``: a model; ``names``: several;
+``choice``: whether a model is the first choice, ``[name, same]``; ``sign``: a standing;
+``interval``: ``[value, low, high, floor]``."""
 
 NUMERIC: frozenset[Kind] = frozenset({"number", "whole", "share", "safe"})
 

@@ -76,10 +76,13 @@ def write_canvases(storage: Storage, probe_ids: Sequence[str], canvas_NSS3: UInt
     return CanvasChunk(path, tuple(probe_ids))
 
 
-def read_canvases(storage: Storage, probe_set: ProbeSet, out_NSS3: Any) -> None:
+def read_canvases(
+    storage: Storage, probe_set: ProbeSet, out_NSS3: Any, *, discard: bool = True
+) -> None:
     """Fills `out` (N, S, S, 3) uint8, an array or memory map, with the canvases in index order.
 
-    Each canvas is compared with its probe id, which is its sha256. A damaged file is removed.
+    Each canvas is compared with its probe id, which is its sha256. A damaged file is removed,
+    unless `discard` is off.
 
     Raises:
         DamagedCanvasesError: a file is missing or damaged; decode the probes anew.
@@ -88,7 +91,7 @@ def read_canvases(storage: Storage, probe_set: ProbeSet, out_NSS3: Any) -> None:
     side = probe_set.side
     found = np.zeros(len(probe_set), dtype=bool)
     for chunk in probe_set.chunks:
-        for probe_id, canvas in _read_chunk(storage, chunk.path, remove_damaged=True):
+        for probe_id, canvas in _read_chunk(storage, chunk.path, discard=discard):
             index = place.get(probe_id)
             if index is not None:
                 out_NSS3[index] = canvas.reshape(side, side, 3)
@@ -108,7 +111,7 @@ def read_canvases_of(storage: Storage, probe_set: ProbeSet, indices: Sequence[in
     found: dict[str, UInt8] = {}
     for chunk in probe_set.chunks:
         if wanted.intersection(chunk.probe_ids) - found.keys():
-            chunk_canvases = _read_chunk(storage, chunk.path)
+            chunk_canvases = _read_chunk(storage, chunk.path, discard=False)
             found |= {one: canvas for one, canvas in chunk_canvases if one in wanted}
     if missing := sorted(wanted - found.keys()):
         raise DamagedCanvasesError(f"the canvas of probe {missing[0]} is in no file: scan again")
@@ -117,9 +120,7 @@ def read_canvases_of(storage: Storage, probe_set: ProbeSet, indices: Sequence[in
     return np.stack(canvases) if canvases else np.zeros((0, side, side, 3), dtype=np.uint8)
 
 
-def _read_chunk(
-    storage: Storage, path: str, *, remove_damaged: bool = False
-) -> Iterator[tuple[str, UInt8]]:
+def _read_chunk(storage: Storage, path: str, *, discard: bool) -> Iterator[tuple[str, UInt8]]:
     location = storage.location(path)
     try:
         table = decode_table(storage.read(path), CANVASES, location)
@@ -132,7 +133,7 @@ def _read_chunk(
     except FileNotFoundError as error:
         raise DamagedCanvasesError(f"{location} is missing: scan again") from error
     except (SchemaError, pa.ArrowException) as error:
-        if not remove_damaged:
+        if not discard:
             raise DamagedCanvasesError(f"{error}; scan again to have it written anew") from error
         storage.remove([path])
         raise DamagedCanvasesError(f"{error}; it was removed: scan again") from error

@@ -10,6 +10,8 @@ All paths are relative to the output::
     canvases/<hash>.parquet, canvases/sets/<key>    decoded probes, and the sets that they form
     known/{models,probes}/<fingerprint>.json        what is known of unchanged inputs
     running/<scan id>/{owner,plan}.json             a scan under way: sign of life, its graphs
+    queries/<query id>/query.json                   written last, makes a query a finished one
+    queries/<query id>/<table>.parquet, graphs/...  its tables, and the graphs of its model
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ SCANS = "scans"
 CANVASES = "canvases"
 KNOWN = "known"
 RUNNING = "running"
-FOLDERS = (GRAPHS, SCANS, CANVASES, KNOWN, RUNNING)
+QUERIES = "queries"
+FOLDERS = (GRAPHS, SCANS, CANVASES, KNOWN, RUNNING, QUERIES)
 """All folders of an output."""
 
 KNOWN_MODELS = f"{KNOWN}/models"
@@ -114,3 +117,18 @@ def owner_path(scan_id: str) -> str:
 def plan_path(scan_id: str) -> str:
     """Returns the path of a running scan's list of graphs."""
     return f"{RUNNING}/{scan_id}/plan.json"
+
+
+def query_folder(query_id: str) -> str:
+    """Returns the folder of a query: an output of its own, as far as graphs go."""
+    return f"{QUERIES}/{query_id}"
+
+
+def query_manifest_path(query_id: str) -> str:
+    """Returns the path of a query's manifest."""
+    return f"{query_folder(query_id)}/query.json"
+
+
+def query_table_path(query_id: str, table: str) -> str:
+    """Returns the path of one table of a query."""
+    return f"{query_folder(query_id)}/{table}.parquet"

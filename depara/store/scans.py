@@ -36,10 +36,20 @@ def write_table(storage: Storage, scan_id: str, name: str, table: pa.Table) -> d
     Raises:
         StoreError: the table of this scan exists already, with other content.
     """
+    data = table_bytes(name, table, scan_id)
+    storage.ensure(table_path(scan_id, name), data)
+    return table_fact(table, data)
+
+
+def table_bytes(name: str, table: pa.Table, scan_id: str) -> bytes:
+    """Returns a table of a scan as Parquet, its schema enforced; what may be null may be absent."""
     schema = TABLES[name]
     complete = with_null_columns(table, schema).select(schema.names).cast(schema)
-    data = encode_table(complete, {"scan_id": scan_id})
-    storage.ensure(table_path(scan_id, name), data)
+    return encode_table(complete, {"scan_id": scan_id})
+
+
+def table_fact(table: pa.Table, data: bytes) -> dict[str, Any]:
+    """Returns what a manifest says of a table."""
     return {"rows": table.num_rows, "bytes": len(data), "sha256": sha256_hex(data)}
 
 

@@ -12,11 +12,11 @@ import pytest
 
 from cluster import scan as scan_stage
 from cluster import stages
-from cluster.extract.session import ModelSession
 from cluster.pool.stopping import StopSignal
 from cluster.pool.worker import Worker
 from depara import open_scan
 from depara.errors import DamagedCanvasesError, ScanInterruptedError, StoreError
+from depara.extraction.session import ModelSession
 from depara.store.running import claim_scan, running_scans
 from depara.store.scans import finished_scans
 from depara.store.storage import Storage

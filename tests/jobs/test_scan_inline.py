@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cluster.extract.session import ModelSession
 from cluster.pool.phases import PHASES, PhaseClock
 from depara import open_scan
 from depara.errors import ModelError
+from depara.extraction.session import ModelSession
 from depara.store.scans import read_manifest
 from depara.store.storage import Storage
 from tests.jobs.inline import scan_inline, tiny

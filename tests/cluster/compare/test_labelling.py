@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from cluster.compare.blocks import GraphRef
 from cluster.compare.labelling import half_calls, known_label_rows, score_calls, score_halves
 from cluster.pool.launcher import InlineLauncher
 from depara.labelled import ScoreValue, label_score_table
+from depara.similarity.stored import GraphRef
 
 LABELS = ["x", "y"] * 100
 

@@ -6,9 +6,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.compare.blocks import GraphRef
 from cluster.compare.pairs import KnownPairs, Reduction, missing_regions, tile_jobs
 from depara.config import parse_scan
+from depara.similarity.stored import GraphRef
 
 CONFIG = parse_scan("probes: {source: x}\nmodels: [{id: a, source: 'torchvision:x'}]").config
 

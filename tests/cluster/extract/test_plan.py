@@ -7,9 +7,10 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.extract.plan import ScanPlan, make_plan, split_probes
+from cluster.extract.plan import ScanPlan, make_plan
 from cluster.extract.units import CommitUnit, ExtractUnit
 from depara.config import ScanConfig, parse_scan
+from depara.extraction.ranges import split_probes
 from depara.types import InputSpec, LayerInfo, ModelCard
 
 SCAN = """

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from cluster.extract.costs import extraction_seconds
-from cluster.extract.jobs import GraphSettings, ModelJob
 from cluster.extract.units import CommitUnit, DecodeUnit, ExtractUnit, ResolveUnit
 from cluster.pool.deadlines import DEFAULT_LIMIT_S, FACTOR, FLOOR_S, Deadlines
 from depara.config import ModelConfig, ScanConfig
+from depara.extraction.jobs import GraphSettings, ModelJob
 from depara.types import InputSpec, LayerInfo, ModelCard, ProbeRange, ProbeRef
 
 PROBES = ProbeRange(0, 100)

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from cluster.compare.blocks import GraphRef
 from cluster.compare.pairs import Reduction
 from cluster.record.history import (
     Changes,
@@ -22,6 +21,7 @@ from cluster.record.history import (
     rankings_key,
 )
 from depara.config import parse_scan
+from depara.similarity.stored import GraphRef
 from depara.store.keys import comparison_settings
 from depara.types import Failure
 

@@ -8,9 +8,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from depara.errors import DeparaError
+from depara.graph import rank_vector
+from depara.similarity.scores import score_vectors
 from depara.store.graphs import CommittedGraph, open_graph
 from depara.store.storage import Storage
 from depara.types import Float16, Float32, ProbeRange
+
+NUMERIC_ERRORS = (DeparaError, ValueError, ArithmeticError)
+"""What numbers that cannot be compared raise; `numpy.linalg.LinAlgError` is a ValueError."""
+
+_LONGEST_MAP = 1.01
+"""float16 leaves the norm of a map off 1 by up to 1e-3."""
 
 _READS_AT_ONCE = 4
 """Hides the latency of an object store; decoding itself is bound by the CPU."""
@@ -79,3 +88,21 @@ def open_graphs(storage: Storage, graphs: Sequence[GraphRef]) -> list[CommittedG
     """Returns committed graphs, their markers read side by side."""
     with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
         return list(pool.map(lambda graph: open_graph(storage, graph.key), graphs))
+
+
+def check_graph(graph: CommittedGraph, scores: Sequence[str]) -> None:
+    """Does with one graph alone what a comparison does with it.
+
+    Raises:
+        DeparaError, ValueError, ArithmeticError: it cannot be compared.
+    """
+    for probes in graph.marker.ranges:
+        norms_n = np.linalg.norm(graph.read_maps(probes).astype(np.float64), axis=1)
+        if not (norms_n <= _LONGEST_MAP).all():
+            raise ValueError(f"maps of probes {probes} are not of unit norm, or not finite")
+    rank_vector(graph.read_edges())
+    if scores:
+        grams = graph.read_grams()
+        for name in scores:
+            for role in ("source", "target"):
+                score_vectors(name, grams, role)

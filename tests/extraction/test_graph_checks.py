@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import pdist
 
-from cluster.extract.graph_checks import (
+from depara.attribution import FeatureBank
+from depara.errors import ModelError, NonFiniteError
+from depara.extraction.graph_checks import (
     checked_edges,
     feature_notes,
     feature_variation,
     map_notes,
 )
-from depara.attribution import FeatureBank
-from depara.errors import ModelError, NonFiniteError
 from depara.grams import GraphGrams
 from depara.store.artifacts import NodeFacts
 from depara.types import LayerInfo

@@ -8,10 +8,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
-from cluster.extract.graph_checks import checked_edges, feature_notes, feature_variation, map_notes
-from cluster.extract.jobs import CommitResult, ModelJob
-from cluster.pool.memory import PeakMemory
 from depara.attribution import Extractor, FeatureBank
+from depara.extraction.graph_checks import (
+    checked_edges,
+    feature_notes,
+    feature_variation,
+    map_notes,
+)
+from depara.extraction.jobs import CommitResult, ModelJob
+from depara.extraction.memory import PeakMemory
 from depara.graph import edge_index
 from depara.ledger import part_bytes
 from depara.models import LoadedModel

@@ -1,0 +1,140 @@
+"""How sure the ranks of a query are: the probes resampled, as in a scan.
+
+``A`` graphs of the zoo that may be cut, ``B`` its output graphs, ``L`` layers of the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from depara.query.comparison import Graphs
+from depara.query.own import OwnModel
+from depara.query.progress import Progress
+from depara.query.zoo import Zoo
+from depara.similarity.stored import GraphRef, StoredBlock
+from depara.uncertainty import (
+    BlockUncertainty,
+    Ranking,
+    UncertaintySettings,
+    block_uncertainty,
+    plan_uncertainty,
+    resampling_seconds,
+    uncertainty_tables,
+)
+
+BUDGET_S = 20.0
+"""Nominal seconds on one core that all resamples of a query may take."""
+
+_FEWEST = 100
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Sources that are ranked together for some targets, and which of the rankings are wanted."""
+
+    sources: Sequence[GraphRef]
+    targets: Sequence[GraphRef]
+    rankings: tuple[Ranking, ...]
+
+
+def query_intervals(
+    own: OwnModel, zoo: Zoo, graphs: Graphs, memory_bytes: int, on_progress: Progress
+) -> dict[str, pa.Table]:
+    """Returns the tables ``uncertainty``, ``rank_uncertainty`` and ``stability`` of a query.
+
+    Of the pairs and ranks that the model takes part in; stability is that of its own sources.
+
+    Args:
+        own: the model.
+        zoo: the zoo.
+        graphs: the graphs of both.
+        memory_bytes: limit of what this allocates.
+        on_progress: told of the blocks resampled.
+
+    Raises:
+        DamagedGraphError: a graph is not what was committed.
+        DeparaError, ValueError, ArithmeticError: a graph's numbers cannot be compared.
+    """
+    config = zoo.config.uncertainty
+    if not config.resamples:
+        return uncertainty_tables([])
+    blocks = (
+        _Block(zoo.candidates, (own.output,), ("model", "layer")),
+        _Block((*zoo.outputs, own.output), zoo.outputs, ("model",)),
+        _Block(own.refs, zoo.outputs, ("layer",)),
+    )
+    count = _affordable(blocks, zoo.num_probes, config.resamples)
+    settings = UncertaintySettings(num_resamples=count, seed=config.seed)
+    calls = [
+        (number, block, sources, targets, rankings)
+        for number, block in enumerate(blocks)
+        for sources, targets, rankings in _tasks(block, zoo, memory_bytes, settings)
+    ]
+    results: list[tuple[int, BlockUncertainty]] = []
+    for done, (number, block, sources, targets, rankings) in enumerate(calls):
+        on_progress("resampling", done, len(calls))
+        rows = [block.sources[place] for place in sources]
+        columns = [block.targets[place] for place in targets]
+        found = block_uncertainty(
+            StoredBlock([graphs[ref.key] for ref in rows]),
+            StoredBlock([graphs[ref.key] for ref in columns]),
+            sources=rows,
+            targets=columns,
+            num_probes=zoo.num_probes,
+            lambda_=zoo.config.similarity.lambda_,
+            memory_bytes=memory_bytes,
+            settings=settings,
+            rankings=rankings,
+        )
+        results.append((number, found))
+    tables = uncertainty_tables([found for _, found in results])
+    of_target = uncertainty_tables([found for number, found in results if number == 0])
+    name = own.card.model_id
+    return {
+        "uncertainty": _about(tables["uncertainty"], name),
+        "rank_uncertainty": _about(tables["rank_uncertainty"], name),
+        "stability": of_target["stability"],
+    }
+
+
+def _tasks(
+    block: _Block, zoo: Zoo, memory_bytes: int, settings: UncertaintySettings
+) -> list[tuple[tuple[int, ...], tuple[int, ...], tuple[Ranking, ...]]]:
+    """The calls that analyse a block: those of the plan, for the rankings that are wanted."""
+    plan = plan_uncertainty(
+        block.sources,
+        block.targets,
+        num_probes=zoo.num_probes,
+        num_pixels=zoo.num_pixels,
+        memory_bytes=memory_bytes,
+        settings=settings,
+    )
+    wanted = set(block.rankings)
+    return [
+        (task.sources, task.targets, tuple(r for r in task.rankings if r in wanted))
+        for task in plan.tasks
+        if wanted & set(task.rankings)
+    ]
+
+
+def _affordable(blocks: Sequence[_Block], num_probes: int, most: int) -> int:
+    """Resamples that the budget allows, rounded down to two digits, but `_FEWEST` at least."""
+    one_s = sum(
+        resampling_seconds(
+            len(block.sources), len(block.targets), num_probes=num_probes, num_resamples=1
+        )
+        for block in blocks
+    )
+    count = int(min(BUDGET_S / one_s, most))
+    scale = 10 ** max(0, len(str(count)) - 2)
+    return min(most, max(_FEWEST, count if count == most else count // scale * scale))
+
+
+def _about(table: pa.Table, model_id: str) -> pa.Table:
+    """The rows in which the model is the source or the target."""
+    is_source = pc.equal(table["source_model"], model_id)
+    return table.filter(pc.or_(is_source, pc.equal(table["target_model"], model_id)))

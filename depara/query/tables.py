@@ -1,0 +1,97 @@
+"""The tables of a query: those of a scan, with the rows that the queried model takes part in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from depara.query.own import OwnModel
+from depara.query.zoo import Zoo
+from depara.results import ScanResults
+from depara.similarity import layer_ranking, model_ranking
+from depara.similarity.nulls import null_similarity, without_sources
+from depara.store.artifacts import table_of_rows
+from depara.store.describing import layer_columns, model_columns
+from depara.store.graphs import CommittedGraph
+from depara.store.schemas import TABLES
+from depara.types import Note
+
+_PAIR = (
+    "source_model",
+    "source_layer",
+    "target_model",
+    "target_layer",
+    "similarity",
+    "node_similarity",
+    "edge_similarity",
+)
+
+
+def ranking_tables(
+    own: OwnModel, zoo: Zoo, similarity: pa.Table, scan: ScanResults
+) -> dict[str, pa.Table]:
+    """Returns ``similarity``, ``model_ranking`` and ``layer_ranking`` of a query.
+
+    The model ranking has all sources of the model, and for every other target the one row of the
+    model itself, ranked among the sources that the scan has ranked.
+
+    Args:
+        own: the model.
+        zoo: the zoo.
+        similarity: its pairs with the zoo.
+        scan: the scan, for how its sources rank.
+    """
+    null_of = {graph.model_id: graph.null_of for graph in zoo.graphs if graph.null_of}
+    outputs = {graph.model_id: graph.layer for graph in (*zoo.outputs, own.output)}
+    depths = {(graph.model_id, graph.layer): graph.depth for graph in (*zoo.graphs, *own.refs)}
+    ranked = without_sources(similarity, null_of)
+    ranking = model_ranking(pa.concat_tables([ranked.select(_PAIR), _others(zoo, scan)]), outputs)
+    name = own.card.model_id
+    is_mine = pc.or_(
+        pc.equal(ranking["source_model"], name), pc.equal(ranking["target_model"], name)
+    )
+    ranking = ranking.filter(is_mine)
+    floor = null_similarity(ranking, similarity, null_of)
+    return {
+        "similarity": similarity,
+        "model_ranking": ranking.append_column("null_similarity", floor),
+        "layer_ranking": layer_ranking(ranked, outputs, depths),
+    }
+
+
+def describing_tables(own: OwnModel, graphs: Mapping[str, CommittedGraph]) -> dict[str, pa.Table]:
+    """Returns ``models``, ``layers`` and ``notes`` of the model alone.
+
+    Args:
+        own: the model.
+        graphs: its graphs by layer.
+    """
+    card, markers = own.card, {name: graph.marker for name, graph in graphs.items()}
+    model = {"model_id": card.model_id, "source": card.source, "status": "computed"}
+    layers = [
+        layer_columns(card, layer, own.keys[layer.name], markers[layer.name].conditioning)
+        for layer in card.layers
+    ]
+    notes: dict[tuple[str, Note], None] = dict.fromkeys(("resolve", note) for note in card.notes)
+    for layer in card.layers:
+        notes |= dict.fromkeys(("extract", note) for note in markers[layer.name].notes)
+    rows: dict[str, list[dict[str, Any]]] = {
+        "models": [{**model, **model_columns(card)}],
+        "layers": layers,
+        "notes": [
+            {**vars(note), "model_id": card.model_id, "stage": stage} for stage, note in notes
+        ],
+    }
+    return {name: table_of_rows(part, TABLES[name]) for name, part in rows.items()}
+
+
+def _others(zoo: Zoo, scan: ScanResults) -> pa.Table:
+    """The pairs of output graphs that the scan has ranked, of models that are still compared."""
+    table = scan.arrow_table("model_ranking").select(_PAIR)
+    models = pa.array([graph.model_id for graph in zoo.outputs], pa.string())
+    for side in ("source_model", "target_model"):
+        table = table.filter(pc.is_in(table[side], value_set=models))
+    return table

@@ -1,0 +1,59 @@
+"""The long similarity table: one row per pair of graphs.
+
+``A`` source graphs, ``B`` target graphs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from depara.similarity.combine import combine
+from depara.similarity.stored import GraphRef
+from depara.store.schemas import TABLES
+from depara.types import Float64
+
+
+def similarity_table(
+    sources: Sequence[GraphRef],
+    targets: Sequence[GraphRef],
+    matrices: Mapping[str, Float64],
+    *,
+    lambda_: float,
+    num_probes: int,
+) -> pa.Table:
+    """Returns the similarity table of all (source graph, target graph) pairs, sources outside.
+
+    Args:
+        sources: the ``A`` sources.
+        targets: the ``B`` targets.
+        matrices: scores ``A B`` by the name of their column, node and edge similarity among them;
+            NaN becomes null, and columns that are not there are null throughout.
+        lambda_: weight of the edges.
+        num_probes: of the probe set.
+    """
+    schema = TABLES["similarity"]
+    node_AB, edge_AB = matrices["node_similarity"], matrices["edge_similarity"]
+    num_sources, num_targets = node_AB.shape
+    rows = np.repeat(np.arange(num_sources), num_targets)
+    places = np.tile(np.arange(num_targets), num_sources)
+
+    def names(graphs: Sequence[GraphRef], field: str, index: Any) -> pa.Array:
+        texts = pa.array([getattr(graph, field) for graph in graphs], pa.string())
+        return texts.take(pa.array(index))
+
+    columns: dict[str, Any] = {
+        "source_model": names(sources, "model_id", rows),
+        "source_layer": names(sources, "layer", rows),
+        "target_model": names(targets, "model_id", places),
+        "target_layer": names(targets, "layer", places),
+        "similarity": combine(node_AB, edge_AB, lambda_).ravel(),
+        "num_probes": np.full(node_AB.size, num_probes, dtype=np.int32),
+    }
+    for name, matrix_AB in matrices.items():
+        columns[name] = pa.array(matrix_AB.ravel(), from_pandas=True)
+    absent = pa.nulls(node_AB.size, pa.float64())
+    return pa.table([columns.get(name, absent) for name in schema.names], schema=schema)
