@@ -23,6 +23,7 @@ from tests.jobs.inline import scan_inline, tiny
 PAGES = [
     ROOT / "docs" / "tables.md",
     ROOT / "docs" / "pictures.md",
+    ROOT / "docs" / "report.md",
     *sorted((ROOT / "docs" / "questions").glob("*.md")),
 ]
 SCAN_FILE_TEXT = (ROOT / "docs" / "scan-file.md").read_text()
