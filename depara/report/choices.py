@@ -68,9 +68,7 @@ def choices_table(grid: Grid) -> Table:
         Column("as_good", "as good", "names", about="cannot be told from the first"),
         *(Column(name, labels[name], "choice") for name in others),
     ]
-    return Table(
-        "choices", "First choices", columns, rows, domain=_domain(grid), file="model_ranking"
-    )
+    return Table("choices", "First choices", columns, rows, domain=_domain(grid))
 
 
 def _firsts(grid: Grid) -> NDArray[np.intp]:

@@ -50,11 +50,8 @@ def dendrogram(tree: ModelTree, most_leaves: int = MOST_LEAVES) -> Dendrogram:
         members.append(members[int(left)] + members[int(right)])
     # A node is drawn whole when its join is among the first ``hidden``: nothing below is shown.
     order = {name: place for place, name in enumerate(tree.order)}
-    shown = [
-        node
-        for node in range(count + hidden)
-        if not any(node in (int(one[0]), int(one[1])) for one in joins[:hidden])
-    ]
+    below = set(joins[:hidden, :2].astype(int).ravel().tolist())
+    shown = [node for node in range(count + hidden) if node not in below]
     shown.sort(key=lambda node: min(order[tree.models[one]] for one in members[node]))
     farthest = float(joins[:, 2].max()) or 1.0
     least = float(joins[:, 2].min()) if len(joins) else 0.0

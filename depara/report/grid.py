@@ -50,9 +50,10 @@ class Grid:
 
     def __init__(self, scan: ScanResults) -> None:
         self.scan = scan
-        ranking = scan.arrow_table("model_ranking")
-        ranked = set(ranking["target_model"].unique().to_pylist())
-        ranked |= set(ranking["source_model"].unique().to_pylist())
+        columns = ["target_model", "source_model", "rank", "similarity", "null_similarity"]
+        ranking = scan.arrow_columns("model_ranking", columns)
+        ranked = set(pc.unique(ranking["target_model"]).to_pylist())
+        ranked |= set(pc.unique(ranking["source_model"]).to_pylist())
         self.models: tuple[str, ...] = tuple(name for name in scan.models() if name in ranked)
         self._names = pa.array(self.models, pa.string())
         self._place(ranking)
@@ -74,10 +75,16 @@ class Grid:
         self.null_MM = null
 
     def _codes(self, column: pa.ChunkedArray, names: pa.Array | None = None) -> Int32:
+        """Returns the places of a column's texts in a list, -1 for those that are not in it."""
         known = self._names if names is None else names
-        codes = pc.fill_null(pc.index_in(column, value_set=known), -1)
-        found: Int32 = codes.to_numpy().astype(np.int32, copy=False)
-        return found
+        if not pa.types.is_dictionary(column.type):
+            column = column.dictionary_encode()
+        found: list[Int32] = [np.zeros(0, np.int32)]
+        for chunk in column.chunks:
+            codes = pc.fill_null(pc.index_in(chunk.dictionary, value_set=known), -1)
+            table = np.append(codes.to_numpy(zero_copy_only=False), -1).astype(np.int32)
+            found.append(table[pc.fill_null(chunk.indices, -1).to_numpy(zero_copy_only=False)])
+        return np.concatenate(found)
 
     def _filled(self, target: Int32, source: Int32, column: pa.ChunkedArray) -> Float32:
         values_MM = np.full((self.size, self.size), np.nan, np.float32)
@@ -116,7 +123,9 @@ class Grid:
 
         Those that the scan did not compute are left out.
         """
-        table = self.scan.arrow_table("similarity")
+        names = [*PARTS, *SCORES]
+        keys = ["target_model", "target_layer", "source_model", "source_layer"]
+        table = self.scan.arrow_columns("similarity", [*keys, *names])
         target, source = (self._codes(table[f"{one}_model"]) for one in ("target", "source"))
         output_M = np.append(self.layers.output_M, -2)
         kept = (target >= 0) & (source >= 0) & (target != source)
@@ -124,15 +133,13 @@ class Grid:
             kept &= self.graph_codes(codes, table[f"{side}_layer"]) == output_M[codes]
         table = table.filter(pa.array(kept))
         target, source = target[kept], source[kept]
-        names = [name for name in (*PARTS, *SCORES) if name in table.column_names]
         filled = {name: self._filled(target, source, table[name]) for name in names}
         return {name: one for name, one in filled.items() if np.isfinite(one).any()}
 
     @cached_property
     def sure(self) -> dict[str, Float32]:
         """What resampling says of the model ranking: ``rank_low``, ``rank_high``, ``p_first``."""
-        table = self.scan.arrow_table("rank_uncertainty")
-        table = table.filter(pc.equal(table["ranking"], "model"))
+        table = self._sure_table.filter(pc.equal(self._sure_table["ranking"], "model"))
         target, source = (self._codes(table[f"{one}_model"]) for one in ("target", "source"))
         kept = (target >= 0) & (source >= 0)
         table = table.filter(pa.array(kept))
@@ -140,6 +147,13 @@ class Grid:
             name: self._filled(target[kept], source[kept], table[name])
             for name in ("rank_low", "rank_high", "p_first")
         }
+
+    @cached_property
+    def _sure_table(self) -> pa.Table:
+        keys = ["ranking", "target_model", "source_model", "source_layer"]
+        return self.scan.arrow_columns(
+            "rank_uncertainty", [*keys, "rank_low", "rank_high", "p_first"]
+        )
 
     @cached_property
     def standing_MM(self) -> NDArray[np.int8]:
@@ -173,10 +187,8 @@ class Grid:
     @cached_property
     def _intervals(self) -> tuple[Int32, Int32, Int32, Float32, Float32]:
         """Target, source and source graph of every interval of the similarity, low and high."""
-        table = self.scan.arrow_table("uncertainty")
-        table = table.select(
-            ["target_model", "source_model", "source_layer", "score", "low", "high"]
-        )
+        columns = ["target_model", "source_model", "source_layer", "score", "low", "high"]
+        table = self.scan.arrow_columns("uncertainty", columns)
         table = table.filter(pc.equal(table["score"], "similarity"))
         target, source = (self._codes(table[f"{one}_model"]) for one in ("target", "source"))
         graph = self.graph_codes(source, table["source_layer"])
@@ -187,7 +199,8 @@ class Grid:
     @cached_property
     def _curves(self) -> tuple[Int32, Int32, Int32, Float32, Int32]:
         """Target, source, source graph, similarity and rank of every row of the layer ranking."""
-        table = self.scan.arrow_table("layer_ranking")
+        columns = ["target_model", "source_model", "layer", "rank", "similarity"]
+        table = self.scan.arrow_columns("layer_ranking", columns)
         target, source = (self._codes(table[f"{one}_model"]) for one in ("target", "source"))
         graph = self.graph_codes(source, table["layer"])
         kept = (target >= 0) & (source >= 0) & (graph >= 0)
@@ -209,8 +222,7 @@ class Grid:
     @cached_property
     def cut_p_first_MM(self) -> Float32:
         """The share of resamples in which that cut is first among its model's, ``M M``."""
-        table = self.scan.arrow_table("rank_uncertainty")
-        table = table.filter(pc.equal(table["ranking"], "layer"))
+        table = self._sure_table.filter(pc.equal(self._sure_table["ranking"], "layer"))
         target, source = (self._codes(table[f"{one}_model"]) for one in ("target", "source"))
         graph = self.graph_codes(source, table["source_layer"])
         kept = (target >= 0) & (source >= 0)

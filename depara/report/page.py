@@ -11,8 +11,6 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from depara.texts import storable
-
 if TYPE_CHECKING:
     from jinja2 import Environment
 
@@ -117,7 +115,7 @@ def _environment() -> Environment:
     environment.filters["percent"] = percent
     environment.filters["duration"] = duration
     environment.filters["size"] = size
-    environment.filters["storable"] = storable
+    environment.filters["exact"] = exact
     return environment
 
 
@@ -127,6 +125,11 @@ def fixed(value: float | None, digits: int = 3) -> str:
         return "–"
     text = f"{value:.{digits}f}"
     return text.removeprefix("-") if float(text) == 0 else text.replace("-", "−")
+
+
+def exact(value: float | None) -> str:
+    """Returns a number as scripts read it, with 6 significant digits; nothing for None."""
+    return "" if value is None else f"{value:.6g}"
 
 
 def grouped(value: float | None) -> str:

@@ -20,15 +20,17 @@ from depara.types import Float32
 MATRIX_CHARS = 3_550_000
 """Most characters of all matrices: 3 of DEPARA's two parts and three other scores at 1,000."""
 PAIR_CHARS = 400_000
-CURVE_CHARS = 220_000
+CURVE_CHARS = 180_000
 _LADDER = ((3, 3), (2, 2), (2, 1))
 _PAIR_DIGITS = 19
+_SIMPLE = ("rsa", "dds", "cka")
+_FIRST_TO_KEEP = [*PARTS, *_SIMPLE, *(name for name in SCORES if name not in _SIMPLE)]
 _FEW_MODELS = 40
 
 
 @dataclass(frozen=True)
 class Matrices:
-    """Scores as columns; ``left_out`` are those that did not fit, in the order of the catalog."""
+    """Scores as columns; ``left_out`` are those that did not fit."""
 
     columns: Mapping[str, Column]
     left_out: tuple[str, ...]
@@ -51,7 +53,8 @@ def pack_matrices(scores: Mapping[str, Float32], most_chars: int = MATRIX_CHARS)
         if sum(cells[name] * digits[name] for name in scores) <= most_chars:
             break
     kept, chars, left_out = {}, 0, []
-    for name, values_MM in scores.items():
+    for name in sorted(scores, key=_FIRST_TO_KEEP.index):
+        values_MM = scores[name]
         chars += cells[name] * digits[name]
         if name not in PARTS and chars > most_chars:
             chars -= cells[name] * digits[name]

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from depara.answers import ModelTree, model_tree
+import pandas as pd
+
+from depara.answers import ModelTree
 from depara.answers.standings import SYMBOLS
+from depara.answers.tree import tree_of
 from depara.errors import ConfigError
 from depara.report.choices import choices_table, figures, warnings
 from depara.report.dendrogram import dendrogram
@@ -93,7 +96,7 @@ def report_html(
             f"scan {scan.scan_id} ranks no source: it has not two models that worked; add models "
             "to the scan file and run it again"
         )
-    tree = _tree(scan)
+    tree = _tree(grid)
     order = list(tree.order) if tree is not None else list(grid.models)
     place = {name: code for code, name in enumerate(grid.models)}
     gallery = make_gallery(scan, order, pictures)
@@ -112,9 +115,10 @@ def _lambda(manifest: Mapping[str, Any]) -> float:
     return float(manifest.get("config", {}).get("similarity", {}).get("lambda", 2.0))
 
 
-def _tree(scan: ScanResults) -> ModelTree | None:
+def _tree(grid: Grid) -> ModelTree | None:
+    names = list(grid.models)
     try:
-        return model_tree(scan)
+        return tree_of(pd.DataFrame(grid.similarity_MM, names, names), "similarity")
     except ConfigError:
         return None
 

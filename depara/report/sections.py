@@ -13,12 +13,13 @@ from depara.answers import ScanChanges, diff, recommend_for_labels
 from depara.errors import ConfigError
 from depara.evaluation.record import RECORD_FILE
 from depara.report.grid import Grid
-from depara.report.tables import Column, Table, known
+from depara.report.tables import Column, Kind, Table, known
 from depara.results import ScanResults
 from depara.store.layout import evaluation_folder
 from depara.store.storage import Storage
 from depara.texts import shown_line
 
+_KINDS: dict[str, Kind] = {"model_id": "name", "nights": "whole"}
 _METRICS = ("spearman", "precision@1", "precision@3", "regret@1", "regret@3")
 
 
@@ -76,7 +77,7 @@ def models_table(grid: Grid) -> Table:
         Column("peak_mb", "peak MB", "number", 0, about="peak memory of its worker"),
         Column("source", "code from"),
     ]
-    return _without_empty(Table("models", "Models", columns, rows, file="models"))
+    return _without_empty(Table("models", "Models", columns, rows))
 
 
 def _times(value: float | None, factor: float) -> float | None:
@@ -96,7 +97,6 @@ def _without_empty(table: Table) -> Table:
         [table.columns[place] for place in kept],
         [[row[place] for place in kept] for row in table.rows],
         table.domain,
-        table.file,
     )
 
 
@@ -141,9 +141,7 @@ def labels_section(scan: ScanResults) -> Labels | None:
             ]
         )
     about = f"{found.num_probes} labelled probes of {found.num_classes} classes"
-    table = Table(
-        "labels", "Models by labels", columns, rows, (1.0, float(len(rows))), "label_ranking"
-    )
+    table = Table("labels", "Models by labels", columns, rows, (1.0, float(len(rows))))
     return Labels(shown_line(found.sentence), about, table)
 
 
@@ -189,9 +187,7 @@ def truth_section(scan: ScanResults) -> Truth | None:
         Column("kind", "kind", "text"),
         *(Column(name, name, "interval", 2) for name in names),
     ]
-    table = Table(
-        "truth", "Rankings against the truth", columns, rows, file="evaluation/evaluation"
-    )
+    table = Table("truth", "Rankings against the truth", columns, rows)
     return Truth(shown_line(about), table)
 
 
@@ -226,11 +222,10 @@ def problems(scan: ScanResults, name: str) -> Table | None:
         if column not in ("probe_id",) or frame[column].notna().any()
     ]
     columns = [
-        Column(column, labels.get(column, column), "name" if column == "model_id" else "text")
-        for column in kept
+        Column(column, labels.get(column, column), _KINDS.get(column, "text")) for column in kept
     ]
     rows = [[known(one) for one in row] for row in frame[kept].itertuples(index=False)]
-    return _without_empty(Table(name, name, columns, rows, file=name))
+    return _without_empty(Table(name, name, columns, rows))
 
 
 def settings(manifest: Mapping[str, Any]) -> Table:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from depara.texts import shown_line
 
 STATIC_ROWS = 200
 """Rows written as HTML; the rest of a longer table is built by the page as one scrolls."""
+_SAMPLE_ROWS = 20
 
 Kind = Literal[
     "text", "name", "names", "choice", "number", "whole", "share", "safe", "interval", "sign"
@@ -46,7 +47,6 @@ class Table:
     columns: Sequence[Column]
     rows: Sequence[Sequence[Any]]
     domain: tuple[float, float] = (0.0, 1.0)
-    file: str = field(default="")
 
     @property
     def is_virtual(self) -> bool:
@@ -55,8 +55,15 @@ class Table:
 
     @property
     def static_rows(self) -> Sequence[Sequence[Any]]:
-        """The rows written as HTML."""
+        """The rows written as HTML: of a long table those that are read without scripts."""
+        if self.is_virtual and not self.has_cards:
+            return self.rows[:_SAMPLE_ROWS]
         return self.rows[:STATIC_ROWS]
+
+    @property
+    def has_cards(self) -> bool:
+        """Whether rows become cards on a narrow screen: the first choices."""
+        return self.name == "choices"
 
     def record(self, models: Mapping[str, int]) -> dict[str, Any]:
         """Returns the table as JSON; the names of models are their places in the list of them."""

@@ -248,6 +248,11 @@ class ScanResults:
         fact = self.manifest.get("tables", {}).get(name)
         return read_table(Storage(self.output), self.scan_id, name, fact)
 
+    def arrow_columns(self, name: str, columns: Sequence[str]) -> pa.Table:
+        """Returns some columns of a table, texts as dictionaries; otherwise as `arrow_table`."""
+        fact = self.manifest.get("tables", {}).get(name)
+        return read_table(Storage(self.output), self.scan_id, name, fact, columns)
+
     def _output_layers(self) -> dict[str, str]:
         ranking = self.table("model_ranking")
         return dict(zip(ranking["target_model"], ranking["target_layer"], strict=True))

@@ -24,11 +24,20 @@ function intervalCell(cell, domain, digits) {
   );
 }
 
+// Several names, whole on hover and focus.
+function namesOf(value) {
+  if (!value.length) return el("span", { class: "muted" }, "none");
+  const sign = el("span", { class: "sign", "aria-hidden": "true" }, "≈");
+  const whole = list(value, 40);
+  const shown = value.length > 1 ? `${short(value[0], 20)} and ${value.length - 1} more` : short(value[0], 26);
+  return el("span", {}, sign, " ", shown === whole ? shown : el("span", { class: "name", tabindex: 0, "data-full": whole }, shown));
+}
+
 const CELLS = {
   text: (value) => document.createTextNode(value),
-  name: (value) => nameOf(value),
-  names: (value) => (value.length ? el("span", {}, el("span", { class: "sign", "aria-hidden": "true" }, "≈"), ` ${list(value.map((one) => short(one)))}`) : el("span", { class: "muted" }, "none")),
-  choice: (value) => (value[1] ? el("span", { class: "same" }, "✓ same") : el("span", { class: "other" }, nameOf(value[0]))),
+  name: (value) => nameOf(value, 28),
+  names: namesOf,
+  choice: (value) => (value[1] ? el("span", { class: "same" }, "✓ same") : el("span", { class: "other" }, nameOf(value[0], 24))),
   number: (value, column) => document.createTextNode(fixed(value, column.digits)),
   whole: (value) => document.createTextNode(grouped(value)),
   share: (value) => document.createTextNode(percent(value)),

@@ -11,4 +11,5 @@ if (data.gallery) {
   openGallery(zoo, data.gallery);
   openGraphs(zoo, data.gallery);
 }
+openTips();
 document.documentElement.dataset.ready = "";

@@ -1,10 +1,8 @@
 // The matrix on one canvas: any score, any lambda, in the order of the tree.
 function openMatrix(zoo, chooseTarget) {
   const canvas = $("heat");
-  const state = { score: "similarity", lambda: zoo.lambda, values: null, firsts: null, row: -1, column: -1, low: 0, high: 1 };
-  const scanFirsts = new Int32Array(zoo.size).fill(-1);
-  zoo.targets.forEach((target) => (scanFirsts[target] = zoo.sources(target)[0].source));
-  const { order, size } = zoo;
+  const state = { score: "similarity", lambda: zoo.lambda, values: null, firsts: null, means: null, row: -1, column: -1, low: 0, high: 1 };
+  const { order, size, scanFirsts } = zoo;
   const image = document.createElement("canvas");
   image.width = image.height = size;
   const longest = Math.min(22, Math.max(...zoo.models.map((name) => name.length)));
@@ -63,7 +61,7 @@ function openMatrix(zoo, chooseTarget) {
     context.drawImage(image, margin, margin, side, side);
     const ink = hex("--ink");
     const muted = hex("--muted");
-    const means = zoo.means(state.values);
+    const { means } = state;
     for (let k = 0; k < size; k++) {
       context.fillStyle = css(means.target[order[k]]);
       context.fillRect(margin + side + 6, margin + k * cell, band, Math.max(1, cell));
@@ -159,14 +157,8 @@ function openMatrix(zoo, chooseTarget) {
 
   function update() {
     state.values = zoo.score(state.score, state.lambda);
-    state.firsts = zoo.firsts(state.values);
-    let low = Infinity;
-    let high = -Infinity;
-    for (const value of state.values) {
-      if (value < low) low = value;
-      if (value > high) high = value;
-    }
-    [state.low, state.high] = [low, high];
+    state.means = zoo.survey(state.values, zoo.precision(state.score, state.lambda));
+    ({ firsts: state.firsts, low: state.low, high: state.high } = state.means);
     paint();
     draw();
     drawScale();

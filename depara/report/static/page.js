@@ -36,6 +36,29 @@ function nameOf(text, length) {
   return cut === text ? document.createTextNode(text) : el("span", { class: "name", tabindex: 0, "data-full": text }, cut);
 }
 
+// One tip for all shortened names: above every cut-off and scrolled box.
+function openTips() {
+  const tip = el("div", { class: "tip", role: "tooltip", id: "tip", hidden: true });
+  document.body.append(tip);
+  const show = (event) => {
+    const name = event.target.closest?.("[data-full]");
+    tip.hidden = !name;
+    if (!name) return;
+    tip.textContent = name.dataset.full;
+    name.setAttribute("aria-describedby", "tip");
+    const at = name.getBoundingClientRect();
+    const size = tip.getBoundingClientRect();
+    tip.style.left = `${Math.max(8, Math.min(at.left, innerWidth - size.width - 8))}px`;
+    tip.style.top = `${at.bottom + 6 + size.height > innerHeight ? at.top - size.height - 6 : at.bottom + 6}px`;
+  };
+  const hide = () => (tip.hidden = true);
+  document.addEventListener("pointerover", show);
+  document.addEventListener("focusin", show);
+  document.addEventListener("focusout", hide);
+  document.addEventListener("keydown", (event) => event.key === "Escape" && hide());
+  document.addEventListener("scroll", hide, { capture: true, passive: true });
+}
+
 function list(names, most = 3) {
   const more = names.length > most ? ` and ${names.length - most} more` : "";
   return names.slice(0, most).join(", ") + more;

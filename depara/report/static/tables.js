@@ -41,6 +41,13 @@ function sorters(heads, sort) {
   });
 }
 
+// What a cell of HTML says; what it shows where it has no value of its own.
+function valueOf(cell, kind) {
+  const text = cell.dataset.v ?? cell.textContent;
+  if (text === "") return null;
+  return NUMERIC.has(kind) || kind === "interval" ? Number(text) : text;
+}
+
 // A table that stands in the page as HTML.
 function enhance(box) {
   const body = box.querySelector("tbody");
@@ -48,8 +55,8 @@ function enhance(box) {
   const kinds = heads.map((head) => head.dataset.kind);
   const rows = [...body.rows].map((row) => ({
     row,
-    values: [...row.cells].map((cell, at) => (cell.dataset.v === "" ? null : NUMERIC.has(kinds[at]) || kinds[at] === "interval" ? Number(cell.dataset.v) : cell.dataset.v)),
-    text: row.textContent.toLowerCase() + [...row.cells].map((cell) => cell.dataset.v).join(" ").toLowerCase(),
+    values: [...row.cells].map((cell, at) => valueOf(cell, kinds[at])),
+    text: `${row.textContent} ${[...row.cells].map((cell) => cell.dataset.v).join(" ")}`.toLowerCase(),
   }));
   let shown = rows;
   const bar = tools(box.dataset.table, heads.map((head) => head.dataset.key), () => shown.map((one) => one.values), (text) => {
@@ -113,6 +120,7 @@ function build(box, name, caption, data, act) {
       shown = keyed.sort((a, b) => compare(a[0], b[0], down)).map((pair) => pair[1]);
     }
     scroller.classList.toggle("virtual", shown.length > VIRTUAL);
+    table.caption.textContent = shown.length > VIRTUAL ? `${caption}; on paper the first ${VIRTUAL}` : caption;
     table.setAttribute("aria-rowcount", shown.length + 1);
     bar.count.textContent = shown.length === rows.length ? `${rows.length} rows` : `${shown.length} of ${rows.length}`;
     scroller.scrollTop = 0;
@@ -125,6 +133,9 @@ function build(box, name, caption, data, act) {
   scroller.addEventListener("scroll", () => draw(false), { passive: true });
   box.replaceChildren(bar.bar, scroller);
   arrange();
+  // On paper a long table is its first rows.
+  addEventListener("beforeprint", () => table.isConnected && shown.length > VIRTUAL && body.replaceChildren(...shown.slice(0, VIRTUAL).map(rowOf)));
+  addEventListener("afterprint", () => draw(true));
   return (others) => {
     rows = others;
     arrange();

@@ -37,24 +37,40 @@ function openZoo(data) {
     return found;
   }
 
-  // The best source of every model as a target, -1 where there is none.
-  function firsts(values) {
-    const found = new Int32Array(size).fill(-1);
-    for (let t = 0; t < size; t++) {
-      let best = -Infinity;
-      for (let s = 0, i = t * size; s < size; s++, i++)
-        if (values[i] > best) {
-          best = values[i];
-          found[t] = s;
-        }
-    }
-    return found;
+  // By how much two values of a score may differ for their quantisation alone.
+  function precision(name, lambda) {
+    const step = (one) => data.scores[one].step;
+    if (name !== "similarity") return step(name);
+    return lambda === Infinity ? step("edge_similarity") : step("node_similarity") + lambda * step("edge_similarity");
   }
 
-  function ranked(values, target) {
-    const found = [];
-    for (let s = 0; s < size; s++) if (!Number.isNaN(values[target * size + s])) found.push(s);
-    return found.sort((a, b) => values[target * size + b] - values[target * size + a]);
+  const scanFirsts = new Int32Array(size).fill(-1);
+  targets.forEach((target, t) => (scanFirsts[target] = columns.source[pairStart[t]]));
+
+  // In one pass: the best source of every target, the scan's where both are alike within the
+  // precision, -1 where there is none; the mean of every source and target; the range.
+  function survey(values, within) {
+    const found = { firsts: new Int32Array(size).fill(-1), source: new Float64Array(size), target: new Float64Array(size), low: Infinity, high: -Infinity };
+    const counts = new Int32Array(size);
+    for (let t = 0, i = 0; t < size; t++) {
+      let [best, first, sum, count] = [-Infinity, -1, 0, 0];
+      for (let s = 0; s < size; s++, i++) {
+        const value = values[i];
+        if (value !== value) continue;
+        if (value > best) [best, first] = [value, s];
+        if (value < found.low) found.low = value;
+        found.source[s] += value;
+        counts[s]++;
+        sum += value;
+        count++;
+      }
+      const own = scanFirsts[t];
+      found.firsts[t] = own >= 0 && best - values[t * size + own] <= within ? own : first;
+      found.target[t] = count ? sum / count : NaN;
+      if (best > found.high) found.high = best;
+    }
+    for (let s = 0; s < size; s++) found.source[s] = counts[s] ? found.source[s] / counts[s] : NaN;
+    return found;
   }
 
   // The first sources of a target at the scan's lambda, with what resampling says.
@@ -82,20 +98,5 @@ function openZoo(data) {
     return { depth: Array.from(depth.subarray(first, first + count)), value: cut(curves.value), low: cut(curves.low), high: cut(curves.high) };
   }
 
-  function means(values) {
-    const of = { source: new Float64Array(size), target: new Float64Array(size) };
-    const counts = { source: new Int32Array(size), target: new Int32Array(size) };
-    for (let t = 0, i = 0; t < size; t++)
-      for (let s = 0; s < size; s++, i++)
-        if (!Number.isNaN(values[i])) {
-          of.source[s] += values[i];
-          of.target[t] += values[i];
-          counts.source[s]++;
-          counts.target[t]++;
-        }
-    for (const side of ["source", "target"]) for (let m = 0; m < size; m++) of[side][m] = counts[side][m] ? of[side][m] / counts[side][m] : NaN;
-    return of;
-  }
-
-  return { size, models: data.models, lambda: data.lambda, order: wholes(data.order), targets, place, score, firsts, ranked, sources, curve, layer, means, names: Object.keys(data.scores), meanings: data.meanings, leftOut: data.left_out };
+  return { size, models: data.models, lambda: data.lambda, order: wholes(data.order), targets, place, score, precision, scanFirsts, survey, sources, curve, layer, names: Object.keys(data.scores), meanings: data.meanings, leftOut: data.left_out };
 }
