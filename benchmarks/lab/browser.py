@@ -60,7 +60,11 @@ class Browser:
         self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         theirs_in, ours_out = _high_pipe()
         ours_in, theirs_out = _high_pipe()
-        flags = [*FLAGS, f"--user-data-dir={self._folder.name}", "--window-size=%d,%d" % self._size]
+        flags = [
+            *FLAGS,
+            f"--user-data-dir={self._folder.name}",
+            f"--window-size={self._size[0]},{self._size[1]}",
+        ]
 
         def place() -> None:
             os.dup2(theirs_in, 3)

@@ -80,8 +80,7 @@ def _domain(grid: Grid) -> tuple[float, float]:
     """Returns the ends of one scale for the intervals of all first choices."""
     firsts, targets = _firsts(grid), grid.targets
     ends = [values[targets, firsts[targets]] for values in (*grid.interval, grid.null_MM)]
-    ends.append(grid.similarity_MM[targets, firsts[targets]])
-    every = np.concatenate(ends)
+    every = np.concatenate([*ends, grid.similarity_MM[targets, firsts[targets]]])
     known_ends = every[np.isfinite(every)]
     return float(known_ends.min()), float(known_ends.max())
 

@@ -67,12 +67,9 @@ class Grid:
         target, source = (self._codes(ranking[f"{one}_model"]) for one in ("target", "source"))
         self._pairs = target, source
         self.rank_MM = self._filled(target, source, ranking["rank"])
-        self.similarity_MM = self._filled(target, source, ranking["similarity"])
-        null = self._filled(target, source, ranking["null_similarity"])
-        has_null = np.isfinite(null).any(axis=0)
-        self.null_M: Float32 = np.full(self.size, np.nan, np.float32)
-        self.null_M[has_null] = np.nanmax(null[:, has_null], axis=0)
-        self.null_MM = null
+        self.similarity_MM: Float64 = np.full((self.size, self.size), np.nan)
+        self.similarity_MM[target, source] = ranking["similarity"].to_numpy()
+        self.null_MM = self._filled(target, source, ranking["null_similarity"])
 
     def _codes(self, column: pa.ChunkedArray, names: pa.Array | None = None) -> Int32:
         """Returns the places of a column's texts in a list, -1 for those that are not in it."""
@@ -266,7 +263,7 @@ class Grid:
 
     def means(self, axis: int) -> Float64:
         """Returns the mean similarity of each model, as a source (0) or a target (1); NaN: none."""
-        values_MM = self.similarity_MM.astype(np.float64)
+        values_MM = self.similarity_MM
         is_known = np.isfinite(values_MM)
         count = is_known.sum(axis=axis)
         total = np.where(is_known, values_MM, 0).sum(axis=axis)
@@ -279,7 +276,7 @@ class Grid:
         return np.flatnonzero(np.isfinite(self.rank_MM).any(axis=1))
 
 
-def first_of(values_MM: Float32, names: Sequence[str]) -> Int32:
+def first_of(values_MM: Float32 | Float64, names: Sequence[str]) -> Int32:
     """Returns the source of the highest value for each target, ties by name; -1 without any."""
     order = np.argsort(np.array(names, dtype=object), kind="stable")
     by_name = np.where(np.isnan(values_MM), -np.inf, values_MM)[:, order]
@@ -288,13 +285,13 @@ def first_of(values_MM: Float32, names: Sequence[str]) -> Int32:
     return best
 
 
-def popular(values_MM: Float32, names: Sequence[str]) -> Int32:
+def popular(values_MM: Float64, names: Sequence[str]) -> Int32:
     """Returns the generally best source for each target: the highest mean over other targets.
 
     As `depara.similarity.general.generally_best`.
     """
     known = np.isfinite(values_MM)
-    filled = np.where(known, values_MM, 0.0).astype(np.float64)
+    filled = np.where(known, values_MM, 0.0)
     count = known.sum(axis=0)[None, :] - known
     others = (filled.sum(axis=0)[None, :] - filled) / np.maximum(count, 1)
     means = np.where(count > 0, others, filled)

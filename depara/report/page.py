@@ -11,6 +11,8 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from depara.texts import shown
+
 if TYPE_CHECKING:
     from jinja2 import Environment
 
@@ -106,6 +108,7 @@ def _environment() -> Environment:
         loader=PackageLoader("depara.report", _TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -117,6 +120,13 @@ def _environment() -> Environment:
     environment.filters["size"] = size
     environment.filters["exact"] = exact
     return environment
+
+
+def _shown(value: object) -> object:
+    """Returns a text with its control signs escaped, and anything else as it is."""
+    from markupsafe import Markup
+
+    return shown(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def fixed(value: float | None, digits: int = 3) -> str:

@@ -12,7 +12,7 @@ from depara.answers.tree import tree_of
 from depara.report.dendrogram import dendrogram
 
 
-def tree(size: int):  # noqa: ANN201
+def tree(size: int):
     rng = np.random.default_rng(1)
     places = rng.standard_normal((size, 5))
     values = places @ places.T
@@ -39,6 +39,6 @@ def test_joins_stand_at_their_similarity() -> None:
     drawn = dendrogram(tree_of(pd.DataFrame(values, names, names), "similarity"))
     first = [float(one) for one in re.findall(r"H([\d.]+)V", drawn.path)]
     assert first == [560.0, 0.0]  # the most alike at the right, the least at the left
-    ticks = dict((text, x) for x, text in drawn.ticks)
+    ticks = {text: x for x, text in drawn.ticks}
     assert ticks["1"] == pytest.approx(560, abs=0.1)
     assert ticks["0.6"] == pytest.approx(280, abs=0.1)
