@@ -303,7 +303,7 @@ def test_a_shortened_name_is_whole_on_hover_and_focus(browser: Browser, page: Ma
               const name = document.querySelector("main .name");
               name.dispatchEvent(new Event("{event}", {{ bubbles: true }}));
               const tip = document.getElementById("tip");
-              const {textContent, dataset, tabIndex} = name;
+              const {{textContent, dataset, tabIndex}} = name;
               return [textContent, dataset.full, tip.textContent, tip.hidden, tabIndex];
             }})()"""
         )
