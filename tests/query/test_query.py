@@ -246,7 +246,12 @@ def test_a_model_that_cannot_be_used_is_said(
 
 def test_without_torch_it_says_what_to_install(output: Path) -> None:
     code = (
-        "import sys; sys.modules['torch'] = None\n"
+        "import sys\n"
+        "class Without:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.partition('.')[0] in ('torch', 'torchvision'):\n"
+        "            raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
+        "sys.meta_path.insert(0, Without())\n"
         "from typer.testing import CliRunner\n"
         "from depara.cli import app\n"
         f"done = CliRunner().invoke(app, ['query', {str(output)!r}, '--source', "
