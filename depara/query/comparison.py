@@ -24,12 +24,14 @@ from depara.types import Float16, Float64, ProbeRange
 Graphs = Mapping[str, CommittedGraph]
 """Open graphs by key."""
 
-_WORKERS = 2
-"""Threads for the neighbour scores, whose time goes into small matrices."""
-
 
 def compare(
-    own: OwnModel, zoo: Zoo, graphs: Graphs, memory_bytes: int, on_progress: Progress
+    own: OwnModel,
+    zoo: Zoo,
+    graphs: Graphs,
+    memory_bytes: int,
+    workers: int,
+    on_progress: Progress,
 ) -> pa.Table:
     """Returns the similarity table of the model with the zoo.
 
@@ -41,6 +43,7 @@ def compare(
         zoo: the zoo.
         graphs: the graphs of both.
         memory_bytes: limit of what this allocates.
+        workers: threads side by side. BLAS threads are the caller's to set: one is best.
         on_progress: told of the maps read.
 
     Raises:
@@ -53,8 +56,8 @@ def compare(
     there = {"node_similarity": node_AL[:, [output]], "edge_similarity": edge_AL[:, [output]]}
     back = {"node_similarity": node_AL[places].T, "edge_similarity": edge_AL[places].T}
     on_progress("comparing by other scores", 0, 0)
-    there |= _neighbours(zoo.graphs, (own.output,), zoo, graphs, memory_bytes)
-    back |= _neighbours(own.refs, zoo.outputs, zoo, graphs, memory_bytes)
+    there |= _neighbours(zoo.graphs, (own.output,), zoo, graphs, memory_bytes, workers)
+    back |= _neighbours(own.refs, zoo.outputs, zoo, graphs, memory_bytes, workers)
     lambda_, num_probes = zoo.config.similarity.lambda_, zoo.num_probes
     parts = [
         similarity_table(sources, targets, scores, lambda_=lambda_, num_probes=num_probes)
@@ -131,12 +134,13 @@ def _neighbours(
     zoo: Zoo,
     graphs: Graphs,
     memory_bytes: int,
+    workers: int,
 ) -> dict[str, Float64]:
     """The other scores of all pairs, ``(sources, targets)`` each; the longer side in pieces."""
     names = list(zoo.config.similarity.scores)
     by_source = len(sources) >= len(targets)
     longer = sources if by_source else targets
-    cuts = [len(longer) * piece // _WORKERS for piece in range(_WORKERS + 1)]
+    cuts = [len(longer) * piece // workers for piece in range(workers + 1)]
 
     def piece(cut: tuple[int, int]) -> dict[str, Float64]:
         mine = longer[slice(*cut)]
@@ -148,10 +152,10 @@ def _neighbours(
             lambda place: graphs[columns[place].key].read_grams(),
             len(columns),
             num_probes=zoo.num_probes,
-            memory_bytes=memory_bytes // _WORKERS,
+            memory_bytes=memory_bytes // workers,
         )
 
-    with ThreadPoolExecutor(_WORKERS) as pool:
+    with ThreadPoolExecutor(workers) as pool:
         parts = list(pool.map(piece, [cut for cut in pairwise(cuts) if cut[0] < cut[1]]))
     axis = 0 if by_source else 1
     return {name: np.concatenate([part[name] for part in parts], axis=axis) for name in names}

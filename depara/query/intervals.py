@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,6 +21,7 @@ from depara.uncertainty import (
     BlockUncertainty,
     Ranking,
     UncertaintySettings,
+    UncertaintyTask,
     block_uncertainty,
     plan_uncertainty,
     resampling_seconds,
@@ -42,7 +44,12 @@ class _Block:
 
 
 def query_intervals(
-    own: OwnModel, zoo: Zoo, graphs: Graphs, memory_bytes: int, on_progress: Progress
+    own: OwnModel,
+    zoo: Zoo,
+    graphs: Graphs,
+    memory_bytes: int,
+    workers: int,
+    on_progress: Progress,
 ) -> dict[str, pa.Table]:
     """Returns the tables ``uncertainty``, ``rank_uncertainty`` and ``stability`` of a query.
 
@@ -53,12 +60,14 @@ def query_intervals(
         zoo: the zoo.
         graphs: the graphs of both.
         memory_bytes: limit of what this allocates.
+        workers: threads side by side. BLAS threads are the caller's to set: one is best.
         on_progress: told of the blocks resampled.
 
     Raises:
         DamagedGraphError: a graph is not what was committed.
         DeparaError, ValueError, ArithmeticError: a graph's numbers cannot be compared.
     """
+    on_progress("resampling", 0, 0)
     config = zoo.config.uncertainty
     if not config.resamples:
         return uncertainty_tables([])
@@ -69,17 +78,18 @@ def query_intervals(
     )
     count = _affordable(blocks, zoo.num_probes, config.resamples)
     settings = UncertaintySettings(num_resamples=count, seed=config.seed)
+    memory_bytes //= workers
     calls = [
-        (number, block, sources, targets, rankings)
+        (number, task)
         for number, block in enumerate(blocks)
-        for sources, targets, rankings in _tasks(block, zoo, memory_bytes, settings)
+        for task in _tasks(block, zoo, memory_bytes, workers, settings)
     ]
-    results: list[tuple[int, BlockUncertainty]] = []
-    for done, (number, block, sources, targets, rankings) in enumerate(calls):
-        on_progress("resampling", done, len(calls))
-        rows = [block.sources[place] for place in sources]
-        columns = [block.targets[place] for place in targets]
-        found = block_uncertainty(
+
+    def resample(call: tuple[int, UncertaintyTask]) -> BlockUncertainty:
+        block, task = blocks[call[0]], call[1]
+        rows = [block.sources[place] for place in task.sources]
+        columns = [block.targets[place] for place in task.targets]
+        return block_uncertainty(
             StoredBlock([graphs[ref.key] for ref in rows]),
             StoredBlock([graphs[ref.key] for ref in columns]),
             sources=rows,
@@ -88,9 +98,14 @@ def query_intervals(
             lambda_=zoo.config.similarity.lambda_,
             memory_bytes=memory_bytes,
             settings=settings,
-            rankings=rankings,
+            rankings=task.rankings,
         )
-        results.append((number, found))
+
+    results: list[tuple[int, BlockUncertainty]] = []
+    with ThreadPoolExecutor(workers) as pool:
+        for call, found in zip(calls, pool.map(resample, calls), strict=True):
+            on_progress("resampling", len(results), len(calls))
+            results.append((call[0], found))
     tables = uncertainty_tables([found for _, found in results])
     of_target = uncertainty_tables([found for number, found in results if number == 0])
     name = own.card.model_id
@@ -102,9 +117,9 @@ def query_intervals(
 
 
 def _tasks(
-    block: _Block, zoo: Zoo, memory_bytes: int, settings: UncertaintySettings
-) -> list[tuple[tuple[int, ...], tuple[int, ...], tuple[Ranking, ...]]]:
-    """The calls that analyse a block: those of the plan, for the rankings that are wanted."""
+    block: _Block, zoo: Zoo, memory_bytes: int, workers: int, settings: UncertaintySettings
+) -> list[UncertaintyTask]:
+    """The tasks that analyse a block: those of the plan, for the rankings that are wanted."""
     plan = plan_uncertainty(
         block.sources,
         block.targets,
@@ -112,10 +127,11 @@ def _tasks(
         num_pixels=zoo.num_pixels,
         memory_bytes=memory_bytes,
         settings=settings,
+        workers=workers,
     )
     wanted = set(block.rankings)
     return [
-        (task.sources, task.targets, tuple(r for r in task.rankings if r in wanted))
+        replace(task, rankings=tuple(one for one in task.rankings if one in wanted))
         for task in plan.tasks
         if wanted & set(task.rankings)
     ]

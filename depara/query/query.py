@@ -6,6 +6,7 @@ Only the folder of the query is written, and the card of a model that had to be 
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -39,6 +40,8 @@ from depara.store.storage import Storage
 
 QUERY_VERSION = 1
 """Raised when an answer changes for equal graphs: older ones are then not taken again."""
+
+_MOST_WORKERS = 4
 
 
 def query(
@@ -187,10 +190,16 @@ class _Query:
         return zoo, *self._tables(zoo, graphs)
 
     def _tables(self, zoo: Zoo, graphs: Graphs) -> tuple[dict[str, pa.Table], float]:
+        import threadpoolctl
+
         memory_bytes = int(compute_here(zoo.config.compute).memory)
-        started = time.perf_counter()
-        similarity = compare(self.own, zoo, graphs, memory_bytes, self.on_progress)
-        tables = ranking_tables(self.own, zoo, similarity, self.scan)
-        seconds = time.perf_counter() - started
-        tables |= query_intervals(self.own, zoo, graphs, memory_bytes, self.on_progress)
+        workers = max(1, min(os.cpu_count() or 1, _MOST_WORKERS))
+        with threadpoolctl.threadpool_limits(1):  # small products: more only get in their own way
+            started = time.perf_counter()
+            found = compare(self.own, zoo, graphs, memory_bytes, workers, self.on_progress)
+            tables = ranking_tables(self.own, zoo, found, self.scan)
+            seconds = time.perf_counter() - started
+            tables |= query_intervals(
+                self.own, zoo, graphs, memory_bytes, workers, self.on_progress
+            )
         return tables, seconds

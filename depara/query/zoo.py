@@ -171,6 +171,8 @@ def unusable_graphs(graphs: Sequence[CommittedGraph], scores: Collection[str]) -
             return str(error)
         return None
 
-    with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
+    import threadpoolctl
+
+    with threadpoolctl.threadpool_limits(1), ThreadPoolExecutor(_READS_AT_ONCE) as pool:
         reasons = zip(graphs, pool.map(look, graphs), strict=True)
         return {graph.marker.graph_key: why for graph, why in reasons if why is not None}

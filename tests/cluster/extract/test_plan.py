@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import given
-from hypothesis import strategies as st
-
 from cluster.extract.plan import ScanPlan, make_plan
 from cluster.extract.units import CommitUnit, ExtractUnit
 from depara.config import ScanConfig, parse_scan
-from depara.extraction.ranges import split_probes
 from depara.types import InputSpec, LayerInfo, ModelCard
 
 SCAN = """
@@ -116,15 +112,3 @@ def test_damaged_graphs_alone_are_missing_afterwards() -> None:
     again = done.with_missing({key})
     assert [g.key for model in again.models for g in model.missing] == [key]
     assert [group.name for group in again.groups()] == ["b"]
-
-
-@given(num_probes=st.integers(1, 3000), unit_probes=st.integers(1, 400))
-def test_ranges_cover_all_probes_once_in_nearly_equal_pieces(
-    num_probes: int, unit_probes: int
-) -> None:
-    ranges = split_probes(num_probes, unit_probes)
-    covered = [index for probes in ranges for index in range(probes.start, probes.stop)]
-    assert covered == list(range(num_probes))
-    sizes = {len(probes) for probes in ranges}
-    assert max(sizes) <= unit_probes
-    assert max(sizes) - min(sizes) <= 1
