@@ -6,12 +6,16 @@ it is asked again. The zoo is random graphs in the store's own files, which are 
 cache; each query runs in a process of its own, as the command does.
 
     python -m benchmarks.query [--quick] [--folder FOLDER] [--map-side 224]
+
+Intervals are resampled from the maps, which are read for them once more.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -50,7 +54,10 @@ def main() -> None:
         folder = arguments.folder or Path(temporary)
         if not (folder / "latest.json").exists():
             make_scan(str(folder), size)
+        load = os.getloadavg()[0]
         first_s, parts = ask(str(folder))
+        spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu_s = spent.ru_utime + spent.ru_stime
         again_s, _ = ask(str(folder))
     graphs = size.models * size.layers
     rows = [
@@ -58,6 +65,7 @@ def main() -> None:
         (f"comparison with {graphs} graphs", parts["comparison"], f"under {COMPARISON_GOAL_S}"),
         ("intervals of all ranks", parts["intervals"], ""),
         ("the whole command", first_s, f"under {GOAL_S}"),
+        ("CPU time of the whole command", cpu_s, ""),
         ("the same asked again", again_s, ""),
     ]
     lines = [
@@ -65,6 +73,7 @@ def main() -> None:
         f"{size.probes} probes, canvas {size.canvas_side} px, maps {size.map_side} px.",
         "",
         machine_line(),
+        f"Load of the machine before the first query, of other programs: {load:.1f} processes.",
         "",
         "| part | s | goal, s |",
         "|---|---|---|",

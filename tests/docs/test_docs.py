@@ -46,11 +46,14 @@ def output(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for count in (2, 3):  # two nights: some pages tell them apart
         models = [tiny(name, seed) for seed, name in enumerate(names[:count])]
         scan_inline(str(folder), photos, models)
+    entry = tiny("ours-v8", 7, layers=["block?", "code"])
+    (folder / "my.yaml").write_text(yaml.safe_dump({"models": [entry]}))
     return folder
 
 
 def fill(text: str, output: Path) -> str:
     scan = open_scan(str(output)).scan_id
+    text = text.replace("my.yaml", str(output / "my.yaml"))
     return text.replace("SCAN", str(output / "scans" / scan)).replace("OUTPUT", str(output))
 
 
