@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from depara.answers import Recommender
 from depara.answers.recommender import SAFE
-from depara.report.grid import STANDINGS, Grid, first_of, popular
+from depara.report.grid import STANDINGS, Grid, Int32, first_of, popular
 from depara.report.tables import Column, Table, known
 from depara.texts import shown_line
 
 BASELINES = ("rsa", "dds", "cka")
 """Simpler scores whose first choices stand beside DEPARA's."""
+LABELS = {"rsa": "RSA", "dds": "DDS", "cka": "CKA", "popular": "popularity"}
 _MOST_NAMED = 6
 
 
@@ -33,8 +34,7 @@ def choices_table(grid: Grid) -> Table:
     names, targets = grid.models, grid.targets
     firsts = _firsts(grid)
     low_MM, high_MM = grid.interval
-    others = {name: first_of(grid.scores[name], names) for name in BASELINES if name in grid.scores}
-    others["popular"] = popular(grid.similarity_MM, names)
+    others = baselines(grid)
     good = grid.standing_MM == STANDINGS.index("as good")
     rows = []
     for target in targets:
@@ -58,7 +58,6 @@ def choices_table(grid: Grid) -> Table:
                 ),
             ]
         )
-    labels = {"rsa": "RSA", "dds": "DDS", "cka": "CKA", "popular": "popularity"}
     columns = [
         Column("target", "target", "name", about="model that stands for the target task"),
         Column("first", "start from", "name", about="first in the model ranking"),
@@ -66,9 +65,16 @@ def choices_table(grid: Grid) -> Table:
         Column("similarity", "similarity", "interval", about="with its 5 to 95 % interval"),
         Column("p_first", "first in", "safe", about="share of resamples of the probes"),
         Column("as_good", "as good", "names", about="cannot be told from the first"),
-        *(Column(name, labels[name], "choice") for name in others),
+        *(Column(name, LABELS[name], "choice") for name in others),
     ]
     return Table("choices", "First choices", columns, rows, domain=_domain(grid))
+
+
+def baselines(grid: Grid) -> dict[str, Int32]:
+    """Returns what simpler scores, and popularity, would start from: a source per model, or -1."""
+    simple = [name for name in BASELINES if name in grid.scores]
+    found = {name: first_of(grid.scores[name], grid.models) for name in simple}
+    return {**found, "popular": popular(grid.similarity_MM, grid.models)}
 
 
 def _firsts(grid: Grid) -> NDArray[np.intp]:
@@ -100,10 +106,10 @@ def figures(grid: Grid, table: Table) -> list[Figure]:
         about = f"rank correlation of the ranking by {int(half['num_probes'])} probes with this one"
         found.append(Figure(f"{half['correlation']:.2f}", about, half["correlation"] < 0.8))
     places = [place for place, one in enumerate(table.columns) if one.kind == "choice"]
-    baselines = [place for place in places if table.columns[place].key in BASELINES]
-    if baselines:
-        same = sum(all(row[place] and row[place][1] for place in baselines) for row in table.rows)
-        labels = ", ".join(table.columns[place].label for place in baselines)
+    simple = [place for place in places if table.columns[place].key in BASELINES]
+    if simple:
+        same = sum(all(row[place] and row[place][1] for place in simple) for row in table.rows)
+        labels = ", ".join(table.columns[place].label for place in simple)
         found.append(Figure(f"{same} of {count}", f"first choices are also those of {labels}"))
     best = shown_line(grid.models[int(np.nanargmax(grid.means(0)))])
     found.append(Figure(best, "is the generally best source: most similar to the zoo on average"))

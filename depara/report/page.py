@@ -32,7 +32,6 @@ SCRIPTS = (
 _CHARTS = "uPlot.iife.min.js"
 _STYLES = ("uPlot.min.css", "report.css")
 _STATIC, _TEMPLATES = "static", "templates"
-_SHOWN, _TAIL = 34, 12
 
 
 def render(context: Mapping[str, Any], data: Mapping[str, Any]) -> str:
@@ -56,11 +55,12 @@ def render(context: Mapping[str, Any], data: Mapping[str, Any]) -> str:
     )
 
 
-def shortened(text: str) -> str:
-    """Returns a name with its middle left out where it is long."""
-    if len(text) <= _SHOWN:
+def shortened(text: str, length: int = 34) -> str:
+    """Returns a name with its middle left out where it is longer."""
+    if len(text) <= length:
         return text
-    return f"{text[: _SHOWN - _TAIL - 1]}…{text[-_TAIL:]}"
+    tail = length // 3
+    return f"{text[: length - tail - 1]}…{text[-tail:]}"
 
 
 def _json(data: Mapping[str, Any]) -> str:

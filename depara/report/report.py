@@ -14,7 +14,8 @@ from depara.answers import ModelTree
 from depara.answers.standings import SYMBOLS
 from depara.answers.tree import tree_of
 from depara.errors import ConfigError
-from depara.report.choices import choices_table, figures, warnings
+from depara.report.choices import LABELS, baselines, choices_table, figures, warnings
+from depara.report.columns import whole_column
 from depara.report.dendrogram import dendrogram
 from depara.report.grid import Grid
 from depara.report.page import render
@@ -107,6 +108,9 @@ def report_html(
     shown = {shown_line(name): code for name, code in place.items()}
     data["models"] = list(shown) if len(shown) == len(place) else data["models"]
     data["tables"] = {one.name: one.record(shown) for one in tables if one.is_virtual}
+    data["baselines"] = {
+        LABELS[name]: whole_column(one[grid.targets]) for name, one in baselines(grid).items()
+    }
     data["gallery"] = gallery.record(place)
     return render(context, data), gallery.num_bytes
 

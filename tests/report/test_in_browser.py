@@ -17,6 +17,7 @@ import pytest
 from benchmarks.lab.browser import Browser, find_chromium
 from benchmarks.lab.zoo_tables import HOSTILE
 from depara.report.grid import Grid
+from depara.texts import shown_line
 from tests.report.conftest import Made
 
 SIZES = [10, 100, 1000]
@@ -320,6 +321,19 @@ def test_a_shortened_name_is_whole_on_hover_and_focus(browser: Browser, page: Ma
         assert "…" in text or "more" in text
         assert shown == full != text
         assert (is_hidden, tab) == (False, 0)
+
+
+def test_simpler_scores_stand_beside_the_sources(
+    browser: Browser, made: Callable[[int], Made]
+) -> None:
+    grid = Grid(opened(browser, made(10)).scan)
+    target = int(grid.targets[0])
+    said = browser.ask("document.getElementById('target-simple').textContent")
+    for name, label in (("rsa", "RSA"), ("cka", "CKA")):
+        first = shown_line(grid.models[np.nanargmax(grid.scores[name][target])])
+        assert re.search(rf"{re.escape(first)} \([^)]*{label}", said), (first, said)
+    tags = browser.ask("[...document.querySelectorAll('.tag')].map((one) => one.textContent)")
+    assert sorted(" ".join(tags).replace(",", "").split()) == ["CKA", "DDS", "RSA", "popularity"]
 
 
 def test_everything_is_reached_by_keyboard(browser: Browser, made: Callable[[int], Made]) -> None:

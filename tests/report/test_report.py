@@ -171,7 +171,23 @@ def test_a_report_is_written_again_and_is_the_same(scan_folder: str, tmp_path: P
     assert first.read_bytes() == second.read_bytes()
 
 
-def test_a_truth_and_an_earlier_scan_are_told_of(scan_folder: str, tmp_path: Path) -> None:
+def test_what_changed_since_the_last_scan_is_told(tmp_path: Path) -> None:
+    for number, size in enumerate((6, 7), start=1):
+        zoo = ZooTables(size, hostile=False, seed=number, num_failures=0)
+        write_zoo(str(tmp_path), zoo, f"2026013{number}T020000Z-synth")
+    scan = open_scan(str(tmp_path))
+    changes = scan.diff()
+    words = Page(Path(scan.report()).read_text()).words
+    assert "Compared with 20260131T020000Z-synth" in words
+    same = changes.num_targets - len(changes.first_choices)
+    assert f"first choices {same} of {changes.num_targets} are the same" in words
+    assert changes.first_choices
+    for one in changes.first_choices:
+        assert f"{one.target}: {one.before} → {one.after}" in words
+        assert one.why in words
+
+
+def test_a_truth_is_told_of(scan_folder: str, tmp_path: Path) -> None:
     from depara.evaluation import evaluate_scan, load_truth, write_evaluation
     from depara.store.layout import evaluation_folder
 

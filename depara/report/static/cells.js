@@ -35,9 +35,9 @@ function namesOf(value) {
 
 const CELLS = {
   text: (value) => document.createTextNode(value),
-  name: (value) => nameOf(value, 28),
+  name: (value) => nameOf(value, 26),
   names: namesOf,
-  choice: (value) => (value[1] ? el("span", { class: "same" }, "✓ same") : el("span", { class: "other" }, nameOf(value[0], 24))),
+  choice: (value) => (value[1] ? el("span", { class: "same" }, "✓ same") : el("span", { class: "other" }, nameOf(value[0], 15))),
   number: (value, column) => document.createTextNode(fixed(value, column.digits)),
   whole: (value) => document.createTextNode(grouped(value)),
   share: (value) => document.createTextNode(percent(value)),

@@ -64,9 +64,10 @@ function openMatrix(zoo, chooseTarget) {
     const { means } = state;
     for (let k = 0; k < size; k++) {
       context.fillStyle = css(means.target[order[k]]);
-      context.fillRect(margin + side + 6, margin + k * cell, band, Math.max(1, cell));
+      const [from, to] = [Math.round(k * cell), Math.round((k + 1) * cell)];
+      context.fillRect(margin + side + 6, margin + from, band, Math.max(1, to - from));
       context.fillStyle = css(means.source[order[k]]);
-      context.fillRect(margin + k * cell, margin + side + 6, Math.max(1, cell), band);
+      context.fillRect(margin + from, margin + side + 6, Math.max(1, to - from), band);
     }
     if (labelled) {
       context.font = `${Math.min(13, Math.max(9, cell * 0.6))}px system-ui, sans-serif`;

@@ -82,7 +82,7 @@ function build(box, name, caption, data, act) {
   let shown = rows;
   let order = null;
   let sought = "";
-  const heads = columns.map((column) => el("th", { scope: "col", "data-kind": column.kind, class: NUMERIC.has(column.kind) ? "num" : null }, column.label));
+  const heads = columns.map((column) => el("th", { scope: "col", "data-kind": column.kind, "data-key": column.key, class: NUMERIC.has(column.kind) ? "num" : null }, column.label));
   const body = el("tbody");
   const table = el("table", { class: `${name} built` }, el("caption", { class: "quiet" }, caption), el("thead", {}, el("tr", {}, ...heads)), body);
   const scroller = el("div", { class: "scroller", tabindex: 0, role: "region", "aria-label": caption }, table);
@@ -120,6 +120,7 @@ function build(box, name, caption, data, act) {
       shown = keyed.sort((a, b) => compare(a[0], b[0], down)).map((pair) => pair[1]);
     }
     scroller.classList.toggle("virtual", shown.length > VIRTUAL);
+    scroller.classList.toggle("long", shown.length > 15);
     table.caption.textContent = shown.length > VIRTUAL ? `${caption}; on paper the first ${VIRTUAL}` : caption;
     table.setAttribute("aria-rowcount", shown.length + 1);
     bar.count.textContent = shown.length === rows.length ? `${rows.length} rows` : `${shown.length} of ${rows.length}`;

@@ -22,7 +22,14 @@ function sentenceOf(rows, models) {
   return `${parts.join("; ")}.`;
 }
 
-function barsOf(rows, models) {
+// Simpler scores by the source that they would start from.
+function byFirst(baselines) {
+  const found = new Map();
+  for (const [label, source] of baselines) found.set(source, [...(found.get(source) ?? []), label]);
+  return found;
+}
+
+function barsOf(rows, models, tags) {
   const shown = rows.slice(0, MOST_BARS);
   const ends = shown.flatMap((one) => [one.similarity, one.low, one.high, one.null, 0]).filter(known);
   const low = Math.min(...ends);
@@ -43,7 +50,7 @@ function barsOf(rows, models) {
       el(
         "div",
         { class: `row ${one.standing.replace(" ", "-")}`, role: "row" },
-        el("span", { role: "rowheader" }, el("span", { class: "sign", title: one.standing, role: "img", "aria-label": one.standing }, SIGNS[one.standing]), " ", nameOf(models[one.source], 26)),
+        el("span", { role: "rowheader" }, el("span", { class: "sign", title: one.standing, role: "img", "aria-label": one.standing }, SIGNS[one.standing]), " ", nameOf(models[one.source], 24), tags.has(one.source) ? el("span", { class: "tag" }, ` ${tags.get(one.source).join(", ")}`) : null),
         el("span", { role: "cell" }, mark),
         el("span", { role: "cell", class: "num" }, el("b", {}, fixed(one.similarity, 3)), el("span", { class: "muted" }, ends)),
       ),
@@ -118,7 +125,9 @@ function openTarget(zoo) {
     const rows = zoo.sources(target);
     select.value = target;
     $("target-sentence").textContent = sentenceOf(rows, zoo.models);
-    $("bars").replaceChildren(...barsOf(rows, zoo.models));
+    const tags = byFirst(zoo.baselines(target));
+    $("target-simple").textContent = `Simpler scores would start from ${[...tags].map(([source, labels]) => `${zoo.models[source]} (${labels.join(", ")})`).join(", ")}.`;
+    $("bars").replaceChildren(...barsOf(rows, zoo.models, tags));
     drawn?.chart.destroy();
     drawn = drawCurves($("curves"), $("curves-key"), zoo, rows);
     const ends = rows.flatMap((one) => [one.similarity, one.low, one.high, one.null]).filter(known);

@@ -88,6 +88,10 @@ function openZoo(data) {
     return found;
   }
 
+  // What simpler scores would start from: [label, source].
+  const simple = Object.entries(data.baselines).map(([label, column]) => [label, wholes(column)]);
+  const baselines = (target) => simple.map(([label, firsts]) => [label, firsts[place[target]]]).filter((pair) => pair[1] >= 0);
+
   function curve(one) {
     const start = curveStart.get(one.pair);
     if (start === undefined) return null;
@@ -98,5 +102,5 @@ function openZoo(data) {
     return { depth: Array.from(depth.subarray(first, first + count)), value: cut(curves.value), low: cut(curves.low), high: cut(curves.high) };
   }
 
-  return { size, models: data.models, lambda: data.lambda, order: wholes(data.order), targets, place, score, precision, scanFirsts, survey, sources, curve, layer, names: Object.keys(data.scores), meanings: data.meanings, leftOut: data.left_out };
+  return { size, models: data.models, lambda: data.lambda, order: wholes(data.order), targets, place, score, precision, scanFirsts, survey, sources, baselines, curve, layer, names: Object.keys(data.scores), meanings: data.meanings, leftOut: data.left_out };
 }
