@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import torch
 
 from depara.extraction.jobs import ModelJob
 from depara.extraction.session import ModelSession, open_writers
@@ -25,10 +26,11 @@ def make_graphs(
     probe_set: ProbeSet,
     canvas_NSS3: UInt8,
     *,
-    device: str = "cpu",
     on_progress: Progress = lambda done, total: None,
 ) -> None:
     """Computes and commits the graphs of a job that its storage lacks.
+
+    On this machine's first GPU where the job's settings ask for one and there is one.
 
     Args:
         job: the model, its keys and the settings.
@@ -36,7 +38,6 @@ def make_graphs(
         storage: where the graphs go.
         probe_set: the probes.
         canvas_NSS3: their canvases.
-        device: that computes.
         on_progress: called after each probe range.
 
     Raises:
@@ -50,7 +51,8 @@ def make_graphs(
         if model is None:
             model = open_model(job.model, canvas_side=job.settings.canvas_side)
         prove_same(model, job.card)
-        session = ModelSession(job, model, writers, device, attempt=0)
+        on_gpu = job.settings.compute.num_gpus > 0 and torch.cuda.is_available()
+        session = ModelSession(job, model, writers, "cuda:0" if on_gpu else "cpu", attempt=0)
         try:
             with process_kept():
                 for probes in job.ranges:

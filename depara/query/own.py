@@ -121,8 +121,6 @@ def _make(
     on_progress: Progress,
 ) -> None:
     with torch_needed():
-        import torch
-
         from depara.extraction.canvases import load_canvases
         from depara.extraction.graphs import make_graphs
         from depara.extraction.jobs import GraphSettings, ModelJob
@@ -142,7 +140,6 @@ def _make(
     ranges = split_probes(zoo.num_probes, compute.unit_probes)
     ranges = fitting_ranges(ranges, len(missing), config.map_side, memory_bytes)
     job = ModelJob(own.entry, own.card, missing, zoo.probe_set_key, ranges, settings)
-    on_gpu = compute.num_gpus > 0 and torch.cuda.is_available()
     on_progress("computing graphs", 0, zoo.num_probes)
     make_graphs(
         job,
@@ -150,7 +147,6 @@ def _make(
         mine,
         probe_set,
         canvas_NSS3,
-        device="cuda:0" if on_gpu else "cpu",
         on_progress=lambda done, total: on_progress("computing graphs", done, total),
     )
 
