@@ -18,7 +18,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install lint test chaos demo demo-imagenet bench zoo-sweep clean
+.PHONY: help install lint test chaos demo demo-imagenet pictures bench zoo-sweep clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -46,6 +46,13 @@ demo: $(VENV)/.demo ## train the digit zoo, scan it, evaluate the answer, recomm
 
 demo-imagenet: $(VENV)/.imagenet ## scan four ImageNet models on sixteen photos
 	@$(BIN)/python -m jobs.scan examples/imagenet/scan.yaml
+
+pictures: $(VENV)/.dev ## draw the documents' pictures again, after make demo; needs chromium
+	@$(BIN)/depara show depara-out/digits parity --against class10 --count 2 -o docs/pictures/show.png
+	@$(BIN)/depara graph depara-out/digits class10 --count 30 -o docs/pictures/graph.svg
+	@$(BIN)/depara report depara-out/digits -o depara-out/report.html
+	@chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1200,1250 \
+	  --screenshot=docs/pictures/report.png "file://$(CURDIR)/depara-out/report.html"
 
 bench: $(VENV)/.dev ## run every script in benchmarks/ but the sweep
 	@for script in $(filter-out zoo_sweep,$(basename $(notdir $(wildcard benchmarks/[a-z]*.py)))); do \

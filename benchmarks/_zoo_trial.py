@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import tempfile
 import time
 import traceback
@@ -356,7 +357,9 @@ def _span(names: Iterable[str]) -> str:
 
 
 def _line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    """The error's text on one line, without the temporary folders of configs."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return re.sub(rf"{re.escape(tempfile.gettempdir())}/\w+/\d+", "FOLDER", text)
 
 
 def _last_line(error: BaseException) -> str:

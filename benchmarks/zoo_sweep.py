@@ -154,7 +154,6 @@ def _state() -> str:
     files = [
         *(ROOT / "depara").rglob("*.py"),
         *(ROOT / "benchmarks").glob("_zoo_*.py"),
-        ROOT / "cluster" / "extract" / "graph_checks.py",
     ]
     for path in sorted(files):
         digest.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())

@@ -74,6 +74,21 @@ class Scan(ScanResults):
         """
         return diff(self, before)
 
+    def report(self, path: str | None = None, pictures: int | None = None) -> str:
+        """Writes the report of the scan, one HTML file; returns where it lies.
+
+        Args:
+            path: local path or URI; None is beside the scan's tables.
+            pictures: see `depara.report.write_report`.
+
+        Raises:
+            ConfigError: the scan has no ranking, or the path is a folder.
+            StoreError: a table is missing or damaged, or the place cannot be written.
+        """
+        from depara.report import write_report
+
+        return write_report(self, path, pictures).location
+
     def query(
         self,
         model: Mapping[str, Any] | str,

@@ -101,7 +101,8 @@ def _run(file: ScanFile, fresh: bool, verbose: bool) -> int:
     """Runs the scan on Ray; prints the summary."""
     from cluster.pool.ray_launcher import RayLauncher, connect
     from cluster.pool.sharing import check_job_folder, check_places, marked_output
-    from cluster.record.summary import print_summary
+    from cluster.record.report import end_with_report
+    from cluster.record.summary import print_report, print_summary
     from cluster.scan import run_scan
     from depara.results import open_scan
     from depara.results.tables import make_console
@@ -127,7 +128,9 @@ def _run(file: ScanFile, fresh: bool, verbose: bool) -> int:
             return EXIT_SIGNALLED + (stop.signal_number or signal.SIGTERM)
         finally:
             reporter.close()
-        print_summary(make_console(), summary, open_scan(config.output, summary.scan_id))
+        console, results = make_console(), open_scan(config.output, summary.scan_id)
+        print_summary(console, summary, results)
+        print_report(console, end_with_report(results))
     return EXIT_WITH_FAILED_MODELS if summary.failed_models else EXIT_COMPLETE
 
 

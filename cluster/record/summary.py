@@ -13,6 +13,7 @@ from cluster.pool.phases import Spent
 from cluster.record.history import Changes, History
 from cluster.record.manifest import PreparedScan, ScanSummary
 from cluster.record.notes import ModelNote, matters_of, model_notes
+from cluster.record.report import ReportOutcome
 from depara.answers import recommend_for_labels
 from depara.ledger import PARTS, part_bytes
 from depara.probes import LeftOut, describe_left_out
@@ -109,6 +110,11 @@ def print_summary(console: Console, summary: ScanSummary, results: ScanResults) 
         highlight=False,
         soft_wrap=True,
     )
+
+
+def print_report(console: Console, outcome: ReportOutcome) -> None:
+    """Prints where the report lies, or that there is none and why."""
+    console.print(shown_line(outcome.line), markup=False, highlight=False, soft_wrap=True)
 
 
 def print_certainty(console: Console, results: ScanResults) -> None:

@@ -182,10 +182,11 @@ class Recommender:
                     f"maps of {model} at {layer} are rounding noise: go by edge_similarity "
                     "(see notes)"
                 )
-        yield from self._scan_warnings
+        yield from self.scan_warnings
 
     @cached_property
-    def _scan_warnings(self) -> tuple[str, ...]:
+    def scan_warnings(self) -> tuple[str, ...]:
+        """What is to be distrusted whatever the target, in plain words."""
         found = []
         num_probes = int(self.scan.manifest.get("num_probes") or 0)
         if 0 < num_probes < _FEW_PROBES:

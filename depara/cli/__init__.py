@@ -9,8 +9,10 @@ import typer
 from depara._version import __version__
 from depara.cli.answers import data, diff, matrix, recommend, tree
 from depara.cli.evaluation import evaluate
+from depara.cli.pictures import graph, show
 from depara.cli.query import query
 from depara.cli.reading import layers, models, scans, table
+from depara.cli.report import report
 from depara.cli.upkeep import gc, verify
 from depara.texts import make_streams_total
 
@@ -25,6 +27,9 @@ _COMMANDS = (
     matrix,
     tree,
     diff,
+    show,
+    graph,
+    report,
     table,
     scans,
     evaluate,

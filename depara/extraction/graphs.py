@@ -19,6 +19,11 @@ Progress = Callable[[int, int], None]
 """Told how many of how many probes are done."""
 
 
+def device_here(num_gpus: float) -> str:
+    """Returns the first CUDA device where a worker asks for one and this machine has it, or cpu."""
+    return "cuda:0" if num_gpus > 0 and torch.cuda.is_available() else "cpu"
+
+
 def make_graphs(
     job: ModelJob,
     model: LoadedModel | None,
@@ -26,11 +31,10 @@ def make_graphs(
     probe_set: ProbeSet,
     canvas_NSS3: UInt8,
     *,
+    device: str = "cpu",
     on_progress: Progress = lambda done, total: None,
 ) -> None:
     """Computes and commits the graphs of a job that its storage lacks.
-
-    On this machine's first GPU where the job's settings ask for one and there is one.
 
     Args:
         job: the model, its keys and the settings.
@@ -38,6 +42,7 @@ def make_graphs(
         storage: where the graphs go.
         probe_set: the probes.
         canvas_NSS3: their canvases.
+        device: that computes.
         on_progress: called after each probe range.
 
     Raises:
@@ -51,8 +56,7 @@ def make_graphs(
         if model is None:
             model = open_model(job.model, canvas_side=job.settings.canvas_side)
         prove_same(model, job.card)
-        on_gpu = job.settings.compute.num_gpus > 0 and torch.cuda.is_available()
-        session = ModelSession(job, model, writers, "cuda:0" if on_gpu else "cpu", attempt=0)
+        session = ModelSession(job, model, writers, device, attempt=0)
         try:
             with process_kept():
                 for probes in job.ranges:

@@ -122,7 +122,7 @@ def _make(
 ) -> None:
     with torch_needed():
         from depara.extraction.canvases import load_canvases
-        from depara.extraction.graphs import make_graphs
+        from depara.extraction.graphs import device_here, make_graphs
         from depara.extraction.jobs import GraphSettings, ModelJob
         from depara.extraction.ranges import fitting_ranges, split_probes
 
@@ -147,6 +147,7 @@ def _make(
         mine,
         probe_set,
         canvas_NSS3,
+        device=device_here(compute.num_gpus),
         on_progress=lambda done, total: on_progress("computing graphs", done, total),
     )
 

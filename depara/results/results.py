@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
 from depara.errors import ConfigError, near_names
+from depara.results.graphs import read_edges, read_maps
+from depara.results.probes import find_probe
 from depara.similarity import combine, layer_ranking, model_ranking
 from depara.similarity.nulls import without_sources
+from depara.store.canvases import read_canvases_of, read_probe_set
 from depara.store.scans import finished_manifests, read_manifest, read_table, resolve_scan_id
 from depara.store.schemas import TABLES
 from depara.store.storage import Storage
+from depara.types import Float32, Probe, UInt8
 
 
 @dataclass(frozen=True)
@@ -70,8 +76,146 @@ class ScanResults:
 
     def models(self) -> list[str]:
         """Returns the models that worked, in the order of the scan file."""
+        return list(self._worked)
+
+    def layers(self, model: str) -> list[str]:
+        """Returns the layers of a model at which it was cut, by depth.
+
+        Raises:
+            ConfigError: no model of this scan that worked has this name.
+        """
+        self.require_model(model, "model")
+        return [layer for one, layer in self._graph_keys if one == model]
+
+    def output_layer(self, model: str) -> str:
+        """Returns the layer that stands for a model as a target.
+
+        Raises:
+            ConfigError: no model of this scan that worked has this name.
+        """
+        self.require_model(model, "model")
+        return self._outputs[model]
+
+    def graph_key(self, model: str, layer: str | None = None) -> str:
+        """Returns the content key of the graph of a model at a layer, by default its output layer.
+
+        Raises:
+            ConfigError: the scan has no such model or layer.
+        """
+        name = self.output_layer(model) if layer is None else layer
+        layers = self.layers(model)
+        if name not in layers:
+            hint = near_names(name, layers) or f"it has {', '.join(layers[:12])}"
+            raise ConfigError(f"model {model!r} has no layer {name!r} in this scan; {hint}")
+        return self._graph_keys[model, name]
+
+    def probes(self) -> list[Probe]:
+        """Returns the probes of the scan, by index.
+
+        The index follows the ids, which are hashes: the first n are a random sample.
+        """
+        return list(self._probes)
+
+    def probe(self, name: int | str) -> Probe:
+        """Returns one probe, by index, by the beginning of its id, or by the end of its path.
+
+        An integer, or up to 7 digits and nothing else, is an index; ``9f3c`` begins an id;
+        ``cat.jpg``, ``animals/cat.jpg`` or ``probes.parquet#12`` ends a path.
+
+        Raises:
+            ConfigError: no probe is meant, or several are; they are listed.
+        """
+        return find_probe(self._probes, name)
+
+    def canvas(self, probe: int | str) -> UInt8:
+        """Returns what the models saw of a probe: its canvas (S, S, 3) uint8, RGB.
+
+        Raises:
+            ConfigError: no probe is meant, or several are.
+            StoreError: the canvas is missing or damaged.
+        """
+        canvas: UInt8 = self.canvases([probe])[0]
+        return canvas
+
+    def canvases(self, probes: Sequence[int | str] | None = None) -> UInt8:
+        """Returns the canvases (n, S, S, 3) uint8 of some probes, or of all; see `canvas`."""
+        storage = Storage(self.output)
+        probe_set = read_probe_set(storage, self.manifest["probe_set"])
+        return read_canvases_of(storage, probe_set, self._places(probes))
+
+    def attribution(
+        self, model: str, layer: str | None, probe: int | str, *, scaled: bool = False
+    ) -> Float32:
+        """Returns the attribution map (S', S') of one probe: a node of the DEPARA.
+
+        Signed: how much each cell of the canvas adds to the scalar of the layer's output, by the
+        scan's attribution method, at the scan's ``map_side``. As stored, which is float16 of
+        Euclidean norm 1 (or all zero): the inner product of two models' maps is their cosine, and
+        its mean over the probes is ``node_similarity``.
+
+        Args:
+            layer: None is the model's output layer.
+            probe: see `probe`.
+            scaled: times the norm that the map had: its sum is then the whole attribution, in units
+                of the layer's scalar, which differ from layer to layer.
+
+        Raises:
+            ConfigError: the scan has no such model, layer or probe.
+            StoreError: the graph is missing or damaged.
+        """
+        attribution: Float32 = self.attributions(model, layer, [probe], scaled=scaled)[0]
+        return attribution
+
+    def attributions(
+        self,
+        model: str,
+        layer: str | None = None,
+        probes: Sequence[int | str] | None = None,
+        *,
+        scaled: bool = False,
+    ) -> Float32:
+        """Returns the maps (n, S', S') of some probes, or of all; see `attribution`."""
+        key = self.graph_key(model, layer)
+        return read_maps(Storage(self.output), key, self._places(probes), scaled=scaled)
+
+    def edges(self, model: str, layer: str | None = None) -> Float32:
+        """Returns the edges of a DEPARA: cosines (N, N) of the probes' features at a layer.
+
+        Symmetric, in index order, with ones on the diagonal. The layer is by default the output.
+
+        Raises:
+            ConfigError: the scan has no such model or layer.
+            StoreError: the graph is missing or damaged.
+        """
+        return read_edges(Storage(self.output), self.graph_key(model, layer))
+
+    def _places(self, probes: Sequence[int | str] | None) -> list[int]:
+        if probes is None:
+            return list(range(len(self._probes)))
+        return [self.probe(name).index for name in probes]
+
+    @cached_property
+    def _worked(self) -> tuple[str, ...]:
         table = self.table("models")
-        return table.loc[table["status"] != "failed", "model_id"].tolist()
+        return tuple(table.loc[table["status"] != "failed", "model_id"].tolist())
+
+    @cached_property
+    def _probes(self) -> tuple[Probe, ...]:
+        rows = self.arrow_table("probes").sort_by("index").to_pylist()
+        names = [field.name for field in fields(Probe)]
+        return tuple(Probe(**{name: row[name] for name in names}) for row in rows)
+
+    @cached_property
+    def _graph_keys(self) -> dict[tuple[str, str], str]:
+        rows = self.arrow_table("layers").sort_by(
+            [("model_id", "ascending"), ("depth", "ascending")]
+        )
+        return {(row["model_id"], row["layer"]): row["graph_key"] for row in rows.to_pylist()}
+
+    @cached_property
+    def _outputs(self) -> dict[str, str]:
+        rows = self.arrow_table("layers").to_pylist()
+        return {row["model_id"]: row["layer"] for row in rows if row["is_output"]}
 
     def _ranking(self, name: str, lambda_: float | None) -> pd.DataFrame:
         if lambda_ is None:
@@ -103,6 +247,11 @@ class ScanResults:
         """
         fact = self.manifest.get("tables", {}).get(name)
         return read_table(Storage(self.output), self.scan_id, name, fact)
+
+    def arrow_columns(self, name: str, columns: Sequence[str]) -> pa.Table:
+        """Returns some columns of a table, texts as dictionaries; otherwise as `arrow_table`."""
+        fact = self.manifest.get("tables", {}).get(name)
+        return read_table(Storage(self.output), self.scan_id, name, fact, columns)
 
     def _output_layers(self) -> dict[str, str]:
         ranking = self.table("model_ranking")

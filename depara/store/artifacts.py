@@ -77,6 +77,28 @@ def decode_table(data: bytes, schema: pa.Schema, name: str) -> pa.Table:
     return table
 
 
+def decode_columns(data: bytes, schema: pa.Schema, names: Sequence[str], place: str) -> pa.Table:
+    """Returns some columns of a table, texts as dictionaries: a fraction of its memory.
+
+    As `decode_table` otherwise.
+    """
+    fields = [schema.field(name) for name in names]
+    texts = [field.name for field in fields if pa.types.is_string(field.type)]
+    try:
+        file = pq.ParquetFile(pa.BufferReader(data), read_dictionary=texts)
+        there = [name for name in names if name in file.schema_arrow.names]
+        table = file.read(columns=there, use_threads=False)
+    except (pa.ArrowException, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise SchemaError(f"{place} is no readable Parquet file: {reason}") from error
+    for field in fields:
+        if field.name not in there:
+            if not field.nullable:
+                raise SchemaError(f"{place} has no column {field.name!r}")
+            table = table.append_column(field.name, pa.nulls(table.num_rows, field.type))
+    return table.select(list(names))
+
+
 def with_null_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """Returns the table with the columns of `schema` in its order, where all it lacks may be null.
 
@@ -186,6 +208,16 @@ def decode_maps(data: bytes, name: str) -> Float16:
         raise SchemaError(f"{name} is no readable node file: {error}") from error
     chunks = [chunk.values.to_numpy().reshape(len(chunk), -1) for chunk in column.chunks]
     return chunks[0] if len(chunks) == 1 else np.concatenate(chunks)
+
+
+def decode_norms(data: bytes, name: str) -> Float32:
+    """Returns the norms (n,) float32 of a node file: of the maps before they were scaled to 1."""
+    try:
+        table = pq.ParquetFile(pa.BufferReader(data)).read(columns=["norm"], use_threads=False)
+        norms: Float32 = table["norm"].to_numpy()
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise SchemaError(f"{name} is no readable node file: {error}") from error
+    return norms
 
 
 def encode_edges(key: str, pairs: tuple[Any, Any], cosine_E: Float32) -> bytes:

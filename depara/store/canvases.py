@@ -101,6 +101,25 @@ def read_canvases(
         raise DamagedCanvasesError(f"the canvas of probe {missing} is in no file: scan again")
 
 
+def read_canvases_of(storage: Storage, probe_set: ProbeSet, indices: Sequence[int]) -> UInt8:
+    """Returns the canvases (n, S, S, 3) uint8 of some probes; only files that hold them are read.
+
+    Raises:
+        DamagedCanvasesError: a file is missing or damaged; it stays as it is.
+    """
+    wanted = {probe_set.probe_ids[index] for index in indices}
+    found: dict[str, UInt8] = {}
+    for chunk in probe_set.chunks:
+        if wanted.intersection(chunk.probe_ids) - found.keys():
+            chunk_canvases = _read_chunk(storage, chunk.path, discard=False)
+            found |= {one: canvas for one, canvas in chunk_canvases if one in wanted}
+    if missing := sorted(wanted - found.keys()):
+        raise DamagedCanvasesError(f"the canvas of probe {missing[0]} is in no file: scan again")
+    side = probe_set.side
+    canvases = [found[probe_set.probe_ids[index]].reshape(side, side, 3) for index in indices]
+    return np.stack(canvases) if canvases else np.zeros((0, side, side, 3), dtype=np.uint8)
+
+
 def _read_chunk(storage: Storage, path: str, *, discard: bool) -> Iterator[tuple[str, UInt8]]:
     location = storage.location(path)
     try:
@@ -115,6 +134,6 @@ def _read_chunk(storage: Storage, path: str, *, discard: bool) -> Iterator[tuple
         raise DamagedCanvasesError(f"{location} is missing: scan again") from error
     except (SchemaError, pa.ArrowException) as error:
         if not discard:
-            raise DamagedCanvasesError(f"{error}; scan again") from error
+            raise DamagedCanvasesError(f"{error}; scan again to have it written anew") from error
         storage.remove([path])
         raise DamagedCanvasesError(f"{error}; it was removed: scan again") from error

@@ -22,6 +22,7 @@ from depara.store.artifacts import (
     decode_features,
     decode_grams,
     decode_maps,
+    decode_norms,
     encode_edges,
     encode_features,
     encode_grams,
@@ -230,6 +231,14 @@ class CommittedGraph:
     def read_maps(self, probes: ProbeRange) -> Float16:
         """Returns the unit-norm maps (n, P) float16 of one of the marker's ranges."""
         return self._decoded(nodes_file(probes), decode_maps)
+
+    def read_nodes(self, probes: ProbeRange) -> tuple[Float16, Float32]:
+        """Returns the unit-norm maps (n, P) of one of the marker's ranges, and their norms (n,)."""
+
+        def decode(data: bytes, name: str) -> tuple[Float16, Float32]:
+            return decode_maps(data, name), decode_norms(data, name)
+
+        return self._decoded(nodes_file(probes), decode)
 
     def read_edges(self) -> Float32:
         """Returns the cosines (E,) float32 in pdist order."""

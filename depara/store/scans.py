@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from depara.errors import StoreError, near_names
 from depara.store.artifacts import (
+    decode_columns,
     decode_table,
     encode_table,
     json_checksum,
@@ -53,15 +54,20 @@ def table_fact(table: pa.Table, data: bytes) -> dict[str, Any]:
 
 
 def read_table(
-    storage: Storage, scan_id: str, name: str, fact: Mapping[str, Any] | None = None
+    storage: Storage,
+    scan_id: str,
+    name: str,
+    fact: Mapping[str, Any] | None = None,
+    columns: Sequence[str] | None = None,
 ) -> pa.Table:
-    """Returns one table of a scan.
+    """Returns one table of a scan, or some columns of it with texts as dictionaries.
 
     Args:
         storage: the output.
         scan_id: the scan.
         name: the table.
         fact: what the scan's manifest says of it, compared with what is read.
+        columns: which; None is all.
 
     Raises:
         StoreError: missing or damaged.
@@ -78,6 +84,8 @@ def read_table(
             f"{storage.location(path)} does not match its checksum in the manifest ({len(data)} "
             f"bytes, expected {fact['bytes']}): scan again, and read the new scan"
         )
+    if columns is not None:
+        return decode_columns(data, TABLES[name], columns, storage.location(path))
     return decode_table(data, TABLES[name], storage.location(path))
 
 

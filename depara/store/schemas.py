@@ -93,8 +93,8 @@ TABLES: dict[str, pa.Schema] = {
                 "conditioning",
                 pa.float64(),
                 "relative change of the attributed scalar for one of the input, unitless: median "
-                "of the first 32 probes; sound layers have 0.05 to 50; far below, and above 1,000, "
-                "maps are noise of float32 (see notes); null: not measured",
+                "of the first 32 probes; sound layers have 0.05 and up to 50; far below, and above "
+                "1,000, maps are noise of float32 (see notes); null: not measured",
                 null=True,
             ),
         ]

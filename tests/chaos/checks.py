@@ -23,7 +23,7 @@ Committed = dict[str, tuple[GraphMarker, dict[str, tuple[int, int, int]]]]
 """Marker and files of graphs by folder; inode, time of change (ns), and bytes of each file."""
 
 TOLERANCE = 1e-6
-_PER_RUN = {"models": ["seconds", "peak_memory_bytes", "status"]}
+_PER_RUN = {"models": ["seconds", "peak_memory_bytes", "seconds_per_probe", "status"]}
 
 
 def read_tables(output: str, scan_id: str | None = None) -> Tables:

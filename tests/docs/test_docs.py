@@ -20,12 +20,23 @@ from depara.config import parse_scan
 from tests.conftest import ROOT
 from tests.jobs.inline import scan_inline, tiny
 
-PAGES = [ROOT / "docs" / "tables.md", *sorted((ROOT / "docs" / "questions").glob("*.md"))]
+PAGES = [
+    ROOT / "docs" / "tables.md",
+    ROOT / "docs" / "pictures.md",
+    ROOT / "docs" / "report.md",
+    *sorted((ROOT / "docs" / "questions").glob("*.md")),
+]
 SCAN_FILE_TEXT = (ROOT / "docs" / "scan-file.md").read_text()
 
 
 def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a command or program writes to its own folder goes to an empty one."""
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture(scope="module")

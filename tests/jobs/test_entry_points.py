@@ -81,7 +81,11 @@ def test_the_module_runs_as_a_process_and_is_quiet_but_for_plain_lines(
     assert "best sources per target" in done.stdout
     assert "models: 2 new, 0 changed, 0 reused, 0 removed, 0 failed" in done.stdout
     assert "graphs: 6 computed, 0 reused; pairs: 12 computed, 0 reused" in done.stdout
-    assert len(open_scan(str(tmp_path / "out")).table("similarity")) == 12
+    scan = open_scan(str(tmp_path / "out"))
+    assert len(scan.table("similarity")) == 12
+    report = tmp_path / "out" / "scans" / scan.scan_id / "report.html"
+    assert done.stdout.splitlines()[-1] == f"report: {report}"
+    assert report.read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

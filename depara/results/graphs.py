@@ -1,0 +1,84 @@
+"""What is stored of a graph, as arrays: attribution maps of some probes, and the edges.
+
+Legend: ``N`` probes of the scan, ``n`` of them asked for, ``M`` map side, px.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.spatial.distance import squareform
+
+from depara.store.graphs import open_graph
+from depara.store.storage import Storage
+from depara.types import Float32
+
+
+def read_maps(
+    storage: Storage, graph_key: str, indices: Sequence[int], *, scaled: bool = False
+) -> Float32:
+    """Returns the attribution maps (n, M, M) of probes by index: of norm 1, or as computed.
+
+    Only the files that hold them are read, each once; their checksums are verified.
+
+    Args:
+        scaled: times their norms, which makes them attributions of the layer's scalar.
+
+    Raises:
+        DamagedGraphError: the graph is not there or damaged.
+    """
+    graph = open_graph(storage, graph_key)
+    side = math.isqrt(graph.marker.num_pixels)
+    places = np.asarray(indices, dtype=np.intp)
+    maps_nP = np.zeros((len(places), graph.marker.num_pixels), dtype=np.float32)
+    for probes in graph.marker.ranges:
+        here = (places >= probes.start) & (places < probes.stop)
+        if not here.any():
+            continue
+        half_nP, norms_n = graph.read_nodes(probes)
+        rows = places[here] - probes.start
+        maps_nP[here] = half_nP[rows]
+        if scaled:
+            maps_nP[here] *= norms_n[rows, None]
+    return maps_nP.reshape(-1, side, side)
+
+
+def read_map_cosines(storage: Storage, graph_key: str, other_key: str) -> Float32:
+    """Returns the cosines (N,) of two graphs' maps, probe by probe, in the memory of one range.
+
+    Their mean is ``node_similarity``.
+
+    Raises:
+        DamagedGraphError: a graph is not there or damaged.
+    """
+    marker = open_graph(storage, graph_key).marker
+    cosines_N = np.zeros(marker.num_probes, dtype=np.float32)
+    for probes in marker.ranges:
+        indices = range(probes.start, probes.stop)
+        pair = (read_maps(storage, key, indices) for key in (graph_key, other_key))
+        cosines_N[probes.start : probes.stop] = map_cosines(*pair)
+    return cosines_N
+
+
+def read_edges(storage: Storage, graph_key: str) -> Float32:
+    """Returns the cosines (N, N) of the probes' features, with ones on the diagonal.
+
+    Raises:
+        DamagedGraphError: the graph is not there or damaged.
+    """
+    graph = open_graph(storage, graph_key)
+    if graph.marker.num_probes < 2:
+        return np.ones((graph.marker.num_probes,) * 2, dtype=np.float32)
+    edges_NN: Float32 = squareform(graph.read_edges(), checks=False)
+    np.fill_diagonal(edges_NN, 1.0)
+    return edges_NN
+
+
+def map_cosines(maps_nMM: Float32, others_nMM: Float32) -> Float32:
+    """Returns the cosine (n,) of each pair of unit-norm maps; 0 where one is all zero."""
+    cosines: Float32 = np.einsum(
+        "nij,nij->n", maps_nMM, others_nMM, dtype=np.float64, casting="safe"
+    ).astype(np.float32)
+    return cosines

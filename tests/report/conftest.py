@@ -1,0 +1,44 @@
+"""Scans of any number of models, and their reports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from benchmarks.lab.zoo_tables import ZooTables, write_zoo
+from depara.report import WrittenReport, write_report
+from depara.results import ScanResults, open_scan
+
+
+@dataclass(frozen=True)
+class Made:
+    """A scan and its report."""
+
+    scan: ScanResults
+    report: WrittenReport
+    path: Path
+
+    @property
+    def html(self) -> str:
+        return self.path.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Made]:
+    """Returns the scan of so many models with its report; each is made once."""
+    known: dict[int, Made] = {}
+
+    def make(num_models: int) -> Made:
+        if num_models not in known:
+            output = str(tmp_path_factory.mktemp(f"zoo{num_models}"))
+            layers = 2 if num_models > 500 else 4
+            write_zoo(output, ZooTables(num_models, num_layers=layers))
+            scan = open_scan(output)
+            report = write_report(scan)
+            known[num_models] = Made(scan, report, Path(report.location))
+        return known[num_models]
+
+    return make
