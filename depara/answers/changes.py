@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -143,7 +143,7 @@ class _Rankings:
     table: pd.DataFrame
     firsts: Mapping[str, str]
     good: Mapping[str, frozenset[str]]
-    pairs: Set[tuple[str, str]]
+    pairs: pd.MultiIndex
 
     @classmethod
     def of(cls, scan: ScanResults) -> _Rankings:
@@ -158,8 +158,8 @@ class _Rankings:
         is_good = is_sure & standings(table).isin(["first", "as good"])
         groups = table[is_good].groupby("target_model")["source_model"]
         good = {str(name): frozenset(sources) for name, sources in groups}
-        pairs = zip(table["target_model"], table["source_model"], strict=True)
-        return cls(table, firsts, good, frozenset(pairs))
+        pairs = pd.MultiIndex.from_frame(table[["target_model", "source_model"]])
+        return cls(table, firsts, good, pairs)
 
 
 def _first_choices(common: list[str], old: _Rankings, new: _Rankings) -> Iterator[FirstChoice]:

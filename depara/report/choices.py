@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,12 +29,15 @@ class Figure:
     is_warning: bool = False
 
 
-def choices_table(grid: Grid) -> Table:
-    """Returns one row per target: its first choice, the interval, who is as good, the baselines."""
+def choices_table(grid: Grid, others: Mapping[str, Int32]) -> Table:
+    """Returns one row per target: its first choice, the interval, who is as good, the baselines.
+
+    Args:
+        others: see `baselines`.
+    """
     names, targets = grid.models, grid.targets
     firsts = _firsts(grid)
     low_MM, high_MM = grid.interval
-    others = baselines(grid)
     good = grid.standing_MM == STANDINGS.index("as good")
     rows = []
     for target in targets:

@@ -101,7 +101,9 @@ def report_html(
     order = list(tree.order) if tree is not None else list(grid.models)
     place = {name: code for code, name in enumerate(grid.models)}
     gallery = make_gallery(scan, order, pictures)
-    context = _context(grid, tree, gallery, is_beside=is_beside)
+    simple = baselines(grid)
+    choices = choices_table(grid, simple)
+    context = _context(grid, choices, tree, gallery, is_beside=is_beside)
     tables: Sequence[Table] = [one for one in context["tables"].values() if one is not None]
     lambda_ = _lambda(scan.manifest)
     data = payload(grid, [place[name] for name in order], lambda_)
@@ -109,7 +111,7 @@ def report_html(
     data["models"] = list(shown) if len(shown) == len(place) else data["models"]
     data["tables"] = {one.name: one.record(shown) for one in tables if one.is_virtual}
     data["baselines"] = {
-        LABELS[name]: whole_column(one[grid.targets]) for name, one in baselines(grid).items()
+        LABELS[name]: whole_column(one[grid.targets]) for name, one in simple.items()
     }
     data["gallery"] = gallery.record(place)
     return render(context, data), gallery.num_bytes
@@ -128,11 +130,10 @@ def _tree(grid: Grid) -> ModelTree | None:
 
 
 def _context(
-    grid: Grid, tree: ModelTree | None, gallery: Gallery, *, is_beside: bool
+    grid: Grid, choices: Table, tree: ModelTree | None, gallery: Gallery, *, is_beside: bool
 ) -> dict[str, Any]:
     scan = grid.scan
     manifest = scan.manifest
-    choices = choices_table(grid)
     labels, truth = labels_section(scan), truth_section(scan)
     folder = Storage(scan.output).location(scan_folder(scan.scan_id))
     return {
