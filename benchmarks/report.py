@@ -20,7 +20,8 @@ from pathlib import Path
 
 from benchmarks._report import machine_line, write_report
 from benchmarks.lab.browser import Browser, find_chromium
-from benchmarks.lab.zoo_tables import ZooTables, write_zoo
+from benchmarks.lab.zoo_record import ZooTables
+from benchmarks.lab.zoo_tables import write_zoo
 
 SIZES = (10, 100, 1000)
 _LAYERS = 3

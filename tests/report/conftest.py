@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.lab.zoo_tables import ZooTables, write_zoo
+from benchmarks.lab.zoo_record import ZooTables
+from benchmarks.lab.zoo_tables import write_zoo
 from depara.report import WrittenReport, write_report
 from depara.results import ScanResults, open_scan
 

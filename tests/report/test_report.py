@@ -14,7 +14,8 @@ import duckdb
 import pytest
 from rich.console import Console
 
-from benchmarks.lab.zoo_tables import MARKUP, SCRIPT, ZooTables, write_zoo
+from benchmarks.lab.zoo_record import MARKUP, SCRIPT, ZooTables
+from benchmarks.lab.zoo_tables import write_zoo
 from cluster.record.report import end_with_report
 from cluster.record.summary import print_report
 from depara import open_scan
