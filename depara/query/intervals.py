@@ -28,8 +28,8 @@ from depara.uncertainty import (
     uncertainty_tables,
 )
 
-BUDGET_S = 20.0
-"""Nominal seconds on one core that all resamples of a query may take."""
+BUDGET_S = 7.0
+"""Nominal seconds on one core that all resamples of a query may take; measured, about 20."""
 
 _FEWEST = 100
 
