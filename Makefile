@@ -43,6 +43,7 @@ demo: $(VENV)/.demo ## train the digit zoo, scan it, evaluate the answer, recomm
 	@$(BIN)/python -m examples.digits.transfer
 	@$(BIN)/depara evaluate depara-out/digits --truth examples/digits/zoo/truth.csv --relevant 3
 	@$(BIN)/depara recommend depara-out/digits parity --budget 3
+	@$(BIN)/depara report depara-out/digits
 
 demo-imagenet: $(VENV)/.imagenet ## scan four ImageNet models on sixteen photos
 	@$(BIN)/python -m jobs.scan examples/imagenet/scan.yaml

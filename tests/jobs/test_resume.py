@@ -221,10 +221,10 @@ def test_damaged_canvases_are_decoded_anew(
 def test_canvases_that_stay_damaged_end_the_scan(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*args: Any) -> None:
+    def broken(*args: Any, **kwargs: Any) -> None:
         raise DamagedCanvasesError("canvas file x is damaged")
 
-    monkeypatch.setattr("cluster.extract.bench.read_canvases", broken)
+    monkeypatch.setattr("depara.extraction.canvases.read_canvases", broken)
     with pytest.raises(DamagedCanvasesError, match="canvas file x"):
         scan_inline(str(tmp_path), photos, MODELS, **STEADY)
 
