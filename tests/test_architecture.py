@@ -28,6 +28,7 @@ BASE = {
     "identity",
     "catalog",
     "ledger",
+    "dotted",
     "grams",
     "_version",
 }
@@ -73,6 +74,7 @@ ALLOWED = {
     "identity": set(),
     "catalog": set(),
     "ledger": set(),
+    "dotted": set(),
     "grams": set(),
     "_version": set(),
     "query": {"answers", "results", "similarity", "uncertainty", "store", "models", "extraction"},

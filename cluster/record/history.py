@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,9 +10,10 @@ from cluster.compare.analysis import KnownAnalysis
 from cluster.compare.labelling import wants_label_scores
 from cluster.compare.pairs import KnownPairs, Reduction
 from cluster.record.graph_facts import GraphFacts, facts_of_scan
+from depara.dotted import leaves
 from depara.errors import StoreError
 from depara.identity import short_hash
-from depara.similarity.stored import GraphRef
+from depara.similarity.stored import GraphRef, graph_refs
 from depara.store.scans import finished_manifests, read_table
 from depara.store.storage import Storage
 from depara.types import Failure
@@ -111,7 +112,7 @@ def explain(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> tuple[s
     """Returns what differs between two scans' comparison settings, one line each."""
     if before is None:
         return ("the latest scan is of an older version",)
-    old, new = dict(_flatten(before)), dict(_flatten(now))
+    old, new = dict(leaves(before)), dict(leaves(now))
     lines = []
     for name in sorted(old.keys() | new.keys()):
         if old.get(name) == new.get(name) or name == "probe_set":
@@ -250,18 +251,7 @@ def _open_previous(storage: Storage, manifest: dict[str, Any]) -> PreviousScan |
         }
     except (StoreError, KeyError):
         return None
-    null_of = {row["model_id"]: row["null_of"] for row in tables["models"]}
-    graphs = tuple(
-        GraphRef(
-            row["model_id"],
-            row["layer"],
-            row["depth"],
-            row["graph_key"],
-            row["is_output"],
-            null_of[row["model_id"]],
-        )
-        for row in tables["layers"]
-    )
+    graphs = graph_refs(tables["layers"], tables["models"])
     nights = {row["model_id"]: row["nights"] or 1 for row in tables["failures"] if row["model_id"]}
     facts_by_key = facts_of_scan(storage, manifest, tables["layers"])
     return PreviousScan(manifest, graphs, nights, facts_by_key)
@@ -269,11 +259,3 @@ def _open_previous(storage: Storage, manifest: dict[str, Any]) -> PreviousScan |
 
 def _map_is_canvas(settings: Mapping[str, Any]) -> bool:
     return settings.get("attribution.map_side") == settings.get("canvas_side")
-
-
-def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from depara.answers.standings import CONFIDENCE, standings
+from depara.dotted import leaves
 from depara.errors import ConfigError, StoreError
 from depara.results import ScanResults, open_scan
 from depara.store.scans import finished_scans
@@ -225,18 +226,10 @@ def _settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Settin
 def _flat(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the settings of a scan by their dotted names, its probes and the versions."""
     config = {k: v for k, v in manifest.get("config", {}).items() if k not in _UNTOLD}
-    found = dict(_leaves(config, ""))
+    found = dict(leaves(config))
     found["probe_set"] = manifest.get("probe_set")
     found |= {f"version of {name}": text for name, text in manifest.get("versions", {}).items()}
     return found
-
-
-def _leaves(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    for name, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def _scan_before(scan: ScanResults) -> str:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from depara.config import ScanConfig
 from depara.errors import ConfigError, StorageUnavailableError, StoreError
 from depara.results import ScanResults
-from depara.similarity.stored import NUMERIC_ERRORS, GraphRef, check_graph
+from depara.similarity.stored import NUMERIC_ERRORS, GraphRef, check_graph, graph_refs
 from depara.store.graphs import CommittedGraph, open_graph
 from depara.store.keys import comparison_settings
 from depara.store.storage import Storage
@@ -106,18 +106,7 @@ def read_zoo(scan: ScanResults) -> Zoo:
     if not same:
         raise too_old
     models = scan.arrow_table("models").select(["model_id", "null_of"]).to_pylist()
-    twins = {row["model_id"]: row["null_of"] for row in models}
-    graphs = tuple(
-        GraphRef(
-            row["model_id"],
-            row["layer"],
-            row["depth"],
-            row["graph_key"],
-            row["is_output"],
-            twins[row["model_id"]],
-        )
-        for row in scan.arrow_table("layers").to_pylist()
-    )
+    graphs = graph_refs(scan.arrow_table("layers").to_pylist(), models)
     if not any(graph.is_ranked for graph in graphs):
         raise ConfigError(f"scan {scan.scan_id} has no model to compare with")
     return Zoo(scan.scan_id, config, key, num_probes, graphs)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from depara.answers import ScanChanges, diff, recommend_for_labels
+from depara.dotted import leaves
 from depara.errors import ConfigError
 from depara.evaluation.record import RECORD_FILE
 from depara.report.grid import Grid
@@ -231,7 +232,7 @@ def problems(scan: ScanResults, name: str) -> Table | None:
 def settings(manifest: Mapping[str, Any]) -> Table:
     """Returns the settings of the scan file without its models, and the versions."""
     config = {k: v for k, v in manifest.get("config", {}).items() if k != "models"}
-    rows = [[name, _text(value)] for name, value in _leaves(config, "")]
+    rows = [[shown_line(name), _text(value)] for name, value in leaves(config)]
     rows += [[f"version of {k}", _text(v)] for k, v in manifest.get("versions", {}).items()]
     rows += [[name, _text(manifest.get(name))] for name in ("git_revision", "probe_set")]
     columns = [Column("setting", "setting"), Column("value", "value")]
@@ -251,14 +252,6 @@ def files(manifest: Mapping[str, Any]) -> Table:
         Column("sha256", "sha256"),
     ]
     return Table("files", "Tables of the scan", columns, rows)
-
-
-def _leaves(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    for name, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{name}.")
-        else:
-            yield shown_line(f"{prefix}{name}"), value
 
 
 def _text(value: Any) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -40,6 +41,32 @@ class GraphRef:
     def is_ranked(self) -> bool:
         """Whether it stands for its model in the rankings: an output graph of no random twin."""
         return self.is_output and not self.null_of
+
+
+def graph_refs(
+    layers: Iterable[Mapping[str, Any]], models: Iterable[Mapping[str, Any]]
+) -> tuple[GraphRef, ...]:
+    """Returns the graphs of a scan, in the order of its ``layers`` table.
+
+    Args:
+        layers: rows of that table.
+        models: rows of the ``models`` table.
+
+    Raises:
+        KeyError: a layer is of no model.
+    """
+    null_of = {row["model_id"]: row["null_of"] for row in models}
+    return tuple(
+        GraphRef(
+            row["model_id"],
+            row["layer"],
+            row["depth"],
+            row["graph_key"],
+            row["is_output"],
+            null_of[row["model_id"]],
+        )
+        for row in layers
+    )
 
 
 class StoredBlock:
