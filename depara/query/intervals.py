@@ -78,7 +78,29 @@ def query_intervals(
     )
     count = _affordable(blocks, zoo.num_probes, config.resamples)
     settings = UncertaintySettings(num_resamples=count, seed=config.seed)
-    memory_bytes //= workers
+    results = _resampled(
+        blocks, zoo, graphs, memory_bytes // workers, workers, settings, on_progress
+    )
+    tables = uncertainty_tables([found for _, found in results])
+    of_target = uncertainty_tables([found for number, found in results if number == 0])
+    name = own.card.model_id
+    return {
+        "uncertainty": _about(tables["uncertainty"], name),
+        "rank_uncertainty": _about(tables["rank_uncertainty"], name),
+        "stability": of_target["stability"],
+    }
+
+
+def _resampled(
+    blocks: Sequence[_Block],
+    zoo: Zoo,
+    graphs: Graphs,
+    memory_bytes: int,
+    workers: int,
+    settings: UncertaintySettings,
+    on_progress: Progress,
+) -> list[tuple[int, BlockUncertainty]]:
+    """The uncertainty of every task of every block, with the number of its block."""
     calls = [
         (number, task)
         for number, block in enumerate(blocks)
@@ -104,16 +126,9 @@ def query_intervals(
     results: list[tuple[int, BlockUncertainty]] = []
     with ThreadPoolExecutor(workers) as pool:
         for call, found in zip(calls, pool.map(resample, calls), strict=True):
-            on_progress("resampling", len(results), len(calls))
             results.append((call[0], found))
-    tables = uncertainty_tables([found for _, found in results])
-    of_target = uncertainty_tables([found for number, found in results if number == 0])
-    name = own.card.model_id
-    return {
-        "uncertainty": _about(tables["uncertainty"], name),
-        "rank_uncertainty": _about(tables["rank_uncertainty"], name),
-        "stability": of_target["stability"],
-    }
+            on_progress("resampling", len(results), len(calls))
+    return results
 
 
 def _tasks(
