@@ -49,7 +49,7 @@ ALLOWED = {
     "maintenance": {"store"},
     "pictures": {"graph", "similarity", "results", "store"},
     "answers": {"store", "similarity", "results", "evaluation"},
-    "report": {"answers", "pictures", "results", "evaluation", "store"},
+    "report": {"answers", "pictures", "results", "evaluation", "similarity", "store"},
     "cli": {
         "scan",
         "query",

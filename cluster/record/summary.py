@@ -15,6 +15,7 @@ from cluster.record.manifest import PreparedScan, ScanSummary
 from cluster.record.notes import ModelNote, matters_of, model_notes
 from cluster.record.report import ReportOutcome
 from depara.answers import recommend_for_labels
+from depara.answers.recommender import SAFE
 from depara.ledger import PARTS, part_bytes
 from depara.probes import LeftOut, describe_left_out
 from depara.redaction import redact
@@ -24,7 +25,6 @@ from depara.texts import shown, shown_line
 from depara.types import Failure
 
 MAX_TARGETS_SHOWN = 10
-SAFE = 0.9
 _MAX_FAILURES_SHOWN = 20
 _MAX_NOTES_SHOWN = 20
 

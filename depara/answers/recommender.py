@@ -25,7 +25,8 @@ from depara.store.storage import Storage
 SAFE = 0.9
 """Share of resamples in which a first choice must be first for no warning."""
 _FEW_PROBES = 100
-_UNSTABLE = 0.8
+UNSTABLE = 0.8
+"""Rank correlation of the ranking by half of the probes below which it is warned of."""
 
 
 @dataclass(frozen=True)
@@ -192,7 +193,7 @@ class Recommender:
         if 0 < num_probes < _FEW_PROBES:
             found.append(f"{num_probes} probes are few: 200 and more are usual (probes.count)")
         stability = self.scan.table("stability")
-        if len(stability) and stability["correlation"].iloc[0] < _UNSTABLE:
+        if len(stability) and stability["correlation"].iloc[0] < UNSTABLE:
             half = stability.iloc[0]
             found.append(
                 f"half of the probes give the same ranking to a rank correlation of "

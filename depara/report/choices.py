@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depara.answers import Recommender
-from depara.answers.recommender import SAFE
+from depara.answers.recommender import SAFE, UNSTABLE
 from depara.report.grid import STANDINGS, Grid, Int32, first_of, popular
 from depara.report.tables import Column, Table, known
 from depara.texts import shown_line
@@ -107,7 +107,7 @@ def figures(grid: Grid, table: Table) -> list[Figure]:
     if len(stability):
         half = stability.iloc[0]
         about = f"rank correlation of the ranking by {int(half['num_probes'])} probes with this one"
-        found.append(Figure(f"{half['correlation']:.2f}", about, half["correlation"] < 0.8))
+        found.append(Figure(f"{half['correlation']:.2f}", about, half["correlation"] < UNSTABLE))
     places = [place for place, one in enumerate(table.columns) if one.kind == "choice"]
     simple = [place for place in places if table.columns[place].key in BASELINES]
     if simple:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from depara.answers.standings import standings
 from depara.catalog import SCORES
 from depara.results import ScanResults
+from depara.similarity.general import means_of_others
 from depara.types import Float32, Float64
 
 Int32 = NDArray[np.int32]
@@ -286,13 +287,5 @@ def first_of(values_MM: Float32 | Float64, names: Sequence[str]) -> Int32:
 
 
 def popular(values_MM: Float64, names: Sequence[str]) -> Int32:
-    """Returns the generally best source for each target: the highest mean over other targets.
-
-    As `depara.similarity.general.generally_best`.
-    """
-    known = np.isfinite(values_MM)
-    filled = np.where(known, values_MM, 0.0)
-    count = known.sum(axis=0)[None, :] - known
-    others = (filled.sum(axis=0)[None, :] - filled) / np.maximum(count, 1)
-    means = np.where(count > 0, others, filled)
-    return first_of(np.where(known, means, np.nan).round(12), names)
+    """Returns the generally best source for each target, as `depara.similarity.general` has it."""
+    return first_of(means_of_others(values_MM), names)

@@ -176,4 +176,5 @@ def _context(
 def _date(text: str | None) -> str:
     if not text:
         return "at an unknown time"
-    return f"{datetime.fromisoformat(text):%-d %B %Y, %H:%M %Z}".rstrip()
+    when = datetime.fromisoformat(text)
+    return f"{when.day} {when:%B %Y, %H:%M %Z}".rstrip()
