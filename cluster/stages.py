@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cluster.compare.analysis import analyse
+from cluster.compare.centre import measure_centre
 from cluster.compare.pairs import Reduction, make_reduction
 from cluster.compare.tiles import reduce_graphs
 from cluster.extract.cards import forget_changed, prepare_inputs
@@ -15,7 +16,13 @@ from cluster.extract.plan import ScanPlan, make_plan
 from cluster.pool.context import ScanContext
 from cluster.pool.loop import WorkerPool
 from cluster.pool.units import GroupResult
-from cluster.record.history import PreviousScan, known_analysis, known_pairs, read_history
+from cluster.record.history import (
+    PreviousScan,
+    known_analysis,
+    known_centre,
+    known_pairs,
+    read_history,
+)
 from cluster.record.manifest import PreparedScan
 from depara.config import ScanConfig, ScanFile
 from depara.locations import is_remote
@@ -151,9 +158,11 @@ def compare(graphs: Extraction, scan_id: str, context: ScanContext) -> Compariso
     labels = [probe.label for probe in prepared.probes]
     known = known_pairs(reduction, graphs.previous)
     analysed = known_analysis(reduction, labels, graphs.previous)
-    facts = reduce_graphs(reduction, known, scan_id, context)
+    context.phases.enter("comparison")
+    centre = measure_centre(reduction, known_centre(reduction, graphs.previous), context)
+    facts = reduce_graphs(reduction, known, centre, scan_id, context)
     spent_s = context.phases.spent().seconds
-    facts |= analyse(reduction, labels, analysed, spent_s, scan_id, context)
+    facts |= analyse(reduction, labels, analysed, centre, spent_s, scan_id, context)
     return Comparison(reduction, failures, known.count if known else 0, facts)
 
 

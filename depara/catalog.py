@@ -31,6 +31,19 @@ class Method:
 
 
 @dataclass(frozen=True)
+class Term:
+    """A part of ``similarity``, the weighted sum that ranks; ``column`` is where it stands.
+
+    ``absent`` says when it is null; a term without it is in every table.
+    """
+
+    meaning: str
+    reference: str
+    column: str
+    absent: str = ""
+
+
+@dataclass(frozen=True)
 class Score:
     """A label-free score of two graphs; ``code`` is a `depara.similarity.scores.Vectors`.
 
@@ -107,6 +120,30 @@ METHODS: Mapping[str, Method] = {
     ),
 }
 """Attribution methods by their name in the scan file; the first is the default."""
+
+TERMS: Mapping[str, Term] = {
+    "node": Term(
+        meaning="mean cosine of attribution maps, -1 to 1",
+        reference="Song et al., DEPARA, CVPR 2020, Eq. 5, s_V",
+        column="node_similarity",
+    ),
+    "node_centred": Term(
+        meaning="cosine of all maps less the mean map of the zoo's output graphs, -1 to 1",
+        reference="ours: s_V after removing what all models share of a probe",
+        column="node_centred",
+        absent="; null in scans of older versions",
+    ),
+    "edge": Term(
+        meaning="Spearman correlation of edges, -1 to 1",
+        reference="Song et al., DEPARA, CVPR 2020, Eq. 5, s_E",
+        column="edge_similarity",
+    ),
+}
+"""The terms of ``similarity`` by their name in `similarity.terms`; each is resampled with the
+probes, so that the sum has its intervals."""
+
+DEFAULT_TERMS: Mapping[str, float] = {"node": 1.0, "edge": 2.0}
+"""Their weights where the scan file gives none; see docs/method.md."""
 
 SCORES: Mapping[str, Score] = {
     "rsa": Score(

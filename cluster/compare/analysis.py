@@ -25,12 +25,15 @@ from cluster.compare.labelling import (
 from cluster.compare.pairs import Reduction
 from cluster.compare.unusable import failure_of_graphs
 from cluster.pool.context import ScanContext
+from cluster.pool.launcher import Ref
 from cluster.pool.tasks import TaskFailure, collect_facts, failure_of, follow, merge_failures
 from depara.errors import StoreError
+from depara.similarity.centre import Centre
 from depara.similarity.stored import NUMERIC_ERRORS, GraphRef, StoredBlock, check_graph, open_graphs
 from depara.store.scans import read_table, write_table
 from depara.store.storage import Storage
 from depara.uncertainty import (
+    BlockCentre,
     BlockUncertainty,
     UncertaintySettings,
     UncertaintyTask,
@@ -61,22 +64,27 @@ class KnownAnalysis:
 
 @dataclass(frozen=True)
 class Resampling:
-    """What all resample tasks of a scan have in common: it travels once."""
+    """What all resample tasks of a scan have in common: it travels once.
+
+    ``places`` are those of the graphs in the centre of the zoo.
+    """
 
     output: str
     threads: int
     candidates: tuple[GraphRef, ...]
     targets: tuple[GraphRef, ...]
     num_probes: int
-    lambda_: float
+    terms: Mapping[str, float]
     memory_bytes: int
     settings: UncertaintySettings
+    places: Mapping[GraphRef, int]
 
 
 def analyse(
     reduction: Reduction,
     labels: Sequence[str | None],
     known: KnownAnalysis | None,
+    centre: Ref,
     spent_s: float,
     scan_id: str,
     context: ScanContext,
@@ -87,6 +95,7 @@ def analyse(
         reduction: the graphs compared.
         labels: of the probes, in index order.
         known: what an earlier scan has analysed, or None.
+        centre: of the zoo, what `measure_centre` returns.
         spent_s: time of the scan so far, which bounds the number of resamples.
         scan_id: the scan.
         context: runs the tasks.
@@ -102,7 +111,7 @@ def analyse(
     threads = max(1, int(reduction.config.compute.num_cpus))
     calls: list[Call] = []
     if known is None or not known.has_rankings:
-        calls = _uncertainty_calls(reduction, spent_s, output, threads, context)
+        calls = _uncertainty_calls(reduction, centre, spent_s, output, threads, context)
     num_blocks = len(calls)
     scores, halves = _label_calls(reduction, labels, known, spent_s, context)
     calls += [*scores, *halves]
@@ -119,7 +128,9 @@ def analyse(
     return collect_facts(last, context, "the rankings could not be analysed")
 
 
-def resample_block(shared: Resampling, task: UncertaintyTask) -> BlockUncertainty | TaskFailure:
+def resample_block(
+    shared: Resampling, centre: Centre, task: UncertaintyTask
+) -> BlockUncertainty | TaskFailure:
     """Returns the uncertainty of one block of pairs, or the error as data."""
     import threadpoolctl
 
@@ -134,8 +145,12 @@ def resample_block(shared: Resampling, task: UncertaintyTask) -> BlockUncertaint
                 sources=sources,
                 targets=targets,
                 num_probes=shared.num_probes,
-                lambda_=shared.lambda_,
+                terms=shared.terms,
                 memory_bytes=shared.memory_bytes,
+                centre=BlockCentre(
+                    centre.rows([shared.places[graph] for graph in sources]),
+                    centre.rows([shared.places[graph] for graph in targets]),
+                ),
                 settings=shared.settings,
                 rankings=task.rankings,
             )
@@ -199,6 +214,7 @@ def _read_known(storage: Storage, known: KnownAnalysis, name: str) -> pa.Table:
 
 def _uncertainty_calls(
     reduction: Reduction,
+    centre: Ref,
     spent_s: float,
     output: str,
     threads: int,
@@ -232,12 +248,13 @@ def _uncertainty_calls(
             candidates=_candidates(reduction),
             targets=reduction.outputs,
             num_probes=reduction.num_probes,
-            lambda_=reduction.config.similarity.lambda_,
+            terms=reduction.config.similarity.terms,
             memory_bytes=int(reduction.config.compute.memory),
             settings=plan.settings,
+            places={graph: place for place, graph in enumerate(reduction.sources)},
         )
     )
-    return [(resample_block, (shared, task)) for task in plan.tasks]
+    return [(resample_block, (shared, centre, task)) for task in plan.tasks]
 
 
 def _label_calls(

@@ -10,10 +10,12 @@ import pyarrow as pa
 
 from cluster.compare.pairs import KnownPairs, Reduction
 from cluster.pool.tasks import TaskFailure, failure_of, merge_failures
+from depara.catalog import TERMS
 from depara.errors import StoreError
 from depara.similarity import lambda_tables, layer_ranking, model_ranking
+from depara.similarity.centre import Centre, centred_matrix
 from depara.similarity.nulls import null_similarity, without_sources
-from depara.similarity.pair_table import similarity_table
+from depara.similarity.pair_table import centre_table, similarity_table
 from depara.store.scans import read_table, write_table
 from depara.store.storage import Storage
 from depara.types import Float64
@@ -39,10 +41,11 @@ def write_result_tables(
     scan_id: str,
     reduction: Reduction,
     known: KnownPairs | None,
+    centre: Centre | TaskFailure,
     *results: TileResult | TaskFailure,
 ) -> dict[str, Any] | TaskFailure:
     """Writes the similarity and ranking tables; returns their facts, or an error as data."""
-    failure = merge_failures(results)
+    failure = merge_failures([centre, *results])
     if failure is not None:
         return failure
     storage = Storage(output)
@@ -62,7 +65,8 @@ def write_result_tables(
                 score_BA = result.mirrored.get(name, score_AB.T)
                 matrices[name][np.ix_(result.columns, result.rows)] = score_BA
     try:
-        tables = result_tables(reduction, matrices)
+        assert isinstance(centre, Centre)
+        tables = result_tables(reduction, matrices, centre)
         return {name: write_table(storage, scan_id, name, t) for name, t in tables.items()}
     except StoreError as error:
         return failure_of(error)
@@ -85,13 +89,19 @@ def _take_known(storage: Storage, known: KnownPairs, matrices: dict[str, Float64
         matrix[here] = score.reshape(known.num_sources, known.num_targets)[there]
 
 
-def result_tables(reduction: Reduction, matrices: dict[str, Float64]) -> dict[str, pa.Table]:
-    """Returns the similarity table and the rankings that follow from it."""
+def result_tables(
+    reduction: Reduction, matrices: dict[str, Float64], centre: Centre
+) -> dict[str, pa.Table]:
+    """Returns the similarity table, the rankings that follow from it, and the centre's."""
+    place = {graph: index for index, graph in enumerate(reduction.sources)}
+    of_targets = centre.rows([place[graph] for graph in reduction.targets])
+    centred_AB = centred_matrix(matrices["node_similarity"], centre, of_targets)
+    terms = reduction.config.similarity.terms
     similarity = similarity_table(
         reduction.sources,
         reduction.targets,
-        matrices,
-        lambda_=reduction.config.similarity.lambda_,
+        {**matrices, TERMS["node_centred"].column: centred_AB},
+        terms=terms,
         num_probes=reduction.num_probes,
     )
     graphs = reduction.sources
@@ -105,5 +115,6 @@ def result_tables(reduction: Reduction, matrices: dict[str, Float64]) -> dict[st
         "similarity": similarity,
         "model_ranking": ranking.append_column("null_similarity", floor),
         "layer_ranking": layer_ranking(ranked, outputs, depths),
-        **lambda_tables(ranking, reduction.config.similarity.lambda_),
+        **lambda_tables(ranking, terms),
+        "centre": centre_table(reduction.sources, centre),
     }

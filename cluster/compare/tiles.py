@@ -13,6 +13,7 @@ from cluster.compare.pairs import KnownPairs, Reduction, TileJob, missing_region
 from cluster.compare.tables import TileResult, write_result_tables
 from cluster.compare.unusable import failure_of_graphs
 from cluster.pool.context import ScanContext
+from cluster.pool.launcher import Ref
 from cluster.pool.tasks import TaskFailure, collect_facts, follow
 from depara.similarity import find_vectors, score_tile, similarity_tile
 from depara.similarity.stored import NUMERIC_ERRORS, StoredBlock, check_graph, open_graphs
@@ -83,9 +84,11 @@ def _neighbours(
 
 
 def reduce_graphs(
-    reduction: Reduction, known: KnownPairs | None, scan_id: str, context: ScanContext
+    reduction: Reduction, known: KnownPairs | None, centre: Ref, scan_id: str, context: ScanContext
 ) -> dict[str, Any]:
     """Computes all pairs that are not known and writes the result tables; returns their facts.
+
+    ``centre`` is what `measure_centre` returns.
 
     Raises:
         DamagedGraphError: a graph is not what was committed.
@@ -93,7 +96,6 @@ def reduce_graphs(
         ClusterError: tasks keep dying.
         ScanInterruptedError: a stop was requested.
     """
-    context.phases.enter("comparison")
     launcher, compute = context.launcher, reduction.config.compute
     settings = TileSettings(
         output=context.storage.root,
@@ -112,6 +114,6 @@ def reduce_graphs(
     follow(refs, context)
     context.phases.enter("tables")
     table_ref = launcher.submit(
-        write_result_tables, context.storage.root, scan_id, reduction, known, *refs
+        write_result_tables, context.storage.root, scan_id, reduction, known, centre, *refs
     )
     return collect_facts(table_ref, context, "the similarity tables could not be computed")

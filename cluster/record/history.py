@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cluster.compare.analysis import KnownAnalysis
+from cluster.compare.centre import KnownCentre
 from cluster.compare.labelling import wants_label_scores
 from cluster.compare.pairs import KnownPairs, Reduction
 from cluster.record.graph_facts import GraphFacts, facts_of_scan
@@ -148,6 +149,21 @@ def known_pairs(reduction: Reduction, previous: PreviousScan | None) -> KnownPai
     return known if known.count else None
 
 
+def known_centre(reduction: Reduction, previous: PreviousScan | None) -> KnownCentre | None:
+    """Returns the previous scan's centre: of the same output graphs, and with all graphs of now."""
+    if previous is None or "centre" not in previous.manifest["tables"]:
+        return None
+    ranked = sorted(graph.key for graph in previous.graphs if graph.is_ranked)
+    row = {graph.key: place for place, graph in enumerate(previous.graphs)}
+    if ranked != sorted(graph.key for graph in reduction.outputs):
+        return None
+    rows = [row.get(graph.key) for graph in reduction.sources]
+    known = tuple(place for place in rows if place is not None)
+    if len(known) < len(rows):
+        return None
+    return KnownCentre(previous.scan_id, previous.fact("centre"), known)
+
+
 def known_analysis(
     reduction: Reduction, labels: Sequence[str | None], previous: PreviousScan | None
 ) -> KnownAnalysis | None:
@@ -186,7 +202,7 @@ def rankings_key(reduction: Reduction) -> str:
                 [g.model_id, g.layer, g.depth, g.key, g.is_output, g.null_of]
                 for g in reduction.sources
             ],
-            "lambda": config.similarity.lambda_,
+            "terms": config.similarity.terms,
             "resamples": config.uncertainty.resamples,
             "seed": config.uncertainty.seed,
         }

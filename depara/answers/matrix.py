@@ -9,7 +9,7 @@ from pandas.api.types import is_float_dtype
 
 from depara.errors import ConfigError, near_names
 from depara.results import ScanResults
-from depara.similarity import combine
+from depara.similarity import at_lambda
 
 _SUM = "similarity"
 
@@ -36,7 +36,7 @@ def matrix(
     ranking = scan.table("model_ranking")
     outputs = dict(zip(ranking["target_model"], ranking["target_layer"], strict=True))
     frame = _between_outputs(scan.arrow_table("similarity"), outputs)
-    frame = _with_score(frame, score, lambda_)
+    frame = _with_score(frame, score, scan.lambda_, lambda_)
     names = [name for name in scan.models() if name in outputs]
     wide = frame.pivot_table(index="target_model", columns="source_model", values=score)
     return wide.reindex(index=names, columns=names).rename_axis(index="target", columns="source")
@@ -54,7 +54,7 @@ def _between_outputs(similarity: pa.Table, outputs: dict[str, str]) -> pd.DataFr
     return kept
 
 
-def _with_score(frame: pd.DataFrame, score: str, lambda_: float | None) -> pd.DataFrame:
+def _with_score(frame: pd.DataFrame, score: str, own: float, lambda_: float | None) -> pd.DataFrame:
     known = [name for name in frame.columns if is_float_dtype(frame[name])]
     if score not in known:
         hint = near_names(score, known) or f"the scores are {', '.join(known)}"
@@ -65,5 +65,5 @@ def _with_score(frame: pd.DataFrame, score: str, lambda_: float | None) -> pd.Da
         )
     if lambda_ is None:
         return frame
-    node, edge = (frame[f"{name}_similarity"].to_numpy() for name in ("node", "edge"))
-    return frame.assign(**{score: combine(node, edge, lambda_)})
+    values, edges = frame[score].to_numpy(), frame["edge_similarity"].to_numpy()
+    return frame.assign(**{score: at_lambda(values, edges, own, lambda_)})

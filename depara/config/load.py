@@ -214,7 +214,8 @@ def _apply_preset(tree: dict[str, Any]) -> dict[str, Any]:
     for section, fields in PRESETS[preset].items():
         given = merged.get(section)
         if given is None or isinstance(given, Mapping):
-            merged[section] = {**fields, **(given or {})}
+            kept = fields if "terms" not in (given or {}) else {}
+            merged[section] = {**kept, **(given or {})}
     return merged
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
@@ -16,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from depara.catalog import METHODS, SCORES
+from depara.catalog import DEFAULT_TERMS, METHODS, SCORES, TERMS
 
 Scalar = Literal["l2norm", "mean"]
 Channels = Literal["mean", "abs"]
@@ -28,22 +29,31 @@ Precision = Literal["fp32", "tf32"]
 if TYPE_CHECKING:
     AttributionMethod = str
     NeighbourScore = str
+    TermName = str
 else:
     AttributionMethod = Literal[tuple(METHODS)]
     NeighbourScore = Literal[tuple(SCORES)]
+    TermName = Literal[tuple(TERMS)]
 
-PRESETS: dict[str, dict[str, dict[str, str]]] = {
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+_PAPERS = {"lambda": 2.0}
+
+PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "paper": {
         "attribution": {"scalar": "l2norm", "channels": "mean"},
         "edges": {"normalize": "none"},
+        "similarity": _PAPERS,
     },
     "authors_tasks": {
         "attribution": {"scalar": "mean", "channels": "mean"},
         "edges": {"normalize": "center"},
+        "similarity": _PAPERS,
     },
     "authors_layers": {
         "attribution": {"scalar": "mean", "channels": "abs"},
         "edges": {"normalize": "none"},
+        "similarity": _PAPERS,
     },
 }
 """The settings of the paper and of the authors' two code bases (see docs/concepts.md)."""
@@ -55,6 +65,15 @@ SCAN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,127}")
 def _none_as_text(value: Any) -> Any:
     """YAML reads a bare ``none`` as text but ``null`` and ``~`` as None: accept both."""
     return "none" if value is None else value
+
+
+def _weight(value: Any) -> float | None:
+    """A weight as a number, or None: what is wrong with it is said where it is validated."""
+    try:
+        weight = float(value)
+    except (TypeError, ValueError):
+        return None
+    return weight if 0 <= weight < math.inf else None
 
 
 class Section(BaseModel):
@@ -212,14 +231,42 @@ class SimilarityConfig(Section):
         extra="forbid", frozen=True, use_attribute_docstrings=True, populate_by_name=True
     )
 
-    lambda_: Annotated[float, Field(ge=0, alias="lambda")] = 2.0
-    """Weight of the edge similarity: similarity = node_similarity + lambda * edge_similarity."""
+    terms: dict[TermName, Weight] = dict(DEFAULT_TERMS)
+    """Weights of what `similarity` is the sum of: node, node_centred and edge similarity."""
+    lambda_: Annotated[Weight, Field(alias="lambda")] = DEFAULT_TERMS["edge"]
+    """Weight of the edge similarity; given without terms, similarity is the paper's,
+    node_similarity + lambda * edge_similarity."""
     scores: list[NeighbourScore] = list(SCORES)
     """Label-free neighbours to compute beside DEPARA's own scores; [] for none."""
     label_scores: bool = True
     """Scores with labels (k-NN, LogME, H-score, ...), where at least two classes are labelled."""
     pairs: Pairs = "outputs"
     """outputs: every (model, layer) with every model's output layer; all: every two graphs."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lambda_is_the_weight_of_the_edges(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            return data
+        filled = {("lambda" if name == "lambda_" else name): data[name] for name in data}
+        terms, lambda_ = filled.get("terms"), filled.get("lambda")
+        if lambda_ is None and isinstance(terms, Mapping):
+            filled["lambda"] = terms.get("edge", 0.0)
+        elif terms is None and (weight := _weight(lambda_)) is not None:
+            filled["terms"] = {"node": 1.0, "edge": weight}
+        elif isinstance(terms, Mapping) and terms.get("edge", 0.0) != lambda_:
+            raise ValueError(
+                f"terms give the edges the weight {terms.get('edge', 0.0)}, lambda {lambda_}: "
+                "give one of the two"
+            )
+        return filled
+
+    @field_validator("terms")
+    @classmethod
+    def _something_ranks(cls, value: dict[str, float]) -> dict[str, float]:
+        if not any(value.values()):
+            raise ValueError(f"every weight is 0: give one of {', '.join(TERMS)} a weight above 0")
+        return value
 
 
 class UncertaintyConfig(Section):
@@ -292,7 +339,8 @@ class ScanConfig(Section):
     edges: EdgesConfig = EdgesConfig()
     """Edges."""
     preset: Preset | None = None
-    """paper, authors_tasks or authors_layers: sets scalar, channels, normalize where not given."""
+    """paper, authors_tasks or authors_layers: sets scalar, channels, normalize, terms where not
+    given."""
     similarity: SimilarityConfig = SimilarityConfig()
     """Comparison of graphs."""
     uncertainty: UncertaintyConfig = UncertaintyConfig()

@@ -58,9 +58,9 @@ def compare(
     on_progress("comparing by other scores", 0, 0)
     there |= _neighbours(zoo.graphs, (own.output,), zoo, graphs, memory_bytes, workers)
     back |= _neighbours(own.refs, zoo.outputs, zoo, graphs, memory_bytes, workers)
-    lambda_, num_probes = zoo.config.similarity.lambda_, zoo.num_probes
+    terms, num_probes = zoo.config.similarity.terms, zoo.num_probes
     parts = [
-        similarity_table(sources, targets, scores, lambda_=lambda_, num_probes=num_probes)
+        similarity_table(sources, targets, scores, terms=terms, num_probes=num_probes)
         for sources, targets, scores in (
             (zoo.graphs, (own.output,), there),
             (own.refs, zoo.outputs, back),

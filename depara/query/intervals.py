@@ -117,7 +117,7 @@ def _resampled(
             sources=rows,
             targets=columns,
             num_probes=zoo.num_probes,
-            lambda_=zoo.config.similarity.lambda_,
+            terms=zoo.config.similarity.terms,
             memory_bytes=memory_bytes,
             settings=settings,
             rankings=task.rankings,

@@ -17,13 +17,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from depara.answers.standings import standings
-from depara.catalog import SCORES
+from depara.catalog import SCORES, TERMS
 from depara.results import ScanResults
 from depara.similarity.general import means_of_others
 from depara.types import Float32, Float64
 
 Int32 = NDArray[np.int32]
-PARTS = ("node_similarity", "edge_similarity")
+COLUMNS = tuple(term.column for term in TERMS.values())
 STANDINGS = ("first", "as good", "behind", "out")
 
 
@@ -115,13 +115,19 @@ class Grid:
         lookup[model_G, [place[name] for name in table.names_G]] = np.arange(len(table.names_G))
         return lookup[models, self._codes(layers, pa.array(unique, pa.string()))]
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The columns that ``similarity`` is made of at any weight of the edges."""
+        weights = {**self.scan.terms, "edge": 1.0}
+        return tuple(TERMS[name].column for name in TERMS if weights.get(name))
+
     @cached_property
     def scores(self) -> dict[str, Float32]:
-        """Each score between the output graphs, ``M M``, NaN on the diagonal; DEPARA's two first.
+        """Each score between the output graphs, ``M M``, NaN on the diagonal; DEPARA's terms first.
 
         Those that the scan did not compute are left out.
         """
-        names = [*PARTS, *SCORES]
+        names = [*COLUMNS, *SCORES]
         keys = ["target_model", "target_layer", "source_model", "source_layer"]
         table = self.scan.arrow_columns("similarity", [*keys, *names])
         target, source = (self._codes(table[f"{one}_model"]) for one in ("target", "source"))

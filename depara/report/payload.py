@@ -5,16 +5,17 @@ Legend: ``M`` models.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from depara.catalog import SCORES
+from depara.catalog import SCORES, TERMS
 from depara.report.columns import Column, real_column, whole_column
-from depara.report.grid import PARTS, Grid
+from depara.report.grid import COLUMNS, Grid
+from depara.similarity.combine import describe_terms
 from depara.types import Float32
 
 MATRIX_CHARS = 3_550_000
@@ -24,7 +25,7 @@ CURVE_CHARS = 180_000
 _LADDER = ((3, 3), (2, 2), (2, 1))
 _PAIR_DIGITS = 19
 _SIMPLE = ("rsa", "dds", "cka")
-_FIRST_TO_KEEP = [*PARTS, *_SIMPLE, *(name for name in SCORES if name not in _SIMPLE)]
+_FIRST_TO_KEEP = [*COLUMNS, *_SIMPLE, *(name for name in SCORES if name not in _SIMPLE)]
 _FEW_MODELS = 40
 
 
@@ -36,12 +37,14 @@ class Matrices:
     left_out: tuple[str, ...]
 
 
-def pack_matrices(scores: Mapping[str, Float32], most_chars: int = MATRIX_CHARS) -> Matrices:
-    """Returns the scores as finely as they fit; DEPARA's own two are kept whatever they take.
+def pack_matrices(
+    scores: Mapping[str, Float32], parts: Sequence[str], most_chars: int = MATRIX_CHARS
+) -> Matrices:
+    """Returns the scores as finely as they fit; ``parts``, what ranks, are kept in any case.
 
-    18 bits a value where all fit, else 12, then 12 for DEPARA's parts and 6 for the others, the
-    last of which are then left out. A symmetric matrix is its upper triangle, row by row, without
-    the diagonal; any other is whole.
+    18 bits a value where all fit, else 12, then 12 for the parts and 6 for the others, the last of
+    which are then left out. A symmetric matrix is its upper triangle, row by row, without the
+    diagonal; any other is whole.
     """
     is_symmetric = {name: _is_symmetric(one) for name, one in scores.items()}
     cells = {
@@ -49,14 +52,14 @@ def pack_matrices(scores: Mapping[str, Float32], most_chars: int = MATRIX_CHARS)
         for name, one in scores.items()
     }
     for own, others in _LADDER:
-        digits = {name: own if name in PARTS else others for name in scores}
+        digits = {name: own if name in parts else others for name in scores}
         if sum(cells[name] * digits[name] for name in scores) <= most_chars:
             break
     kept, chars, left_out = {}, 0, []
-    for name in sorted(scores, key=_FIRST_TO_KEEP.index):
+    for name in sorted(scores, key=lambda one: (one not in parts, _FIRST_TO_KEEP.index(one))):
         values_MM = scores[name]
         chars += cells[name] * digits[name]
-        if name not in PARTS and chars > most_chars:
+        if name not in parts and chars > most_chars:
             chars -= cells[name] * digits[name]
             left_out.append(name)
             continue
@@ -134,22 +137,24 @@ def pack_layers(grid: Grid) -> dict[str, Any]:
     }
 
 
-def payload(grid: Grid, order: list[int], lambda_: float) -> dict[str, Any]:
+def payload(grid: Grid, order: list[int]) -> dict[str, Any]:
     """Returns all that the page needs to rank, as JSON.
 
     Args:
         grid: the scan.
         order: models with neighbours next to each other.
-        lambda_: the scan's own weight of the edges.
     """
-    matrices = pack_matrices(grid.scores)
+    matrices = pack_matrices(grid.scores, grid.parts)
+    meanings = {name: one.meaning for name, one in SCORES.items()}
+    meanings |= {term.column: term.meaning for term in TERMS.values()}
+    meanings["similarity"] = f"{describe_terms(grid.scan.terms)}, unitless"
     return {
-        "lambda": lambda_,
+        "terms": {TERMS[name].column: weight for name, weight in grid.scan.terms.items()},
         "models": list(grid.models),
         "targets": whole_column(grid.targets),
         "order": whole_column(order),
         "scores": dict(matrices.columns),
-        "meanings": {name: one.meaning for name, one in SCORES.items()},
+        "meanings": meanings,
         "left_out": list(matrices.left_out),
         "layers": pack_layers(grid),
         "pairs": pack_pairs(grid),

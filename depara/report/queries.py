@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from depara.catalog import TERMS
+
 _OF_FIRSTS = """select r.target_model, r.source_model, c.layer as cut, r.similarity,
        u.low, u.high, s.p_first
 from <model_ranking> r
@@ -28,7 +30,7 @@ left join <uncertainty> u
 where c.target_model = [target] order by c.source_model, c.depth"""
 
 _OF_MATRIX = """select target_model, source_model,
-       node_similarity + [lambda] * edge_similarity as score
+       [similarity] as score
 from <similarity> s
 semi join <model_ranking> r
   using (target_model, source_model, source_layer, target_layer)"""
@@ -93,15 +95,16 @@ class Query:
     pandas: str
 
 
-def queries(folder: str, example: str, lambda_: float) -> dict[str, Query]:
+def queries(folder: str, example: str, terms: Mapping[str, float]) -> dict[str, Query]:
     """Returns the queries by picture.
 
     Args:
         folder: where the tables lie, a path or a URI.
         example: a target that stands in the queries of one target.
-        lambda_: the weight of the edges.
+        terms: weights of the terms of the similarity.
     """
-    sql = {"[target]": _text(example), "[lambda]": f"{lambda_:g}"}
+    total = " + ".join(f"{weight:g} * {TERMS[name].column}" for name, weight in terms.items())
+    sql = {"[target]": _text(example), "[similarity]": total}
     pandas = {"[target]": repr(example)}
     return {
         name: Query(
@@ -117,7 +120,7 @@ def queries(folder: str, example: str, lambda_: float) -> dict[str, Query]:
 
 def _filled(text: str, table: Callable[[str], str], values: Mapping[str, str]) -> str:
     return re.sub(
-        r"<([a-z_/]+)>|\[(?:target|lambda)\]",
+        r"<([a-z_/]+)>|\[(?:target|similarity)\]",
         lambda found: table(found[1]) if found[1] else values[found[0]],
         text,
     )

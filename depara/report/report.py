@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -34,6 +34,7 @@ from depara.report.sections import (
 )
 from depara.report.tables import Table
 from depara.results import ScanResults
+from depara.similarity.combine import describe_terms
 from depara.store.layout import scan_folder
 from depara.store.storage import Storage
 from depara.texts import shown_line
@@ -105,8 +106,7 @@ def report_html(
     choices = choices_table(grid, simple)
     context = _context(grid, choices, tree, gallery, is_beside=is_beside)
     tables: Sequence[Table] = [one for one in context["tables"].values() if one is not None]
-    lambda_ = _lambda(scan.manifest)
-    data = payload(grid, [place[name] for name in order], lambda_)
+    data = payload(grid, [place[name] for name in order])
     shown = {shown_line(name): code for name, code in place.items()}
     data["models"] = list(shown) if len(shown) == len(place) else data["models"]
     data["tables"] = {one.name: one.record(shown) for one in tables if one.is_virtual}
@@ -115,10 +115,6 @@ def report_html(
     }
     data["gallery"] = gallery.record(place)
     return render(context, data), gallery.num_bytes
-
-
-def _lambda(manifest: Mapping[str, Any]) -> float:
-    return float(manifest.get("config", {}).get("similarity", {}).get("lambda", 2.0))
 
 
 def _tree(grid: Grid) -> ModelTree | None:
@@ -151,7 +147,7 @@ def _context(
         "figures": figures(grid, choices),
         "warnings": [shown_line(one) for one in warnings(grid, choices)],
         "symbols": SYMBOLS,
-        "lambda_": _lambda(manifest),
+        "rule": describe_terms(scan.terms),
         "num_models": grid.size,
         "tree": None if tree is None else dendrogram(tree),
         "labels": labels,
@@ -159,7 +155,7 @@ def _context(
         "diff": changes_section(scan),
         "phases": phases(manifest),
         "gallery": gallery,
-        "queries": queries(folder, grid.models[int(grid.targets[0])], _lambda(manifest)),
+        "queries": queries(folder, grid.models[int(grid.targets[0])], scan.terms),
         "tables": {
             "choices": choices,
             "models": models_table(grid),

@@ -13,7 +13,7 @@ import pyarrow as pa
 from depara.errors import ConfigError, near_names
 from depara.results.graphs import read_edges, read_maps
 from depara.results.probes import find_probe
-from depara.similarity import combine, layer_ranking, model_ranking
+from depara.similarity import at_lambda, layer_ranking, model_ranking
 from depara.similarity.nulls import without_sources
 from depara.store.canvases import read_canvases_of, read_probe_set
 from depara.store.scans import finished_manifests, read_manifest, read_table, resolve_scan_id
@@ -32,6 +32,18 @@ class ScanResults:
     output: str
     scan_id: str
     manifest: dict[str, Any]
+
+    @property
+    def terms(self) -> dict[str, float]:
+        """Weights of the terms of ``similarity`` by their names in `depara.catalog.TERMS`."""
+        similarity = self.manifest["config"]["similarity"]
+        # Scans of older versions have lambda alone, and the paper's sum.
+        return dict(similarity.get("terms") or {"node": 1.0, "edge": similarity["lambda"]})
+
+    @property
+    def lambda_(self) -> float:
+        """Weight of the edges in ``similarity``."""
+        return self.terms.get("edge", 0.0)
 
     def table(self, name: str) -> pd.DataFrame:
         """Returns one table of the scan; see docs/tables.md for its columns.
@@ -221,11 +233,8 @@ class ScanResults:
         if lambda_ is None:
             return self.table(name)
         similarity = self.arrow_table("similarity")
-        scores = combine(
-            similarity["node_similarity"].to_numpy(),
-            similarity["edge_similarity"].to_numpy(),
-            lambda_,
-        )
+        own, edges = similarity["similarity"], similarity["edge_similarity"]
+        scores = at_lambda(own.to_numpy(), edges.to_numpy(), self.lambda_, lambda_)
         place = similarity.schema.get_field_index("similarity")
         similarity = similarity.set_column(place, similarity.field(place), [scores])
         twins = self.table("models").dropna(subset=["null_of"])

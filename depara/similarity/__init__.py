@@ -3,7 +3,7 @@
 ``A`` graphs of the source block, ``B`` graphs of the target block.
 """
 
-from depara.similarity.combine import combine
+from depara.similarity.combine import at_lambda, combine
 from depara.similarity.edges import edge_similarity
 from depara.similarity.engine.blocks import GraphBlock, TileScores
 from depara.similarity.engine.footprint import Footprint
@@ -20,6 +20,7 @@ __all__ = [
     "GraphBlock",
     "Tile",
     "TileScores",
+    "at_lambda",
     "combine",
     "edge_similarity",
     "find_vectors",

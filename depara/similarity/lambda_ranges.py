@@ -1,4 +1,6 @@
-"""How the model ranking depends on lambda, the weight of the edges in ``s = s_V + lambda * s_E``.
+"""How the model ranking depends on lambda, the weight of the edges: ``s = rest + lambda * s_E``.
+
+``rest`` is the sum of the other terms, ``s_V`` in the paper.
 
 ``g`` candidates of a target, ``K`` values of lambda, ``R`` rows of the model ranking.
 """
@@ -6,13 +8,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from depara.catalog import TERMS
 from depara.similarity.combine import combine
 from depara.store.schemas import TABLES
 from depara.types import Float64
@@ -20,33 +23,35 @@ from depara.types import Float64
 Int32 = NDArray[np.int32]
 
 LAMBDAS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, math.inf)
-"""Grid of lambda: nodes only, the values of the paper and beyond, edges only."""
+"""Grid of lambda: without edges, the values of the paper and beyond, edges only."""
 
 
 def lambda_tables(
-    ranking: pa.Table, lambda_: float, lambdas: Sequence[float] = LAMBDAS
+    ranking: pa.Table, terms: Mapping[str, float], lambdas: Sequence[float] = LAMBDAS
 ) -> dict[str, pa.Table]:
     """Returns the tables ``lambda_ranges`` and ``lambda_ranking`` of a scan.
 
     Args:
         ranking: its ``model_ranking`` table.
-        lambda_: its weight of the edges, finite and >= 0; it joins the grid.
+        terms: its weights of the terms; that of the edges, lambda, joins the grid.
         lambdas: values >= 0, infinity allowed.
     """
+    lambda_ = terms.get("edge", 0.0)
+    others = {name: weight for name, weight in terms.items() if name != "edge"}
     grid = tuple(sorted({*lambdas, lambda_}))
     ranges: list[tuple[str, str, float, float, float]] = []
     fields, rank_fields = TABLES["lambda_ranges"], TABLES["lambda_ranking"]
     parts = [rank_fields.empty_table()]
-    for target, names_g, node_g, edge_g in _targets(ranking):
-        first, low, high = lambda_range(node_g, edge_g, lambda_)
+    for target, names_g, rest_g, edge_g in _targets(ranking, others):
+        first, low, high = lambda_range(rest_g, edge_g, lambda_)
         ranges.append((target, names_g[first], lambda_, low, high))
-        order_Kg = np.argsort(lambda_ranks(node_g, edge_g, grid), axis=1)
+        order_Kg = np.argsort(lambda_ranks(rest_g, edge_g, grid), axis=1)
         parts.append(
             pa.table(
                 {
-                    "lambda": np.repeat(np.array(grid), len(node_g)),
+                    "lambda": np.repeat(np.array(grid), len(rest_g)),
                     "target_model": pa.array([target] * order_Kg.size, pa.string()),
-                    "rank": np.tile(np.arange(1, len(node_g) + 1, dtype=np.int32), len(grid)),
+                    "rank": np.tile(np.arange(1, len(rest_g) + 1, dtype=np.int32), len(grid)),
                     "source_model": pa.array(names_g, pa.string()).take(pa.array(order_Kg.ravel())),
                 },
                 schema=rank_fields,
@@ -60,62 +65,67 @@ def lambda_tables(
     }
 
 
-def _targets(ranking: pa.Table) -> Iterator[tuple[str, list[str], Float64, Float64]]:
-    """Yields each target with its sources in order of name, and their node and edge similarity."""
+def _targets(
+    ranking: pa.Table, others: Mapping[str, float]
+) -> Iterator[tuple[str, list[str], Float64, Float64]]:
+    """Yields each target with its sources in order of name, and both parts of their similarity."""
     by_name = ranking.sort_by([("target_model", "ascending"), ("source_model", "ascending")])
     runs = pc.run_end_encode(by_name["target_model"].combine_chunks())
     start = 0
     for target, stop in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
         part = by_name.slice(start, stop - start)
-        node_g, edge_g = (part[name].to_numpy() for name in ("node_similarity", "edge_similarity"))
-        yield target, part["source_model"].to_pylist(), node_g, edge_g
+        columns = {TERMS[name].column for name in (*others, "edge")}
+        scores = {name: part[name].to_numpy() for name in columns}
+        edge_g = scores["edge_similarity"]
+        rest_g = combine(scores, others) if others else np.zeros_like(edge_g)
+        yield target, part["source_model"].to_pylist(), rest_g, edge_g
         start = stop
 
 
-def lambda_range(node_g: Float64, edge_g: Float64, lambda_: float) -> tuple[int, float, float]:
+def lambda_range(rest_g: Float64, edge_g: Float64, lambda_: float) -> tuple[int, float, float]:
     """Returns the first choice at ``lambda_`` and, exactly, the range in which it stays first.
 
-    Against every rival the lead ``(n - n') + lambda (e - e')`` is linear in lambda, so each rival
-    bounds the range on one side at most, at the crossing ``-(n - n') / (e - e')``: the closest
+    Against every rival the lead ``(r - r') + lambda (e - e')`` is linear in lambda, so each rival
+    bounds the range on one side at most, at the crossing ``-(r - r') / (e - e')``: the closest
     crossings on either side are the ends, where a rival is equal. Song et al., CVPR 2020, Eq. 5,
     leave lambda to be tuned; this tells whether it matters.
 
     Args:
-        node_g: ``s_V`` of each candidate, in the order that breaks ties; at least one.
+        rest_g: the other terms of each candidate, in the order that breaks ties; at least one.
         edge_g: ``s_E`` likewise.
         lambda_: the scan's value, finite and >= 0.
 
     Returns:
         The first choice's place, and the lowest and highest lambda, the latter maybe infinite.
     """
-    assert node_g.size
-    first = int(np.argmax(combine(node_g, edge_g, lambda_)))
-    node_lead_g, edge_lead_g = node_g[first] - node_g, edge_g[first] - edge_g
+    assert rest_g.size
+    first = int(np.argmax(rest_g + lambda_ * edge_g))
+    rest_lead_g, edge_lead_g = rest_g[first] - rest_g, edge_g[first] - edge_g
     gaining, losing = edge_lead_g > 0, edge_lead_g < 0
-    low_g = -node_lead_g[gaining] / edge_lead_g[gaining]
-    high_g = -node_lead_g[losing] / edge_lead_g[losing]
+    low_g = -rest_lead_g[gaining] / edge_lead_g[gaining]
+    high_g = -rest_lead_g[losing] / edge_lead_g[losing]
     # A rival that is level at lambda_ itself crosses there, but for rounding.
     low = min(max(0.0, low_g.max(initial=0.0)), lambda_)
     high = max(high_g.min(initial=math.inf), lambda_)
     return first, float(low), float(high)
 
 
-def lambda_ranks(node_g: Float64, edge_g: Float64, lambdas: Sequence[float]) -> Int32:
+def lambda_ranks(rest_g: Float64, edge_g: Float64, lambdas: Sequence[float]) -> Int32:
     """Returns the rank of each candidate at each lambda: int32 ``(K, g)``, 1 is the best.
 
-    At infinity candidates rank by ``s_E`` and, where that is equal, by ``s_V``: the limit of large
+    At infinity candidates rank by ``s_E`` and, where that is equal, by the rest: the limit of large
     lambda.
 
     Args:
-        node_g: ``s_V`` of each candidate, in the order that breaks ties.
+        rest_g: the other terms of each candidate, in the order that breaks ties.
         edge_g: ``s_E`` likewise.
         lambdas: values >= 0, infinity allowed.
     """
-    ranks_Kg = np.empty((len(lambdas), node_g.size), dtype=np.int32)
+    ranks_Kg = np.empty((len(lambdas), rest_g.size), dtype=np.int32)
     for ranks_g, lambda_ in zip(ranks_Kg, lambdas, strict=True):
         if math.isinf(lambda_):
-            ranks_g[np.lexsort((-node_g, -edge_g))] = np.arange(1, node_g.size + 1)
+            ranks_g[np.lexsort((-rest_g, -edge_g))] = np.arange(1, rest_g.size + 1)
         else:
-            order_g = np.argsort(-combine(node_g, edge_g, lambda_), kind="stable")
-            ranks_g[order_g] = np.arange(1, node_g.size + 1)
+            order_g = np.argsort(-(rest_g + lambda_ * edge_g), kind="stable")
+            ranks_g[order_g] = np.arange(1, rest_g.size + 1)
     return ranks_Kg

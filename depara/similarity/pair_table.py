@@ -1,4 +1,4 @@
-"""The long similarity table: one row per pair of graphs.
+"""Scores as tables: the long similarity table, one row per pair of graphs, and the centre.
 
 ``A`` source graphs, ``B`` target graphs.
 """
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from depara.similarity.centre import Centre
 from depara.similarity.combine import combine
 from depara.similarity.stored import GraphRef
 from depara.store.schemas import TABLES
@@ -22,7 +23,7 @@ def similarity_table(
     targets: Sequence[GraphRef],
     matrices: Mapping[str, Float64],
     *,
-    lambda_: float,
+    terms: Mapping[str, float],
     num_probes: int,
 ) -> pa.Table:
     """Returns the similarity table of all (source graph, target graph) pairs, sources outside.
@@ -30,14 +31,14 @@ def similarity_table(
     Args:
         sources: the ``A`` sources.
         targets: the ``B`` targets.
-        matrices: scores ``A B`` by the name of their column, node and edge similarity among them;
-            NaN becomes null, and columns that are not there are null throughout.
-        lambda_: weight of the edges.
+        matrices: scores ``A B`` by the name of their column, all terms of the similarity among
+            them; NaN becomes null, and columns that are not there are null throughout.
+        terms: weights of the terms.
         num_probes: of the probe set.
     """
     schema = TABLES["similarity"]
-    node_AB, edge_AB = matrices["node_similarity"], matrices["edge_similarity"]
-    num_sources, num_targets = node_AB.shape
+    similarity_AB = combine(matrices, terms)
+    num_sources, num_targets = similarity_AB.shape
     rows = np.repeat(np.arange(num_sources), num_targets)
     places = np.tile(np.arange(num_targets), num_sources)
 
@@ -50,10 +51,31 @@ def similarity_table(
         "source_layer": names(sources, "layer", rows),
         "target_model": names(targets, "model_id", places),
         "target_layer": names(targets, "layer", places),
-        "similarity": combine(node_AB, edge_AB, lambda_).ravel(),
-        "num_probes": np.full(node_AB.size, num_probes, dtype=np.int32),
+        "similarity": similarity_AB.ravel(),
+        "num_probes": np.full(similarity_AB.size, num_probes, dtype=np.int32),
     }
     for name, matrix_AB in matrices.items():
         columns[name] = pa.array(matrix_AB.ravel(), from_pandas=True)
-    absent = pa.nulls(node_AB.size, pa.float64())
+    absent = pa.nulls(similarity_AB.size, pa.float64())
     return pa.table([columns.get(name, absent) for name in schema.names], schema=schema)
+
+
+def centre_table(graphs: Sequence[GraphRef], centre: Centre) -> pa.Table:
+    """Returns the ``centre`` table of some graphs, in their order."""
+    values = pa.field("element", pa.float32(), nullable=False)
+    columns = {
+        "model_id": pa.array([graph.model_id for graph in graphs], pa.string()),
+        "layer": pa.array([graph.layer for graph in graphs], pa.string()),
+    }
+    for name, rows in (("cosines", centre.cosines_GN), ("squares", centre.squares_GN)):
+        columns[name] = pa.array(list(rows), pa.list_(values))
+    return pa.table(columns, schema=TABLES["centre"])
+
+
+def centre_of_table(table: pa.Table, is_ranked: Sequence[bool]) -> Centre:
+    """Returns what a ``centre`` table, or some rows of it, says."""
+    cosines_GN, squares_GN = (
+        np.stack([np.asarray(row, np.float32) for row in table[name].to_pylist()])
+        for name in ("cosines", "squares")
+    )
+    return Centre.of_zoo(cosines_GN, squares_GN, is_ranked)

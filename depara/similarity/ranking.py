@@ -18,11 +18,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from depara.catalog import TERMS
 from depara.errors import SchemaError
 from depara.store.schemas import TABLES
 
 _NAMES = ("source_model", "source_layer", "target_model", "target_layer")
-_SCORES = ("similarity", "node_similarity", "edge_similarity")
+_SCORES = ("similarity", *(term.column for term in TERMS.values()))
 _TEXT_ROWS = 4 << 20
 """Rows per chunk of a text column: far below the 2 GiB that one Arrow string array can hold."""
 
@@ -58,7 +59,7 @@ def model_ranking(
         "source_model": pairs.text(pairs.source_model, pairs.models),
         "source_layer": pairs.text(pairs.source_layer, pairs.layers),
         "target_layer": pairs.text(pairs.target_layer, pairs.layers),
-        **pairs.scores,
+        **pairs.columns(),
     }
     schema = pa.schema(TABLES["model_ranking"].field(name) for name in columns)
     return pa.table(columns, schema=schema)
@@ -96,7 +97,7 @@ def layer_ranking(
         "rank": rank,
         "layer": pairs.text(pairs.source_layer, pairs.layers),
         "depth": depth[order],
-        **pairs.scores,
+        **pairs.columns(),
     }
     return pa.table(columns, schema=TABLES["layer_ranking"])
 
@@ -154,6 +155,10 @@ class _Pairs:
             **{name: getattr(self, name)[rows] for name in _NAMES},
         )
 
+    def columns(self) -> dict[str, pa.Array]:
+        """Returns the scores as columns; NaN is null again."""
+        return {name: pa.array(score, from_pandas=True) for name, score in self.scores.items()}
+
     @staticmethod
     def text(codes: Codes, vocabulary: list[str]) -> Any:
         """Returns the names of codes as a chunked string column."""
@@ -203,11 +208,14 @@ def _checked(similarity: pa.Table | pd.DataFrame) -> pa.Table:
     table: Any = similarity
     if isinstance(similarity, pd.DataFrame):
         table = pa.Table.from_pandas(similarity, preserve_index=False)
+    may_lack = {term.column for term in TERMS.values() if term.absent}
+    for name in may_lack - set(table.column_names):
+        table = table.append_column(name, pa.nulls(table.num_rows, pa.float64()))
     missing = [name for name in columns if name not in table.column_names]
     if missing:
         raise SchemaError(f"the similarity table lacks columns {', '.join(missing)}")
     table = table.select(columns)
-    holes = [name for name in columns if table[name].null_count]
+    holes = [name for name in columns if name not in may_lack and table[name].null_count]
     if holes:
         raise SchemaError(f"columns {', '.join(holes)} of the similarity table hold nulls")
     return table

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from depara.catalog import SCORES
+from depara.catalog import SCORES, TERMS
 
 SCHEMA_VERSION = "1"
 
@@ -13,10 +13,12 @@ def _field(name: str, kind: pa.DataType, meaning: str, *, null: bool = False) ->
     return pa.field(name, kind, nullable=null, metadata={"description": meaning})
 
 
-_SIMILARITY_FIELDS = [
-    _field("similarity", pa.float64(), "node_similarity + lambda * edge_similarity, unitless"),
-    _field("node_similarity", pa.float64(), "mean cosine of attribution maps, -1 to 1"),
-    _field("edge_similarity", pa.float64(), "Spearman correlation of edges, -1 to 1"),
+_SIMILARITY = _field(
+    "similarity", pa.float64(), "what ranks: the sum of the terms by their weights, unitless"
+)
+_TERMS = [
+    _field(term.column, pa.float64(), f"{term.meaning}{term.absent}", null=bool(term.absent))
+    for term in TERMS.values()
 ]
 
 NEIGHBOURS = {name: f"{score.meaning}; null when not computed" for name, score in SCORES.items()}
@@ -117,9 +119,8 @@ TABLES: dict[str, pa.Schema] = {
             _field("source_layer", pa.string(), "its cut point (key)"),
             _field("target_model", pa.string(), "model that stands for the target task (key)"),
             _field("target_layer", pa.string(), "its layer (key)"),
-            _SIMILARITY_FIELDS[1],
-            _SIMILARITY_FIELDS[2],
-            _SIMILARITY_FIELDS[0],
+            *_TERMS,
+            _SIMILARITY,
             *(_field(name, pa.float64(), text, null=True) for name, text in NEIGHBOURS.items()),
             _field("num_probes", pa.int32(), "probes compared, count"),
         ]
@@ -131,7 +132,8 @@ TABLES: dict[str, pa.Schema] = {
             _field("source_model", pa.string(), "model to transfer from"),
             _field("source_layer", pa.string(), "its output layer"),
             _field("target_layer", pa.string(), "output layer of the target"),
-            *_SIMILARITY_FIELDS,
+            _SIMILARITY,
+            *_TERMS,
             _field(
                 "null_similarity",
                 pa.float64(),
@@ -147,7 +149,8 @@ TABLES: dict[str, pa.Schema] = {
             _field("rank", pa.int32(), "1 is the best cut point (key)"),
             _field("layer", pa.string(), "cut point of the source"),
             _field("depth", pa.int32(), "place in firing order, 0-based"),
-            *_SIMILARITY_FIELDS,
+            _SIMILARITY,
+            *_TERMS,
         ]
     ),
     "failures": pa.schema(
@@ -221,7 +224,7 @@ TABLES: dict[str, pa.Schema] = {
             _field("target_layer", pa.string(), "its layer (key)"),
             _SOURCE,
             _LAYER,
-            _field("score", pa.string(), "node_similarity, edge_similarity or similarity (key)"),
+            _field("score", pa.string(), "similarity, or a term of it (key)"),
             _field("value", pa.float64(), "the score with all probes, unitless"),
             _field("low", pa.float64(), "5 % quantile of the score over resamples, unitless"),
             _field("high", pa.float64(), "95 % quantile of the score over resamples, unitless"),
@@ -254,6 +257,22 @@ TABLES: dict[str, pa.Schema] = {
             _field("low", pa.float64(), "5 % quantile over subsets of the mean over targets"),
             _field("high", pa.float64(), "95 % quantile over subsets of the mean over targets"),
             _field("num_subsets", pa.int32(), "random subsets, count"),
+        ]
+    ),
+    "centre": pa.schema(
+        [
+            _field("model_id", pa.string(), "model (key)"),
+            _field("layer", pa.string(), "module name of the cut point (key)"),
+            _field(
+                "cosines",
+                pa.list_(pa.field("element", pa.float32(), nullable=False)),
+                "inner product of each probe's map and the mean map of the output graphs",
+            ),
+            _field(
+                "squares",
+                pa.list_(pa.field("element", pa.float32(), nullable=False)),
+                "squared norm of each probe's map: 1, or 0 where it is all zero",
+            ),
         ]
     ),
     "lambda_ranges": pa.schema(

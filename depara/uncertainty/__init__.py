@@ -3,7 +3,12 @@
 ``A`` source graphs, ``B`` target graphs.
 """
 
-from depara.uncertainty.block import BlockUncertainty, ModelUncertainty, block_uncertainty
+from depara.uncertainty.block import (
+    BlockCentre,
+    BlockUncertainty,
+    ModelUncertainty,
+    block_uncertainty,
+)
 from depara.uncertainty.candidates import GraphLabel, Ranking
 from depara.uncertainty.footprint import affordable_resamples, resampling_seconds
 from depara.uncertainty.intervals import RankIntervals, ScoreIntervals
@@ -15,6 +20,7 @@ from depara.uncertainty.stability import Stability, StabilityRow, summarize_stab
 from depara.uncertainty.tables import uncertainty_tables
 
 __all__ = [
+    "BlockCentre",
     "BlockUncertainty",
     "GraphLabel",
     "ModelUncertainty",

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from depara.similarity.centre import Centre, centred_similarity
 from depara.similarity.combine import combine
 from depara.similarity.engine.blocks import GraphBlock
 from depara.types import Float32, Float64
@@ -27,6 +28,14 @@ from depara.uncertainty.weights import ProbeWeights
 
 
 @dataclass(frozen=True)
+class BlockCentre:
+    """How a block's sources and targets lie to the zoo's mean map."""
+
+    sources: Centre
+    targets: Centre
+
+
+@dataclass(frozen=True)
 class ModelUncertainty:
     """What is known of the model ranking: rank intervals and stability."""
 
@@ -36,19 +45,22 @@ class ModelUncertainty:
 
 @dataclass(frozen=True)
 class BlockUncertainty:
-    """Intervals of the scores of every pair of a block, and of the rankings that were asked for."""
+    """Intervals of the scores of every pair of a block, and of the rankings that were asked for.
+
+    ``scores`` holds ``similarity`` and its terms by their column; without a centre, no
+    ``node_centred``.
+    """
 
     sources: tuple[GraphLabel, ...]
     targets: tuple[GraphLabel, ...]
     num_resamples: int
-    node: ScoreIntervals
-    edge: ScoreIntervals
-    similarity: ScoreIntervals
+    scores: Mapping[str, ScoreIntervals]
     model: ModelUncertainty | None
     layer_ranks: RankIntervals | None
 
     def __post_init__(self) -> None:
-        assert self.node.value_AB.shape == (len(self.sources), len(self.targets))
+        shape = (len(self.sources), len(self.targets))
+        assert all(score.value_AB.shape == shape for score in self.scores.values())
 
 
 def block_uncertainty(
@@ -58,17 +70,18 @@ def block_uncertainty(
     sources: Sequence[GraphLabel],
     targets: Sequence[GraphLabel],
     num_probes: int,
-    lambda_: float,
+    terms: Mapping[str, float],
     memory_bytes: int,
+    centre: BlockCentre | None = None,
     settings: UncertaintySettings = UncertaintySettings(),  # noqa: B008 (frozen)
     rankings: Collection[Ranking] = RANKINGS,
 ) -> BlockUncertainty:
     """Returns how far the scores and ranks of a block would move with other probes of their kind.
 
     The probes are resampled with replacement (Efron, 1979), nodes and edges of one resample
-    together, so that the interval of ``s = s_V + lambda * s_E`` holds their correlation. Ranks are
-    taken anew in every resample. Seeded: the result depends on the graphs, the settings and
-    ``lambda_`` alone, not on blocks or memory.
+    together, so that the interval of their sum holds their correlation. Ranks are taken anew in
+    every resample. Seeded: the result depends on the graphs, the settings and ``terms`` alone, not
+    on blocks or memory.
 
     A ranking is of the sources given: the model ranking needs every model's output graph, the layer
     ranking all layers of each model that it holds. BLAS threads are the caller's to set.
@@ -79,8 +92,10 @@ def block_uncertainty(
         sources: labels of the sources, in the block's order.
         targets: labels of the targets, which are output graphs.
         num_probes: ``N``, all probes of the set.
-        lambda_: the scan's weight of the edges.
+        terms: weights of the terms of the similarity.
         memory_bytes: limit of what this call allocates, the blocks' own reading included.
+        centre: how the sources and the targets lie to the zoo's mean map; ``node_centred`` needs
+            it.
         settings: resamples and subsets.
         rankings: which rankings to analyse.
 
@@ -92,13 +107,21 @@ def block_uncertainty(
         ValueError: labels are not those of the blocks, or a target is no output graph.
     """
     _check_labels(source, target, sources, targets)
+    if centre is None and terms.get("node_centred"):
+        raise ValueError("node_centred has a weight: give the centre of the zoo")
     weights = settings.weights(num_probes, with_subsets="model" in rankings)
     resampled = resampled_scores(source, target, weights.weights_RN, memory_bytes=memory_bytes)
-    node = _intervals(resampled.node_BAR, weights)
-    edge = _intervals(resampled.edge_BAR, weights)
-    value_AB = combine(node.value_AB, edge.value_AB, lambda_)
-    similarity_BAR = _combine_in_place(resampled, lambda_)
+    scores = {
+        "node_similarity": _intervals(resampled.node_BAR, weights),
+        "edge_similarity": _intervals(resampled.edge_BAR, weights),
+    }
+    centred = _add_terms_in_place(resampled, terms, centre, weights)
+    if centred is not None:
+        scores["node_centred"] = centred
+    similarity_BAR = resampled.node_BAR
+    value_AB = combine({name: score.value_AB for name, score in scores.items()}, terms)
     bootstrap_BAR = similarity_BAR[:, :, weights.bootstrap]
+    scores["similarity"] = score_intervals(value_AB, bootstrap_BAR)
     groups = {
         ranking: [candidate_groups(sources, label, ranking) for label in targets]
         for ranking in rankings
@@ -115,9 +138,7 @@ def block_uncertainty(
         sources=tuple(sources),
         targets=tuple(targets),
         num_resamples=settings.num_resamples,
-        node=node,
-        edge=edge,
-        similarity=score_intervals(value_AB, bootstrap_BAR),
+        scores=scores,
         model=model,
         layer_ranks=ranks.get("layer"),
     )
@@ -129,11 +150,33 @@ def _intervals(score_BAR: Float32, weights: ProbeWeights) -> ScoreIntervals:
     return score_intervals(value_AB, score_BAR[:, :, weights.bootstrap])
 
 
-def _combine_in_place(resampled: ResampledScores, lambda_: float) -> Float32:
-    """Turns node similarities into similarities, target by target: no third array of this size."""
-    for node_AR, edge_AR in zip(resampled.node_BAR, resampled.edge_BAR, strict=True):
-        node_AR += np.float32(lambda_) * edge_AR
-    return resampled.node_BAR
+def _add_terms_in_place(
+    resampled: ResampledScores,
+    terms: Mapping[str, float],
+    centre: BlockCentre | None,
+    weights: ProbeWeights,
+) -> ScoreIntervals | None:
+    """Turns node similarities into similarities, target by target: no third array of this size.
+
+    Returns the intervals of ``node_centred`` where there is a centre.
+    """
+    node, edge = np.float32(terms.get("node", 0.0)), np.float32(terms.get("edge", 0.0))
+    parts = []
+    shares_RN = weights.weights_RN / weights.weights_RN.sum(axis=1, keepdims=True)
+    of_source = centre.sources.weighted(shares_RN) if centre else None
+    of_target = centre.targets.weighted(shares_RN) if centre else None
+    for place, (node_AR, edge_AR) in enumerate(
+        zip(resampled.node_BAR, resampled.edge_BAR, strict=True)
+    ):
+        centred_AR = None
+        if of_source is not None and of_target is not None:
+            centred_AR = centred_similarity(node_AR, of_source, of_target, place)
+            parts.append(_intervals(centred_AR.astype(np.float32)[None], weights))
+        node_AR *= node
+        node_AR += edge * edge_AR
+        if centred_AR is not None:
+            node_AR += np.float32(terms.get("node_centred", 0.0)) * centred_AR
+    return ScoreIntervals.joined(parts) if parts else None
 
 
 def _check_labels(

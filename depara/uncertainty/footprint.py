@@ -12,8 +12,9 @@ edge pass               ``(B + chunk) E * 8``: orders of the targets and of a ch
                         ``E * 168``: reading and sorting ahead, one graph's places and ties
                         ``r E * 3 * 4``: weights, running sums and ranks of a batch
                         ``r V * (28 + (B + S) * 4)``: places and weights; ranks to multiply
-summary                 ``A R * 40 + A B * 200``: one target's resamples, sorted and ranked;
-                        intervals, ranks and their grid of lambda
+summary                 ``A R * 40 + A B * 200``: one target's resamples, centred, sorted and
+                        ranked; intervals and ranks
+                        ``B R * 16``: the targets' products with the zoo's mean map
 ======================  ====================================================================
 """
 
@@ -44,7 +45,7 @@ _SETUP_GRAPHS = 6
 _RANKING_BYTES_PER_EDGE = 80
 """One graph's places, and its ties at worst."""
 
-_SUMMARY_BYTES, _RESULT_BYTES = 40, 200
+_SUMMARY_BYTES, _RESULT_BYTES, _CENTRED_BYTES = 40, 200, 16
 
 _RANK_S = 1.4e-9
 """Nominal seconds per ranked edge on one core, while a batch fits in cache."""
@@ -148,7 +149,8 @@ class ResamplingFootprint:
     @property
     def _summary_bytes(self) -> int:
         per_target = _SUMMARY_BYTES * self.num_resamples + _RESULT_BYTES * self.num_targets
-        return self._scores_bytes + self.num_sources * per_target
+        centred = _CENTRED_BYTES * self.num_resamples * self.num_targets
+        return self._scores_bytes + self.num_sources * per_target + centred
 
     @property
     def _node_fixed_bytes(self) -> int:

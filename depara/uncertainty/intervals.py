@@ -28,6 +28,12 @@ class ScoreIntervals:
     def __post_init__(self) -> None:
         assert self.value_AB.shape == self.low_AB.shape == self.high_AB.shape
 
+    @classmethod
+    def joined(cls, parts: Sequence[ScoreIntervals]) -> ScoreIntervals:
+        """Returns blocks of targets, in order, as one."""
+        columns = [(part.value_AB, part.low_AB, part.high_AB) for part in parts]
+        return cls(*(np.concatenate(arrays, axis=1) for arrays in zip(*columns, strict=True)))
+
 
 @dataclass(frozen=True)
 class RankIntervals:

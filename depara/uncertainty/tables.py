@@ -74,12 +74,13 @@ class _Graphs:
 
 def _score_table(blocks: Sequence[BlockUncertainty]) -> pa.Table:
     graphs = _Graphs(blocks)
+    names = sorted(blocks[0].scores) if blocks else []
     parts: list[Columns] = []
     for block in blocks:
         sources_A, targets_B = graphs.codes(block.sources), graphs.codes(block.targets)
         is_pair_AB = graphs.models(sources_A)[:, None] != graphs.models(targets_B)[None, :]
         rows, columns = np.nonzero(is_pair_AB)
-        scores = (block.edge, block.node, block.similarity)  # alphabetical, like their names
+        scores = [block.scores[name] for name in names]
         parts.append(
             {
                 "target": targets_B[columns],
@@ -96,16 +97,15 @@ def _score_table(blocks: Sequence[BlockUncertainty]) -> pa.Table:
     # np.unique keeps the first of each pair, and sorts by target, then by source.
     pair = rows_T["target"] * len(graphs.keys) + rows_T["source"]
     kept = np.unique(pair, return_index=True)[1]
-    target_model, target_layer = graphs.texts(np.repeat(rows_T["target"][kept], 3))
-    source_model, source_layer = graphs.texts(np.repeat(rows_T["source"][kept], 3))
-    names = pa.array(["edge_similarity", "node_similarity", "similarity"])
+    target_model, target_layer = graphs.texts(np.repeat(rows_T["target"][kept], len(names)))
+    source_model, source_layer = graphs.texts(np.repeat(rows_T["source"][kept], len(names)))
     columns_T = {
         "target_model": target_model,
         "target_layer": target_layer,
         "source_model": source_model,
         "source_layer": source_layer,
-        "score": names.take(pa.array(np.tile(np.arange(3), len(kept)))),
-        "num_resamples": np.repeat(rows_T["num_resamples"][kept], 3),
+        "score": pa.array(names).take(pa.array(np.tile(np.arange(len(names)), len(kept)))),
+        "num_resamples": np.repeat(rows_T["num_resamples"][kept], len(names)),
         **{name: rows_T[name][kept].ravel() for name in ("value", "low", "high")},
     }
     return pa.table(columns_T, schema=TABLES["uncertainty"])

@@ -64,7 +64,7 @@ def measure_encoder(folder: Path, name: str, tasks: tuple[str, ...], how: Decodi
     with own_chance(how.training.seed):
         for task in tasks:
             unseen = examples_of(TASKS[task], load_digits("held_out"), how.training.seed)
-            coded = Examples(_codes(encoder, unseen), unseen.targets)
+            coded = Examples(codes_of(encoder, unseen), unseen.targets)
             repeats = [_decode(encoder, task, coded, how, repeat) for repeat in range(how.repeats)]
             losses[task] = np.stack([losses_N for losses_N, _ in repeats])
             errors[task] = np.array([error for _, error in repeats])
@@ -85,7 +85,7 @@ def _decode(
     task = TASKS[task_name]
     seed = how.training.seed + repeat + zlib.crc32(task_name.encode())
     seen = examples_of(task, draw_digits(load_digits("train"), how.pictures, seed), seed)
-    codes, unseen_codes = _standardised(_codes(encoder, seen), unseen.inputs)
+    codes, unseen_codes = standardised(codes_of(encoder, seen), unseen.inputs)
     with own_chance(seed) as chance:
         head = build_head(task.num_classes)
 
@@ -99,12 +99,13 @@ def _decode(
     return losses_N, task.error(answers, unseen.targets)
 
 
-def _codes(encoder: nn.Module, examples: Examples) -> Tensor:
+def codes_of(encoder: nn.Module, examples: Examples) -> Tensor:
+    """Returns the frozen codes of all inputs, one batch."""
     with torch.no_grad():
         return code_of(encoder, examples.inputs)
 
 
-def _standardised(seen: Tensor, unseen: Tensor) -> tuple[Tensor, Tensor]:
+def standardised(seen: Tensor, unseen: Tensor) -> tuple[Tensor, Tensor]:
     """Both codes, each channel with zero mean and unit deviation over the seen ones.
 
     Encoders owe their codes no scale; without this, a decoder's step size would suit some of them.

@@ -48,6 +48,16 @@ def resampled_node_similarity(maps_a: Array, maps_b: Array, weights_N: Array) ->
     return max(-1.0, min(math.fsum(products) / len(products), 1.0))
 
 
+def resampled_node_centred(maps_a: Array, maps_b: Array, mean: Array, weights_N: Array) -> float:
+    """Cosine of the stacked maps of the drawn probes, each less the mean map of its probe; 0 where
+    nothing is left."""
+    drawn = drawn_probes(weights_N)
+    left = (maps_a.astype(np.float64) - mean)[drawn].ravel()
+    right = (maps_b.astype(np.float64) - mean)[drawn].ravel()
+    norm = math.sqrt(math.fsum(left**2) * math.fsum(right**2))
+    return math.fsum(left * right) / norm if norm > 1e-5 * len(drawn) else 0.0
+
+
 def ranks_by_name(scores: dict[str, float]) -> dict[str, int]:
     """Rank 1 has the highest score; equal scores go by name."""
     order = sorted(scores, key=lambda name: (-scores[name], name))

@@ -98,7 +98,10 @@ def test_the_tables_have_each_target_at_each_lambda():
     rng = np.random.default_rng(1)
     names = ["c", "a", "d", "b"]
     table = ranking(rng.random((4, 4)), rng.random((4, 4)), names)
-    found = {name: one.to_pandas() for name, one in lambda_tables(table, 1.5).items()}
+    found = {
+        name: one.to_pandas()
+        for name, one in lambda_tables(table, {"node": 1.0, "edge": 1.5}).items()
+    }
     grid = found["lambda_ranking"]
     assert len(grid) == 12 * 4 * 3
     assert grid.duplicated(["lambda", "target_model", "source_model"]).sum() == 0
@@ -116,11 +119,28 @@ def test_the_tables_have_each_target_at_each_lambda():
         assert at_scan["rank"].tolist() == [1, 2, 3]
 
 
+def test_the_other_terms_are_the_rest():
+    rng = np.random.default_rng(2)
+    names = ["c", "a", "d", "b"]
+    table = ranking(rng.random((4, 4)), rng.random((4, 4)), names)
+    centred = rng.random(table.num_rows)
+    table = table.append_column("node_centred", pa.array(centred))
+    node = table["node_similarity"].to_numpy()
+    place = table.schema.get_field_index("node_similarity")
+    as_node = table.set_column(place, "node_similarity", pa.array(node + 3 * centred))
+    found = lambda_tables(table, {"node": 1.0, "node_centred": 3.0, "edge": 1.5})
+    expected = lambda_tables(as_node, {"node": 1.0, "edge": 1.5})
+    for name, one in found.items():
+        assert one.equals(expected[name])
+    alone = lambda_tables(table, {"edge": 1.0})["lambda_ranges"].to_pandas()
+    assert (alone["lambda_low"] == 0).all()
+
+
 def test_a_zoo_of_one_model_has_empty_tables(tmp_path):
     columns = ("target_model", "source_model", "node_similarity", "edge_similarity")
     kinds = (pa.string(), pa.string(), pa.float64(), pa.float64())
     empty = pa.schema(list(zip(columns, kinds, strict=True))).empty_table()
-    found = lambda_tables(empty, 2.0)
+    found = lambda_tables(empty, {"node": 1.0, "edge": 2.0})
     storage = Storage(str(tmp_path))
     for name, table in found.items():
         assert write_table(storage, "one", name, table)["rows"] == 0

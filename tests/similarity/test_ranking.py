@@ -89,6 +89,7 @@ def test_columns_and_types_are_those_of_the_tables(scores: dict):
         "target_layer": text,
         "similarity": real,
         "node_similarity": real,
+        "node_centred": real,
         "edge_similarity": real,
     }
     assert dict(zip(layers.column_names, layers.schema.types, strict=True)) == {
@@ -99,6 +100,7 @@ def test_columns_and_types_are_those_of_the_tables(scores: dict):
         "depth": whole,
         "similarity": real,
         "node_similarity": real,
+        "node_centred": real,
         "edge_similarity": real,
     }
 
@@ -144,7 +146,7 @@ def test_one_model_alone_has_empty_rankings_with_their_columns():
     table = table_of({("vgg", "fc", "vgg", "fc"): 1.0})
     for ranking in (model_ranking(table, OUTPUTS), layer_ranking(table, OUTPUTS, DEPTHS)):
         assert ranking.num_rows == 0
-        assert ranking.num_columns == 8
+        assert ranking.num_columns == 9
     assert model_ranking(table_of({}), OUTPUTS).num_rows == 0
     assert layer_ranking(table_of({}), OUTPUTS, DEPTHS).num_rows == 0
 

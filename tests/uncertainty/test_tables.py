@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from depara.similarity import TileScores, combine, layer_ranking, model_ranking, similarity_tile
+from depara.similarity import TileScores, layer_ranking, model_ranking, similarity_tile
 from depara.store.schemas import TABLES
 from depara.uncertainty import (
     BlockUncertainty,
@@ -19,7 +19,8 @@ from depara.uncertainty import (
 from tests.similarity.engine.array_block import random_block
 from tests.uncertainty.zoo import labels
 
-NUM_PROBES, LAMBDA, PLENTY_BYTES = 24, 2.0, 1 << 30
+NUM_PROBES, PLENTY_BYTES = 24, 1 << 30
+TERMS = {"node": 1.0, "edge": 2.0}
 LABELS = labels(5, 3)
 OUTPUTS = [place for place, label in enumerate(LABELS) if label.is_output]
 GRAPHS = random_block(len(LABELS), NUM_PROBES, 20)
@@ -55,7 +56,7 @@ def blocks() -> list[BlockUncertainty]:
                 sources=[LABELS[place] for place in rows],
                 targets=[targets[place] for place in columns],
                 num_probes=NUM_PROBES,
-                lambda_=LAMBDA,
+                terms=TERMS,
                 memory_bytes=PLENTY_BYTES,
                 settings=plan.settings,
                 rankings=task.rankings,
@@ -73,7 +74,7 @@ def tables(blocks: list[BlockUncertainty]) -> dict[str, pa.Table]:
 def scan() -> dict[str, pd.DataFrame]:
     """The scan's own tables from the same graphs."""
     scores = scan_scores()
-    combined = combine(scores.node_AB, scores.edge_AB, LAMBDA)
+    combined = scores.node_AB + TERMS["edge"] * scores.edge_AB
     similarity = pd.DataFrame(
         [
             {

@@ -188,16 +188,14 @@ function openMatrix(zoo, chooseTarget) {
   });
 
   const select = $("score");
-  const labels = { similarity: "similarity (node + λ edge)" };
-  select.append(...["similarity", ...zoo.names].map((name) => el("option", { value: name }, labels[name] ?? name)));
+  select.append(...["similarity", ...zoo.names].map((name) => el("option", { value: name }, name)));
   const slider = $("lambda");
   const toLambda = (at) => (at >= 100 ? Infinity : (4 * at) / (100 - at));
   function show() {
     $("lambda-value").textContent = state.lambda === Infinity ? "∞ (edges alone)" : `${fixed(state.lambda, 2)}${state.lambda === zoo.lambda ? " (the scan’s)" : ""}`;
     slider.disabled = $("lambda-reset").disabled = state.score !== "similarity";
     const left = zoo.leftOut.length ? ` Left out of this file for its size: ${zoo.leftOut.join(", ")}; similarity.parquet has them.` : "";
-    const own = { similarity: "node similarity plus λ times edge similarity, unitless", node_similarity: "mean cosine of attribution maps, −1 to 1", edge_similarity: "Spearman correlation of edges, −1 to 1" };
-    $("score-about").textContent = `${own[state.score] ?? zoo.meanings[state.score]}.${left}`;
+    $("score-about").textContent = `${zoo.meanings[state.score]}.${left}`;
     update();
   }
   select.addEventListener("change", () => {

@@ -26,14 +26,20 @@ function openZoo(data) {
 
   const layer = (model, cut) => data.layers.names[layerName[layerStart[model] + cut]];
 
-  // node + lambda * edge, or edges alone at infinity, or any other score.
+  // The terms by their weights, the edges by lambda; edges alone at infinity; or any other score.
+  const edges = "edge_similarity";
+  const ownLambda = data.terms[edges] ?? 0;
+  const others = Object.entries(data.terms).filter(([name, weight]) => name !== edges && weight > 0);
   function score(name, lambda) {
     if (name !== "similarity") return part(name);
-    const node = part("node_similarity");
-    const edge = part("edge_similarity");
+    const edge = part(edges);
     if (lambda === Infinity) return edge;
-    const found = new Float32Array(node.length);
-    for (let i = 0; i < found.length; i++) found[i] = node[i] + lambda * edge[i];
+    const found = new Float32Array(edge.length);
+    for (let i = 0; i < found.length; i++) found[i] = lambda * edge[i];
+    for (const [other, weight] of others) {
+      const values = part(other);
+      for (let i = 0; i < found.length; i++) found[i] += weight * values[i];
+    }
     return found;
   }
 
@@ -41,7 +47,8 @@ function openZoo(data) {
   function precision(name, lambda) {
     const step = (one) => data.scores[one].step;
     if (name !== "similarity") return step(name);
-    return lambda === Infinity ? step("edge_similarity") : step("node_similarity") + lambda * step("edge_similarity");
+    if (lambda === Infinity) return step(edges);
+    return others.reduce((sum, [other, weight]) => sum + weight * step(other), lambda * step(edges));
   }
 
   const scanFirsts = new Int32Array(size).fill(-1);
@@ -102,5 +109,5 @@ function openZoo(data) {
     return { depth: Array.from(depth.subarray(first, first + count)), value: cut(curves.value), low: cut(curves.low), high: cut(curves.high) };
   }
 
-  return { size, models: data.models, lambda: data.lambda, order: wholes(data.order), targets, place, score, precision, scanFirsts, survey, sources, baselines, curve, layer, names: Object.keys(data.scores), meanings: data.meanings, leftOut: data.left_out };
+  return { size, models: data.models, lambda: ownLambda, order: wholes(data.order), targets, place, score, precision, scanFirsts, survey, sources, baselines, curve, layer, names: Object.keys(data.scores), meanings: data.meanings, leftOut: data.left_out };
 }

@@ -9,7 +9,7 @@ import pytest
 
 from depara.errors import ConfigError, NonFiniteError, StoreError
 from depara.graph import edges_from_gram
-from depara.similarity import Footprint, TileScores, combine, similarity_tile
+from depara.similarity import Footprint, TileScores, similarity_tile
 from depara.similarity.engine import footprint
 from tests.oracle import similarity as oracle
 from tests.oracle.similarity import unit_maps
@@ -94,7 +94,7 @@ def test_ranges_do_not_change_scores_or_order(
     source, target = block.part(slice(9), source_cuts), block.part(slice(9), target_cuts)
     scores = tile(source, target)
     assert_same(scores, expected)
-    order = [np.argsort(combine(s.node_AB, s.edge_AB, 2.0), axis=0) for s in (scores, expected)]
+    order = [np.argsort(s.node_AB + 2 * s.edge_AB, axis=0) for s in (scores, expected)]
     np.testing.assert_array_equal(*order)
     for probes, _ in source.maps_read:
         assert any(r.start <= probes.start and probes.stop <= r.stop for r in source.ranges())
@@ -188,7 +188,7 @@ def test_hand_made_graphs_come_in_the_papers_order():
     scores = tile(graphs, graphs.part(slice(1)))
     np.testing.assert_allclose(scores.node_AB[:, 0], [1, 1, 0.5, 0], atol=1e-3)
     np.testing.assert_allclose(scores.edge_AB[:, 0], [1, 33 / 35, 29 / 35, -1], atol=1e-6)
-    assert np.argsort(-combine(scores.node_AB, scores.edge_AB, 2.0)[:, 0]).tolist() == [0, 1, 2, 3]
+    assert np.argsort(-(scores.node_AB + 2 * scores.edge_AB)[:, 0]).tolist() == [0, 1, 2, 3]
 
 
 def peak_bytes(source: ArrayBlock, target: ArrayBlock, limit_bytes: int) -> int:
