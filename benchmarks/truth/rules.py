@@ -1,0 +1,135 @@
+"""Judging rules by the suite: per zoo, against each other in pairs, and with a zoo left out.
+
+``T`` targets of a zoo, ``R`` resamples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from depara.evaluation import evaluate_scores, load_truth
+from depara.types import Float64
+
+SHIPPED = "V + 2 E"
+RULES: Mapping[str, Mapping[str, float]] = {
+    SHIPPED: {"node_similarity": 1, "edge_similarity": 2},
+    "V + Vc + 2 E": {"node_similarity": 1, "node_centred": 1, "edge_similarity": 2},
+    "Vc + 2 E": {"node_centred": 1, "edge_similarity": 2},
+    "V + Vc + E + D": {
+        "node_similarity": 1,
+        "node_centred": 1,
+        "edge_similarity": 1,
+        "directed": 1,
+    },
+    "V + Vc + 2 E + 2 K": {
+        "node_similarity": 1,
+        "node_centred": 1,
+        "edge_similarity": 2,
+        "mutual_knn": 2,
+    },
+}
+"""The candidates, written down before any of the suite's truths was measured: what a prototype on
+other zoos had found promising. ``V`` node, ``Vc`` node less the zoo's mean map, ``E`` edge, ``D``
+directed, ``K`` mutual k nearest neighbours."""
+
+RESAMPLES = 4_000
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One zoo judged: ``values`` has a row per query (a target, or a source and target of layers).
+
+    Columns are ``(score, metric)``; ``group`` names queries that share their truth, which are
+    resampled together.
+    """
+
+    zoo: str
+    is_mixed: bool
+    decided: bool
+    values: pd.DataFrame
+    group: Sequence[str]
+
+
+def with_rules(frame: pd.DataFrame) -> pd.DataFrame:
+    """Adds a column for each rule whose scores are there."""
+    frame = frame.copy()
+    for name, weights in RULES.items():
+        if set(weights) <= set(frame.columns):
+            frame[name] = sum(weight * frame[column] for column, weight in weights.items())
+    return frame
+
+
+def judge(
+    zoo: str, truth_file: str, frame: pd.DataFrame, *, relevant: int, is_mixed: bool, decided: bool
+) -> Judged:
+    """Judges every score, rule and baseline of one scan by its measured transfers."""
+    truth = load_truth(truth_file)
+    table = evaluate_scores(truth, with_rules(frame), relevant=relevant, bootstrap=0).table
+    table = table[table["target"].notna()]
+    regret = (table["metric"] == "regret") & (table["k"] == 1)
+    table = table[(table["metric"] == "spearman") | regret]
+    query = table["target"] + table["source"].map(lambda one: f" < {one}" if one else "")
+    values = table.assign(query=query).pivot(
+        index="query", columns=["score", "metric"], values="value"
+    )
+    group = [
+        str(name).partition("-")[0] if " < " not in str(name) else str(name)
+        for name in values.index
+    ]
+    return Judged(zoo, is_mixed, decided, values, group)
+
+
+def means(judged: Judged, score: str) -> tuple[float, float]:
+    """Returns the means over queries of Spearman and of regret@1."""
+    if (score, "spearman") not in judged.values:
+        return float("nan"), float("nan")
+    values = judged.values[score]
+    return float(values["spearman"].mean()), float(values["regret"].mean())
+
+
+def paired(
+    zoos: Sequence[Judged], score: str, other: str, metric: str, seed: int = 0
+) -> tuple[float, float, float, float]:
+    """Returns the mean difference of two scores, its 5 % and 95 % ends, and how often it is above 0.
+
+    Each zoo counts alike. In every resample the groups of each zoo are drawn with replacement, the
+    same ones for both scores; the zoos are those that there are.
+    """
+    rng = np.random.default_rng(seed)
+    value, samples_R = 0.0, np.zeros(RESAMPLES)
+    for judged in zoos:
+        gains = judged.values[score][metric] - judged.values[other][metric]
+        by_group = gains.groupby(np.asarray(judged.group)).agg(["sum", "count"])
+        sums_g, counts_g = (by_group[name].to_numpy(np.float64) for name in ("sum", "count"))
+        drawn_Rg = rng.multinomial(len(sums_g), np.full(len(sums_g), 1 / len(sums_g)), RESAMPLES)
+        samples_R += (drawn_Rg @ sums_g) / (drawn_Rg @ counts_g) / len(zoos)
+        value += float(gains.mean()) / len(zoos)
+    low, high = np.quantile(samples_R, (0.05, 0.95))
+    return value, float(low), float(high), float((samples_R > 0).mean())
+
+
+def left_out_choice(zoos: Sequence[Judged]) -> pd.DataFrame:
+    """Returns, for each zoo, the rule that is best on all others, and what it reaches there.
+
+    Columns ``zoo, rule, spearman, regret, shipped_spearman, shipped_regret``.
+    """
+    rows = []
+    for left_out in zoos:
+        others = [one for one in zoos if one is not left_out]
+        best = max(_rules_of(zoos), key=lambda rule: np.mean([means(z, rule)[0] for z in others]))
+        rows.append((left_out.zoo, best, *means(left_out, best), *means(left_out, SHIPPED)))
+    names = ["zoo", "rule", "spearman", "regret", "shipped_spearman", "shipped_regret"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def _rules_of(zoos: Sequence[Judged]) -> list[str]:
+    return [rule for rule in RULES if all((rule, "spearman") in zoo.values for zoo in zoos)]
+
+
+def mean_over(zoos: Sequence[Judged], score: str) -> Float64:
+    """Returns the means over zoos of Spearman and of regret@1."""
+    return np.mean([means(zoo, score) for zoo in zoos], axis=0)
