@@ -94,7 +94,7 @@ def means(judged: Judged, score: str) -> tuple[float, float]:
 def paired(
     zoos: Sequence[Judged], score: str, other: str, metric: str, seed: int = 0
 ) -> tuple[float, float, float, float]:
-    """Returns the mean difference of two scores, its 5 % and 95 % ends, and how often it is above 0.
+    """Returns the mean difference of two scores, its 5 % and 95 % ends, the share above 0.
 
     Each zoo counts alike. In every resample the groups of each zoo are drawn with replacement, the
     same ones for both scores; the zoos are those that there are.

@@ -99,4 +99,5 @@ def scan_of(
         "layers": layers,
         **tables,
     }
-    return ScanInMemory(folder, scan_id, {"num_probes": 200, **(manifest or {})}, rows)
+    record = {"num_probes": 200, "config": {"similarity": {"lambda": 2.0}}, **(manifest or {})}
+    return ScanInMemory(folder, scan_id, record, rows)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from depara.answers import Recommender, matrix
-from depara.catalog import SCORES
+from depara.catalog import SCORES, TERMS
 from depara.report.grid import STANDINGS, Grid, first_of, popular
 from depara.results import ScanResults, open_scan
 from depara.similarity.general import generally_best
@@ -53,7 +53,10 @@ def test_every_candidate_is_that_of_the_recommendation(scan: ScanResults) -> Non
 def test_every_score_is_the_matrix(scan: ScanResults) -> None:
     grid = Grid(scan)
     computed = [name for name in SCORES if scan.table("similarity")[name].notna().any()]
-    assert list(grid.scores) == ["node_similarity", "edge_similarity", *computed]
+    terms = [term.column for term in TERMS.values()]
+    there = [name for name in terms if scan.table("similarity")[name].notna().any()]
+    assert list(grid.scores) == [*there, *computed]
+    assert set(grid.parts) <= set(grid.scores)
     for name, values_MM in grid.scores.items():
         expected = matrix(scan, name)
         assert list(expected.index) == list(grid.models)

@@ -11,6 +11,8 @@ from depara.report.grid import Grid
 from depara.report.payload import most_sources, pack_matrices, pack_pairs, payload
 from tests.report.conftest import Made
 
+PARTS = ("node_similarity", "edge_similarity")
+
 
 def scores(size: int) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
@@ -26,7 +28,7 @@ def scores(size: int) -> dict[str, np.ndarray]:
 
 def test_small_matrices_are_kept_whole_and_fine() -> None:
     every = scores(9)
-    found = pack_matrices(every)
+    found = pack_matrices(every, PARTS)
     assert not found.left_out
     for name, values in every.items():
         column = found.columns[name]
@@ -39,13 +41,13 @@ def test_where_they_do_not_fit_the_simple_ones_stay_longest() -> None:
     every = scores(40)
     triangle = 40 * 39 // 2
     whole = (3 * 6 * triangle) + 3 * 1600
-    assert {c["digits"] for c in pack_matrices(every, whole).columns.values()} == {3}
-    assert {c["digits"] for c in pack_matrices(every, whole - 1).columns.values()} == {2}
-    tight = pack_matrices(every, 4 * triangle + 3 * triangle)
+    assert {c["digits"] for c in pack_matrices(every, PARTS, whole).columns.values()} == {3}
+    assert {c["digits"] for c in pack_matrices(every, PARTS, whole - 1).columns.values()} == {2}
+    tight = pack_matrices(every, PARTS, 4 * triangle + 3 * triangle)
     assert tight.left_out == ("rsa_zscore", "directed")
     assert tight.columns["node_similarity"]["digits"] == 2
     assert tight.columns["cka"]["digits"] == 1
-    none = pack_matrices(every, 0)
+    none = pack_matrices(every, PARTS, 0)
     assert set(none.columns) == {"node_similarity", "edge_similarity"}
 
 
@@ -69,7 +71,7 @@ def test_sources_are_the_first_of_each_target_with_their_numbers(
 
 def test_the_data_stay_within_their_share(made: Callable[[int], Made]) -> None:
     grid = Grid(made(100).scan)
-    data = payload(grid, list(range(grid.size)), 2.0)
+    data = payload(grid, list(range(grid.size)))
     curves = data["pairs"]["curves"]
     assert sum(len(curves[name]["text"]) for name in ("value", "low", "high")) <= 180_000
     assert curves["most"] >= 5
