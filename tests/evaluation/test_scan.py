@@ -18,6 +18,7 @@ from depara.store.storage import Storage
 
 MODELS = ("a", "b", "c", "d", "e")
 LAYERS = ("early", "late", "output")
+GFLOP = {"a": 1.0, "b": 9.0, "c": 3.0, "d": 5.0, "e": 4.0}
 OUTPUTS = {**dict.fromkeys(MODELS, "output"), "e": "late"}
 
 
@@ -53,6 +54,7 @@ def layers_table() -> pa.Table:
     rows = [
         {"model_id": model, "layer": layer, "depth": depth, "depth_fraction": (depth + 1) / 3}
         | {"num_features": 1, "graph_key": "k", "is_output": layer == OUTPUTS[model]}
+        | {"gflop": GFLOP[model] * (depth + 1)}
         for model in MODELS
         for depth, layer in enumerate(LAYERS)
     ]
@@ -112,6 +114,8 @@ def test_the_score_that_made_the_truth_ranks_best(scan: ScanResults, score: str,
 def test_baselines_know_the_parameters_and_depths_of_the_scan(scan: ScanResults) -> None:
     for kind, baseline, values in (
         ("models", "parameters", {name: -place for place, name in enumerate(MODELS)}),
+        # At the output layer: e is cut one layer earlier, and so costs less than c.
+        ("models", "gflop", {"a": 0, "e": 1, "c": 2, "d": 3, "b": 4}),
         ("layers", "depth", {name: place for place, name in enumerate(LAYERS)}),
     ):
         truth = truth_by(scan, "similarity", kind)
