@@ -27,6 +27,9 @@ from depara.evaluation.metrics import METRICS
 from depara.evaluation.queries import Query
 from depara.types import Float64
 
+SETUP_METRICS = tuple(metric for metric in METRICS if metric.k in (None, 1))
+"""Correlations and the first choice: of half the sources, more trials find the best anyway."""
+
 _FEWEST_DRAWN = 3
 _DIGITS = 12
 """Decimals kept of means, so that equal scores tie and rounding errors decide nothing."""
@@ -40,7 +43,7 @@ def setup_stability(
     setups: int = 100,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Returns the agreement of random sub-setups, one row per metric of `METRICS`.
+    """Returns the agreement of random sub-setups, one row per metric of `SETUP_METRICS`.
 
     Columns: ``metric, k``; ``agreement``, the mean Kendall tau-b of the rankings of the scores by
     two setups, -1 to 1, NaN where no setup tells scores apart; ``same_winner``, how often two
@@ -67,7 +70,7 @@ def setup_stability(
         )
     names = list(scores)
     rows = []
-    for place, metric in enumerate(METRICS):
+    for place, metric in enumerate(SETUP_METRICS):
         values_NS = np.array([values_SM[:, place] for values_SM in outcomes]).round(_DIGITS)
         if np.isnan(values_NS).any():
             continue
@@ -136,7 +139,7 @@ def _measured(
             continue
         values.append(
             [
-                [metric.measure(score[place][kept_C], truth_C) for metric in METRICS]
+                [metric.measure(score[place][kept_C], truth_C) for metric in SETUP_METRICS]
                 for score in scores.values()
             ]
         )
