@@ -26,7 +26,7 @@ def evaluate(
         ),
     ],
     relevant: Annotated[
-        int, typer.Option(min=1, help="How many true best sources count as relevant.")
+        int, typer.Option(min=1, metavar="N", help="How many true best sources count as relevant.")
     ] = 5,
     scan: ScanId = None,
     to: Annotated[
@@ -44,9 +44,9 @@ def evaluate(
         int,
         typer.Option(
             min=0,
-            metavar="SETUPS",
-            help="Would other zoos agree on the best score? Over so many random halves of the "
-            "sources and targets, such as 100.",
+            metavar="N",
+            help="Would other zoos agree on the best score? Over N random halves of the sources "
+            "and targets, such as 100.",
         ),
     ] = 0,
     without_strongest: Annotated[
@@ -131,6 +131,8 @@ def _judge(
 ) -> _Judged:
     import pandas as pd
 
+    if without_strongest:  # fewer targets may be left, and then fewer baselines
+        pairs = [pair for pair in pairs if set(pair) <= set(evaluation.values)]
     compared = [evaluation.compare(score, other) for score, other in pairs]
     return _Judged(
         evaluation,
@@ -147,7 +149,7 @@ def _table(judged: list[_Judged]) -> pd.DataFrame:
     tables = []
     for one in judged:
         asked = one.paired if one.paired is not None else one.setups
-        table = one.evaluation.summary() if asked is None else asked
+        table = one.evaluation.summary() if asked is None else asked.copy()
         if len(judged) > 1:
             table.insert(0, "without_strongest", one.without_strongest)
         tables.append(table)

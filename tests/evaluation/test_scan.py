@@ -9,9 +9,11 @@ import pytest
 
 from depara.errors import ConfigError
 from depara.evaluation import Truth, evaluate_scan, evaluate_scores
+from depara.evaluation.metrics import BUDGETS
 from depara.evaluation.scan import hybrid_scores, score_columns, transfer_scores
 from depara.results import ScanResults, open_scan
 from depara.similarity import layer_ranking, model_ranking
+from depara.similarity.general import generally_best
 from depara.store.scans import finish_scan, write_table
 from depara.store.schemas import NEIGHBOURS, TABLES
 from depara.store.storage import Storage
@@ -198,3 +200,40 @@ def test_the_hybrid_rule_puts_the_generally_best_source_first() -> None:
         rest = hybrid[(hybrid["target"] == target) & (hybrid["source"] != first)]
         rest = rest.sort_values("similarity", ascending=False)
         assert rows["source"].tolist() == [first, *rest["source"]]
+
+
+def test_the_regret_of_a_budget_is_that_of_the_hybrid_trials(scan: ScanResults) -> None:
+    truth = truth_by(scan, "edge_similarity", "models")
+    evaluation = evaluate_scan(scan, truth, relevant=2)
+    ranking = scan.table("model_ranking")
+    best = generally_best(ranking)
+    for budget in BUDGETS:
+        lost = []
+        for target, rows in truth.table.groupby("target"):
+            mine = ranking[ranking["target_model"] == target].sort_values("rank")
+            rest = [name for name in mine["source_model"] if name != best[str(target)]]
+            tried = [best[str(target)], *rest][:budget]
+            found = rows.loc[rows["source"].isin(tried), "value"].max()
+            highest, lowest = rows["value"].max(), rows["value"].min()
+            lost.append((highest - found) / (highest - lowest))
+        value = evaluation.means("regret", budget).loc["hybrid", "value"]
+        assert value == pytest.approx(np.mean(lost)), budget
+    assert BUDGETS == (1, 2, 3, 5)
+
+
+def test_without_the_strongest_the_scan_is_one_that_never_had_them(scan: ScanResults) -> None:
+    truth = truth_by(scan, "node_similarity", "models")
+    strongest = truth.table.groupby("source")["value"].mean().idxmax()
+    found = evaluate_scan(scan, truth, relevant=1, without_strongest=1)
+    assert repr(strongest) in found.left_out[0]
+    scores = transfer_scores(scan.arrow_table("similarity"), OUTPUTS, "models")
+    scores = scores[scores["source"] != strongest]
+    # The generally best source is that of what is left, too.
+    scores["hybrid"] = hybrid_scores(scores)
+    kept = Truth(truth.table[truth.table["source"] != strongest])
+    expected = evaluate_scores(kept, scores, relevant=1)
+    for metric, k in (("spearman", None), ("regret", 1)):
+        pd.testing.assert_frame_equal(
+            found.means(metric, k).loc[list(expected.scores)],
+            expected.means(metric, k).loc[list(expected.scores)],
+        )
