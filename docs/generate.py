@@ -29,6 +29,7 @@ from depara.config.schema import (
     SimilarityConfig,
     UncertaintyConfig,
 )
+from depara.evaluation import EVALUATION_TABLES
 from depara.store.schemas import EDGES, FEATURES, GRAMS, TABLES, nodes_schema
 
 DOCS = Path(__file__).parent
@@ -85,7 +86,8 @@ def generate(name: str) -> str:
     makers: dict[str, Callable[[], str]] = {
         f"section-{key}": lambda key=key: describe_section(*SECTIONS[key]) for key in SECTIONS
     }
-    makers |= {f"table-{key}": lambda key=key: describe_schema(TABLES[key]) for key in TABLES}
+    tables = {**TABLES, **EVALUATION_TABLES}
+    makers |= {f"table-{key}": lambda key=key: describe_schema(tables[key]) for key in tables}
     catalogs = {"methods": METHODS, "scores": SCORES, "label-scores": LABEL_SCORES}
     makers |= {
         f"catalog-{key}": lambda rows=rows: describe_catalog(rows) for key, rows in catalogs.items()

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from scipy.stats import rankdata
 
-from depara.evaluation.queries import Query
+from depara.evaluation.queries import Query, some
 from depara.types import Float64
 
 _DIGITS = 12
@@ -25,11 +26,13 @@ _DIGITS = 12
 class Known:
     """What is known of the candidates without looking at their attributions or features.
 
-    ``parameters``: of models, count; ``depths``: of (model, layer), place in firing order.
+    ``parameters``: of models, count; ``depths``: of (model, layer), place in firing order;
+    ``gflop``: of models, a forward pass of one probe up to the output, 1e9 operations.
     """
 
     parameters: Mapping[str, float] = field(default_factory=dict)
     depths: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    gflop: Mapping[str, float] = field(default_factory=dict)
 
 
 Scores = list[Float64]
@@ -104,13 +107,15 @@ def depth(queries: Sequence[Query], known: Known) -> Scores | None:
 
 def parameters(queries: Sequence[Query], known: Known) -> Scores | None:
     """Returns the number of parameters of each source: the more, the better. None for layers."""
-    if any(name not in known.parameters for query in queries for name in query.candidates):
-        return None
-    counts = [
-        np.array([known.parameters[name] for name in query.candidates], dtype=np.float64)
-        for query in queries
-    ]
-    return counts if any(len(set(count.tolist())) > 1 for count in counts) else None
+    return _fact_of_sources(queries, known.parameters)
+
+
+def gflop(queries: Sequence[Query], known: Known) -> Scores | None:
+    """Returns the operations of each source's forward pass: the more, the better. None for layers.
+
+    Of one probe, up to the output layer.
+    """
+    return _fact_of_sources(queries, known.gflop)
 
 
 def symmetrised_ranks(queries: Sequence[Query], known: Known) -> Scores | None:
@@ -136,16 +141,31 @@ def symmetrised_values(queries: Sequence[Query], known: Known) -> Scores | None:
     return _symmetrised(queries, [query.truth_C for query in queries])
 
 
+def no_ranking(queries: Sequence[Query], known: Known) -> None:
+    """Returns None: the noise ceiling bounds one metric and ranks nothing.
+
+    See `depara.evaluation.reliability.noise_ceiling`.
+    """
+
+
+NOISE_CEILING = "ceiling_noise"
+
 BASELINES: dict[str, Baseline] = {
     "random": Baseline("exact expectation of a random ranking", random),
     "popularity": Baseline("mean true rank for the other targets", popularity),
     "depth": Baseline("place of the layer in firing order, deeper is better", depth),
     "parameters": Baseline("number of parameters, more is better", parameters),
+    "gflop": Baseline("operations of a forward pass, more is better", gflop),
     "ceiling_ranks": Baseline(
         "mean truth of both directions, as ranks", symmetrised_ranks, is_ceiling=True
     ),
     "ceiling_values": Baseline(
         "mean truth of both directions, as values", symmetrised_values, is_ceiling=True
+    ),
+    NOISE_CEILING: Baseline(
+        "sqrt of the truth's reliability, what its repeats let a Spearman reach",
+        no_ranking,
+        is_ceiling=True,
     ),
 }
 """The baselines in the order of the tables; adding one is a function and a row."""
@@ -155,6 +175,37 @@ def baseline_scores(queries: Sequence[Query], known: Known) -> dict[str, Scores]
     """Returns the scores of every baseline that applies."""
     found = {name: entry.score(queries, known) for name, entry in BASELINES.items()}
     return {name: scores for name, scores in found.items() if scores is not None}
+
+
+def unknown_baselines(queries: Sequence[Query], known: Known) -> list[str]:
+    """Returns in words which baselines were left out because of what is not known."""
+    is_layers = queries[0].source is not None
+    wanted: dict[str, tuple[set[Any], Mapping[Any, float]]]
+    if is_layers:
+        layers = {(query.source, name) for query in queries for name in query.candidates}
+        wanted = {"depth": (layers, known.depths)}
+    else:
+        sources = {name for query in queries for name in query.candidates}
+        wanted = {"parameters": (sources, known.parameters), "gflop": (sources, known.gflop)}
+    said = []
+    nothing = [name for name, (_, facts) in wanted.items() if not facts]
+    if nothing:
+        said.append(f"baselines that need what a scan knows of its models: {', '.join(nothing)}")
+    for name, (things, facts) in wanted.items():
+        missing = sorted(things - set(facts))
+        if facts and missing:
+            said.append(f"the baseline {name}, unknown of {some([repr(one) for one in missing])}")
+    return said
+
+
+def _fact_of_sources(queries: Sequence[Query], facts: Mapping[str, float]) -> Scores | None:
+    """Returns a number known of each source; None where one lacks it, or all have the same."""
+    if any(name not in facts for query in queries for name in query.candidates):
+        return None
+    scores = [
+        np.array([facts[name] for name in query.candidates], dtype=np.float64) for query in queries
+    ]
+    return scores if any(len(set(score.tolist())) > 1 for score in scores) else None
 
 
 def _groups(queries: Sequence[Query]) -> list[list[int]]:

@@ -13,15 +13,29 @@ LOW, HIGH = 0.05, 0.95
 """The interval's ends, as quantiles of the resampled means."""
 
 
-def draw_resamples(num_queries: int, resamples: int, seed: int) -> Float64:
+def draw_resamples(
+    num_queries: int, resamples: int, seed: int, weight_Q: Float64 | None = None
+) -> Float64:
     """Returns how much each query counts in each resample: ``(B, Q)``, rows sum to 1.
 
     ``num_queries`` are drawn with replacement from as many. The same resamples serve all scores.
+
+    Args:
+        num_queries: Q.
+        resamples: B.
+        seed: of the draws.
+        weight_Q: what a query counts each time it is drawn; None is all the same. Resamples of
+            nothing but queries of weight 0 have no mean and are left out.
     """
     rng = np.random.default_rng(seed)
     counts_BQ = rng.multinomial(num_queries, [1 / num_queries] * num_queries, size=resamples)
-    weights: Float64 = counts_BQ / num_queries
-    return weights
+    if weight_Q is None:
+        weights: Float64 = counts_BQ / num_queries
+        return weights
+    weighted_BQ = counts_BQ * weight_Q
+    total_B = weighted_BQ.sum(axis=1)
+    kept: Float64 = weighted_BQ[total_B > 0] / total_B[total_B > 0, None]
+    return kept
 
 
 def mean_intervals(values_QX: Float64, weights_BQ: Float64) -> tuple[Float64, Float64]:

@@ -1,25 +1,29 @@
-"""A ranking judged by measured transfers: every score beside the baselines, per target and mean.
+"""What a judgement of rankings holds: every score beside the baselines, per target and mean.
 
-``Q`` queries, ``C`` candidates of a query, ``K`` cut-offs, ``X`` numbers of a query: P@K and R@K at
-every K, then `METRICS`.
+``Q`` queries, ``K`` cut-offs, ``X`` numbers of a query: P@K and R@K at every K, then `METRICS`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from depara.errors import ConfigError, SchemaError
-from depara.evaluation.baselines import BASELINES, Known, baseline_scores
-from depara.evaluation.bootstrap import draw_resamples, mean_intervals
-from depara.evaluation.metrics import METRICS, expected_hits, precision_at, recall_at, relevance
-from depara.evaluation.queries import Query, match
-from depara.evaluation.schema import EVALUATION_SCHEMA
-from depara.evaluation.truth import Kind, Truth
+from depara.errors import ConfigError, near_names
+from depara.evaluation.baselines import (
+    NOISE_CEILING,
+)
+from depara.evaluation.bootstrap import draw_resamples
+from depara.evaluation.metrics import METRICS
+from depara.evaluation.paired import paired_differences
+from depara.evaluation.queries import Matched
+from depara.evaluation.reliability import noise_ceiling
+from depara.evaluation.schema import EVALUATION_TABLES
+from depara.evaluation.setups import setup_stability
+from depara.evaluation.truth import Kind
 from depara.types import Float64
 
 
@@ -29,7 +33,9 @@ class Evaluation:
 
     ``table`` has the columns of `EVALUATION_SCHEMA`; ``scores`` and ``baselines`` are the names in
     it, in order; ``left_out`` says in words what could not be evaluated. ``scan_id`` is None when
-    the scores are of no scan.
+    the scores are of no scan. ``matched`` is what was judged, ``values`` the numbers ``(Q, X)`` of
+    each score and baseline. ``reliability_Q`` is that of each query's truth, NaN where it was
+    measured once; ``weight_Q`` what each query counts in the means, None when all count the same.
     """
 
     kind: Kind
@@ -44,9 +50,15 @@ class Evaluation:
     scan_id: str | None
     bootstrap: int
     seed: int
+    matched: Matched
+    values: Mapping[str, Float64]
+    reliability_Q: Float64
+    weight_Q: Float64 | None = None
 
     def means(self, metric: str, k: int | None = None) -> pd.DataFrame:
         """Returns ``value, low, high`` of one metric's mean over targets, one row per score.
+
+        NaN where it is not defined.
 
         Raises:
             ConfigError: no such metric, or not at this k.
@@ -54,10 +66,11 @@ class Evaluation:
         table = self.table
         wanted = table["target"].isna() & (table["metric"] == metric)
         wanted &= table["k"].isna() if k is None else (table["k"] == k).fillna(False)
-        if not wanted.any():
-            known = ", ".join(table["metric"].unique())
+        if (metric, k) not in metric_columns(self.num_candidates[1]):
+            known = ", ".join(dict.fromkeys(metric for metric, _ in metric_columns(1)))
             raise ConfigError(f"the evaluation has no metric {metric!r} at k = {k}: it has {known}")
-        return table[wanted].set_index("score")[["value", "low", "high"]]
+        rows = table[wanted].set_index("score")[["value", "low", "high"]]
+        return rows.reindex([*self.scores, *self.baselines])
 
     def curve(self, score: str) -> pd.DataFrame:
         """Returns ``k, precision, recall`` of one score with intervals, means over targets.
@@ -92,73 +105,92 @@ class Evaluation:
         flags = [False] * len(self.scores) + [True] * len(self.baselines)
         return pd.DataFrame({"score": names, "is_baseline": flags, **columns})
 
-    def to_tables(self) -> dict[str, pa.Table]:
-        """Returns the Arrow tables by name: ``evaluation``, with `EVALUATION_SCHEMA`."""
-        table = pa.Table.from_pandas(self.table, schema=EVALUATION_SCHEMA, preserve_index=False)
-        return {"evaluation": table.replace_schema_metadata(None)}
+    def targets(self) -> pd.DataFrame:
+        """Returns what is known of each query: its size, and how far its truth can be met.
+
+        Columns ``target, source`` (None for models), ``num_candidates``, ``reliability`` and its
+        root ``ceiling_noise``, the highest Spearman to be expected, both NaN without repeats.
+        """
+        queries = self.matched.queries
+        return pd.DataFrame(
+            {
+                "target": [query.target for query in queries],
+                "source": np.array([query.source for query in queries], dtype=object),
+                "num_candidates": [len(query.candidates) for query in queries],
+                "reliability": self.reliability_Q,
+                NOISE_CEILING: noise_ceiling(self.reliability_Q),
+            }
+        )
+
+    def compare(self, score: str, other: str) -> pd.DataFrame:
+        """Returns whether one score or baseline is better than another, by each headline metric.
+
+        The columns of `PAIRED_SCHEMA`: mean difference over targets, its bootstrap interval, and
+        the share of the resamples in which ``score`` is better. The resamples are those of the
+        means. Metrics that are not defined for both have no row.
+
+        Raises:
+            ConfigError: the evaluation has no such score, or both are the same.
+        """
+        for name in (score, other):
+            if name not in self.values:
+                hint = near_names(name, self.values) or f"it has {', '.join(self.values)}"
+                raise ConfigError(f"the evaluation has no score {name!r}; {hint}")
+        if score == other:
+            raise ConfigError(f"{score!r} is compared with itself: name two scores")
+        columns = metric_columns(self.num_candidates[1])
+        places = [columns.index(pair) for pair in self.headline()]
+        found = paired_differences(
+            self.values[score][:, places],
+            self.values[other][:, places],
+            draw_resamples(self.num_queries, self.bootstrap, self.seed, self.weight_Q),
+            self.weight_Q,
+            np.array([metric in LOWER_IS_BETTER for metric, _ in self.headline()]),
+        )
+        rows = pd.DataFrame(
+            {
+                "score": score,
+                "other": other,
+                "metric": [metric for metric, _ in self.headline()],
+                "k": pd.array([k for _, k in self.headline()], dtype="Int32"),
+                "difference": found.mean_X,
+                "low": found.low_X,
+                "high": found.high_X,
+                "p_better": found.p_better_X,
+            }
+        )
+        return rows[rows["difference"].notna()].reset_index(drop=True)
+
+    def stability(self, setups: int = 100) -> pd.DataFrame:
+        """Returns whether random sub-setups agree on the scores, one row per metric.
+
+        The columns of `SETUPS_SCHEMA`; see `depara.evaluation.setups`. Baselines do not take part.
+
+        Raises:
+            ConfigError: fewer than two scores or setups, or a truth that is too small.
+        """
+        return setup_stability(
+            self.matched.queries,
+            self.matched.scores,
+            weight_Q=self.weight_Q,
+            setups=setups,
+            seed=self.seed,
+        )
+
+    def to_tables(
+        self, paired: pd.DataFrame | None = None, setups: pd.DataFrame | None = None
+    ) -> dict[str, pa.Table]:
+        """Returns the Arrow tables by name, with the schemas of `EVALUATION_TABLES`.
+
+        ``evaluation``; ``paired`` and ``setups`` are what `compare` and `stability` gave, without
+        rows where they are None.
+        """
+        frames = {"evaluation": self.table, "paired": paired, "setups": setups}
+        return {name: _arrow(frame, EVALUATION_TABLES[name]) for name, frame in frames.items()}
 
 
-def evaluate_scores(
-    truth: Truth,
-    scores: pd.DataFrame | None,
-    *,
-    relevant: int,
-    known: Known | None = None,
-    bootstrap: int = 1000,
-    seed: int = 0,
-    scan_id: str | None = None,
-    remarks: Sequence[str] = (),
-) -> Evaluation:
-    """Returns how well scores rank the sources of each target, or the layers of each source.
-
-    Args:
-        truth: the measured transfers; their common part with the scores is evaluated.
-        scores: ``target, source`` (and ``layer``, when the truth has it) and one numeric column per
-            score, higher = better; None judges the baselines alone, on all the truth.
-        relevant: how many candidates, the best by truth, count as relevant.
-        known: parameter counts and depths of the candidates, for the baselines.
-        bootstrap: resamples of the targets for the 5-95 % intervals of the means; 0 for none.
-        seed: of the bootstrap.
-        scan_id: recorded as where the scores come from.
-        remarks: recorded before what was left out.
-
-    Raises:
-        ConfigError: nothing can be evaluated, or an argument is out of range.
-        SchemaError: the scores have not the columns they need.
-    """
-    if bootstrap < 0:
-        raise ConfigError(f"bootstrap is {bootstrap}: give a number of resamples, 0 for none")
-    matched = match(truth, scores, relevant)
-    taken = [name for name in matched.scores if name in BASELINES]
-    if taken:
-        raise SchemaError(f"the score {taken[0]!r} has the name of a baseline: rename the column")
-    queries = matched.queries
-    baselines = baseline_scores(queries, known or Known())
-    weights_BQ = draw_resamples(len(queries), bootstrap, seed)
-    sizes = [len(query.candidates) for query in queries]
-    columns = metric_columns(max(sizes))
-    parts = []
-    for group, is_baseline in ((matched.scores, False), (baselines, True)):
-        for name, score in group.items():
-            values_QX = _measured(queries, score, relevant, max(sizes))
-            low_X, high_X = mean_intervals(values_QX, weights_BQ)
-            part = _tidy(queries, columns, values_QX, low_X, high_X)
-            parts.append(part.assign(score=name, is_baseline=is_baseline))
-    table = pd.concat(parts, ignore_index=True)[EVALUATION_SCHEMA.names]
-    return Evaluation(
-        kind=matched.kind,
-        relevant=relevant,
-        num_queries=len(queries),
-        num_candidates=(min(sizes), max(sizes)),
-        scores=tuple(matched.scores),
-        baselines=tuple(baselines),
-        table=table,
-        left_out=(*remarks, *matched.left_out),
-        truth=truth.origin,
-        scan_id=scan_id,
-        bootstrap=bootstrap,
-        seed=seed,
-    )
+LOWER_IS_BETTER = frozenset(metric.name for metric in METRICS if metric.lower_is_better)
+"""The metrics whose lower values are better."""
 
 
 def metric_columns(cutoffs: int) -> list[tuple[str, int | None]]:
@@ -172,39 +204,8 @@ def metric_label(metric: str, k: int | None) -> str:
     return metric if k is None else f"{metric}@{k}"
 
 
-def _measured(
-    queries: Sequence[Query], scores: Sequence[Float64], relevant: int, cutoffs: int
-) -> Float64:
-    """Returns the numbers ``(Q, X)`` of one score."""
-    rows = []
-    for query, score_C in zip(queries, scores, strict=True):
-        hits = expected_hits(score_C, relevance(query.truth_C, relevant))
-        # Past its last candidate a query has found all that is relevant, and nothing more comes.
-        hits_K = np.append(hits, np.full(cutoffs - len(hits), float(relevant)))
-        single = [metric.measure(score_C, query.truth_C) for metric in METRICS]
-        rows.append(np.concatenate([precision_at(hits_K), recall_at(hits_K, relevant), single]))
-    return np.array(rows)
-
-
-def _tidy(
-    queries: Sequence[Query],
-    columns: Sequence[tuple[str, int | None]],
-    values_QX: Float64,
-    low_X: Float64,
-    high_X: Float64,
-) -> pd.DataFrame:
-    """Returns one row per number: the means over queries first, then each query's."""
-    rows = len(queries) + 1
-    width = len(columns)
-    unknown = np.full(values_QX.size, np.nan)
-    return pd.DataFrame(
-        {
-            "metric": [name for name, _ in columns] * rows,
-            "k": pd.array([k for _, k in columns] * rows, dtype="Int32"),
-            "target": np.repeat(np.array([None, *(q.target for q in queries)], object), width),
-            "source": np.repeat(np.array([None, *(q.source for q in queries)], object), width),
-            "value": np.concatenate([values_QX.mean(axis=0), values_QX.ravel()]),
-            "low": np.concatenate([low_X, unknown]),
-            "high": np.concatenate([high_X, unknown]),
-        }
-    )
+def _arrow(frame: pd.DataFrame | None, schema: pa.Schema) -> pa.Table:
+    if frame is None:
+        return schema.empty_table()
+    table = pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
+    return table.replace_schema_metadata(None)

@@ -80,6 +80,31 @@ def regret_at(score_C: Float64, truth_C: Float64, k: int) -> float:
     return float((best - found) / (best - worst))
 
 
+def relative_accuracy(score_C: Float64, truth_C: Float64) -> float:
+    """Returns the true value of the first choice over the best one, the expectation over ties.
+
+    Up to 1, which is the best choice: the "top-1 relative accuracy" of Li et al., CVPR 2021. For
+    truths that are a share, such as an accuracy or an AUC: unlike a regret it depends on where the
+    truth has its zero, and it is NaN where a true value is negative.
+    """
+    if truth_C.min() < 0:
+        return float("nan")
+    first_C = score_C == score_C.max()
+    return float(truth_C[first_C].mean() / truth_C.max())
+
+
+def pearson(score_C: Float64, truth_C: Float64) -> float:
+    """Returns Pearson's r, -1 to 1; 0 when the score is constant.
+
+    Unlike the other metrics it changes with a monotone change of scores or truth. Each side is
+    first divided by its largest deviation, so that no magnitude over- or underflows.
+    """
+    if _is_constant(score_C):
+        return 0.0
+    score_unit_C, truth_unit_C = _centred(score_C), _centred(truth_C)
+    return float(np.clip(score_unit_C @ truth_unit_C, -1.0, 1.0))
+
+
 def spearman(score_C: Float64, truth_C: Float64) -> float:
     """Returns Spearman's rho with average ranks, -1 to 1; 0 when the score is constant."""
     return 0.0 if _is_constant(score_C) else float(spearmanr(score_C, truth_C).statistic)
@@ -101,20 +126,31 @@ def weighted_kendall(score_C: Float64, truth_C: Float64) -> float:
 
 @dataclass(frozen=True)
 class Metric:
-    """One number of a query: ``measure(score_C, truth_C)``, its k where it has one, its meaning."""
+    """One number of a query: ``measure(score_C, truth_C)``, its k where it has one, its meaning.
+
+    ``measure`` is NaN where the metric is not defined for the truth, whatever the score.
+    """
 
     name: str
     k: int | None
     measure: Callable[[Float64, Float64], float]
     meaning: str
+    lower_is_better: bool = False
 
+
+BUDGETS = (1, 2, 3, 5)
+"""The numbers of trials whose regret is measured."""
 
 METRICS: tuple[Metric, ...] = (
     Metric("spearman", None, spearman, "Spearman's rho of score and truth, -1 to 1"),
     Metric("kendall", None, kendall, "Kendall's tau-b of score and truth, -1 to 1"),
     Metric("weighted_kendall", None, weighted_kendall, "Kendall's tau, top-weighted, -1 to 1"),
-    Metric("regret", 1, partial(regret_at, k=1), "true range lost by trying the first, 0 to 1"),
-    Metric("regret", 3, partial(regret_at, k=3), "true range lost by trying three, 0 to 1"),
+    Metric("pearson", None, pearson, "Pearson's r of score and truth, -1 to 1"),
+    *(
+        Metric("regret", k, partial(regret_at, k=k), f"true range lost by trying {k}, 0 to 1", True)
+        for k in BUDGETS
+    ),
+    Metric("relative_accuracy", 1, relative_accuracy, "true value of the first / best, up to 1"),
 )
 """The metrics that are one number; adding one is a function and a row. Their order is the order of
 the evaluation table, after ``precision`` and ``recall`` at every K."""
@@ -135,6 +171,14 @@ def _largest_of_draw(size: int, drawn: int) -> Float64:
     """
     draws = comb(size, drawn)
     return np.array([comb(smaller, drawn - 1) / draws for smaller in range(size)])
+
+
+def _centred(values: Float64) -> Float64:
+    """Returns deviations from the mean, of Euclidean norm 1; the values are not all equal."""
+    scaled = values / np.abs(values).max()
+    centred = scaled - scaled.mean()
+    unit: Float64 = centred / np.linalg.norm(centred)
+    return unit
 
 
 def _is_constant(values: Float64) -> bool:

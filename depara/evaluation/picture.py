@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from depara.errors import ConfigError, near_names
-from depara.evaluation.baselines import BASELINES
+from depara.evaluation.baselines import BASELINES, NOISE_CEILING
 from depara.evaluation.evaluation import Evaluation
 from depara.store.storage import Storage
 
@@ -74,6 +74,7 @@ _BASELINE_LINES = {
     "popularity": _Line("popularity", "#777777", "--", "", 1.5, 1),
     "depth": _Line("depth", "#777777", "-.", "", 1.5, 1),
     "parameters": _Line("parameters", "#AAAAAA", (0, (6, 1)), "", 1.5, 1),
+    "gflop": _Line("gflop", "#AAAAAA", (0, (2, 1)), "", 1.5, 1),
     "ceiling_ranks": _Line("ceiling: symmetrised truth (ranks)", "black", "-", "", 1.5, 2),
     "ceiling_values": _Line("ceiling: symmetrised truth (values)", "black", "-", "", 1.5, 2),
 }
@@ -161,8 +162,9 @@ def _lines(evaluation: Evaluation, scores: Sequence[str] | None) -> dict[str, _L
 
 
 def _drawn_baselines(evaluation: Evaluation) -> list[str]:
-    ceilings = [name for name in evaluation.baselines if BASELINES[name].is_ceiling]
-    floors = [name for name in evaluation.baselines if name not in ceilings]
+    drawn = [name for name in evaluation.baselines if name != NOISE_CEILING]  # it has no curve
+    ceilings = [name for name in drawn if BASELINES[name].is_ceiling]
+    floors = [name for name in drawn if name not in ceilings]
     if not ceilings:
         return floors
     return [str(evaluation.means("spearman").loc[ceilings, "value"].idxmax()), *floors]

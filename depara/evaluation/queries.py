@@ -1,12 +1,12 @@
 """What can be evaluated: the transfers that both the truth and the scores know, as queries.
 
-``C`` candidates of a query, ``Q`` queries.
+``C`` candidates of a query, ``Q`` queries, ``R`` repeats of the truth.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -24,17 +24,24 @@ class Query:
     """One ranking to be judged: the sources of a target, or the layers of a source for a target.
 
     ``source`` is None when sources are ranked. ``candidates`` are the names of the sources or of
-    the layers, sorted; ``truth_C`` their measured values, higher = better, not all equal.
+    the layers, sorted; ``truth_C`` their measured values, higher = better, not all equal;
+    ``repeats_RC`` the repeated measurements that these are the means of, None without repeats.
     """
 
     target: str
     source: str | None
     candidates: tuple[str, ...]
     truth_C: Float64
+    repeats_RC: Float64 | None = None
 
     def __post_init__(self) -> None:
         assert self.truth_C.shape == (len(self.candidates),)
         assert np.isfinite(self.truth_C).all()
+
+    @property
+    def label(self) -> str:
+        """The target, or the target and the source whose layers are ranked, as messages have it."""
+        return f"{self.target!r}" + ("" if self.source is None else f" from {self.source!r}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +82,8 @@ def match(truth: Truth, scores: pd.DataFrame | None, relevant: int) -> Matched:
         left_out = _unmatched(table, scores, keys)
         table = table.merge(scores, on=keys, how="inner", validate="one_to_one")
     queries, columns, small = _group(table, keys, names, relevant)
+    if truth.repeats is not None:
+        queries = _with_repeats(queries, truth.repeats, keys)
     left_out += small
     if not queries:
         raise ConfigError(_nothing_left(truth, left_out, relevant))
@@ -120,11 +129,24 @@ def _group(
     if few:
         left_out.append(
             f"targets with fewer than {relevant + 1} {what} in common, which {relevant} relevant "
-            f"ones need: {_some(few)}"
+            f"ones need: {some(few)}"
         )
     if flat:
-        left_out.append(f"targets whose {what} are all equally good: {_some(flat)}")
+        left_out.append(f"targets whose {what} are all equally good: {some(flat)}")
     return queries, scores, left_out
+
+
+def _with_repeats(queries: list[Query], repeats: pd.DataFrame, keys: list[str]) -> list[Query]:
+    """Returns the queries with what their true values are the means of."""
+    by, candidate = keys[:-1], keys[-1]
+    rankings = dict(iter(repeats.groupby(by)))
+    found = []
+    for query in queries:
+        name = (query.target,) if query.source is None else (query.target, query.source)
+        wide = rankings[name].pivot(index="repeat", columns=candidate, values="value")
+        measured_RC = wide[list(query.candidates)].dropna().to_numpy(dtype=np.float64)
+        found.append(replace(query, repeats_RC=measured_RC))
+    return found
 
 
 def _known_last(score_C: Float64) -> Float64:
@@ -146,9 +168,9 @@ def _unmatched(table: pd.DataFrame, scores: pd.DataFrame, keys: list[str]) -> li
     left_out = []
     if unknown:
         named = [f"{name!r} {_near(name, extra or known)}".strip() for name in unknown]
-        left_out.append(f"models of the truth that were not scored: {_some(named)}")
+        left_out.append(f"models of the truth that were not scored: {some(named)}")
     if extra:
-        left_out.append(f"scored models that the truth lacks: {_some([repr(n) for n in extra])}")
+        left_out.append(f"scored models that the truth lacks: {some([repr(n) for n in extra])}")
     both = table[table["target"].isin(known) & table["source"].isin(known)]
     pairs = both.merge(scores[keys], on=keys, how="left", indicator=True)
     missing = pairs.loc[pairs["_merge"] == "left_only", keys]
@@ -156,7 +178,7 @@ def _unmatched(table: pd.DataFrame, scores: pd.DataFrame, keys: list[str]) -> li
         shown = [" / ".join(row) for row in missing.itertuples(index=False)]
         hint = _near_layer(missing, scores) if "layer" in keys else ""
         left_out.append(
-            f"measured transfers without a score ({' / '.join(keys)}): {_some(shown)}{hint}"
+            f"measured transfers without a score ({' / '.join(keys)}): {some(shown)}{hint}"
         )
     return left_out
 
@@ -164,7 +186,7 @@ def _unmatched(table: pd.DataFrame, scores: pd.DataFrame, keys: list[str]) -> li
 def _near_layer(missing: pd.DataFrame, scores: pd.DataFrame) -> str:
     row = missing.iloc[0]
     layers = sorted(set(scores.loc[scores["source"] == row["source"], "layer"]))
-    hint = near_names(row["layer"], layers) or f"{row['source']} has {_some(layers)}"
+    hint = near_names(row["layer"], layers) or f"{row['source']} has {some(layers)}"
     return f"; {row['layer']!r}: {hint}"
 
 
@@ -173,7 +195,8 @@ def _near(name: str, candidates: Sequence[str]) -> str:
     return f"({hint})" if hint else ""
 
 
-def _some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
+    """Returns the first names and how many more there are, for a message."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more
 

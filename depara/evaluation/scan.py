@@ -6,8 +6,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from depara.evaluation.ablation import without_strongest as leave_out_strongest
 from depara.evaluation.baselines import Known
-from depara.evaluation.evaluation import Evaluation, evaluate_scores
+from depara.evaluation.evaluation import Evaluation
+from depara.evaluation.judgement import evaluate_scores
 from depara.evaluation.schema import HYBRID
 from depara.evaluation.truth import Kind, Truth
 from depara.results.results import ScanResults
@@ -19,7 +21,14 @@ _SHOWN = 5
 
 
 def evaluate_scan(
-    results: ScanResults, truth: Truth, *, relevant: int, bootstrap: int = 1000, seed: int = 0
+    results: ScanResults,
+    truth: Truth,
+    *,
+    relevant: int,
+    bootstrap: int = 1000,
+    seed: int = 0,
+    without_strongest: int = 0,
+    weigh_by_reliability: bool = False,
 ) -> Evaluation:
     """Returns how well every score of a scan ranks, against measured transfers.
 
@@ -33,6 +42,9 @@ def evaluate_scan(
         relevant: how many sources or layers, the best by truth, count as relevant.
         bootstrap: resamples of the targets for the 5-95 % intervals of the means; 0 for none.
         seed: of the bootstrap.
+        without_strongest: how many sources of the highest mean true value to leave out, as if the
+            scan had no such sources.
+        weigh_by_reliability: each target counts its truth's reliability in the means.
 
     Raises:
         ConfigError: truth and scan have too little in common, with near names and the fix.
@@ -44,6 +56,12 @@ def evaluate_scan(
     )
     similarity = results.arrow_table("similarity")
     scores = transfer_scores(similarity, outputs, truth.kind)
+    remarks = _failed(results, truth)
+    if without_strongest:
+        truth, left, said = leave_out_strongest(truth, scores, without_strongest)
+        assert left is not None
+        scores = left
+        remarks.append(said)
     if truth.kind == "models" and "similarity" in scores:
         scores[HYBRID] = hybrid_scores(scores)
     return evaluate_scores(
@@ -54,7 +72,8 @@ def evaluate_scan(
         bootstrap=bootstrap,
         seed=seed,
         scan_id=results.scan_id,
-        remarks=_failed(results, truth),
+        remarks=remarks,
+        weigh_by_reliability=weigh_by_reliability,
     )
 
 
@@ -134,9 +153,11 @@ def _known(results: ScanResults) -> Known:
     models = results.table("models").dropna(subset=["num_parameters"])
     layers = results.table("layers")
     names = zip(layers["model_id"], layers["layer"], strict=True)
+    outputs = layers[layers["is_output"]].dropna(subset=["gflop"])
     return Known(
         parameters=dict(zip(models["model_id"], models["num_parameters"], strict=True)),
         depths=dict(zip(names, layers["depth"], strict=True)),
+        gflop=dict(zip(outputs["model_id"], outputs["gflop"], strict=True)),
     )
 
 

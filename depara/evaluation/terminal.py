@@ -10,17 +10,20 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from depara.evaluation.baselines import BASELINES
+from depara.evaluation.baselines import BASELINES, NOISE_CEILING
 from depara.evaluation.evaluation import Evaluation
+from depara.evaluation.queries import some
+from depara.evaluation.reliability import MOSTLY_NOISE, mostly_noise
 from depara.evaluation.schema import HYBRID
 
 _HEADERS = {"spearman": "Spearman", "precision": "P", "regret": "regret"}
+_REGRETS = (1, 3)
 
 
 def evaluation_table(evaluation: Evaluation) -> Group:
     """Returns the means over targets of every score, then of the baselines; 80 columns wide.
 
-    Spearman and P@relevant with their intervals, P@1 and the regrets; the other metrics are in
+    Spearman and P@relevant with their intervals, P@1 and two regrets; the other metrics are in
     `Evaluation.summary`. The best score of each column is bold; below stand what the rows mean and
     what was left out.
     """
@@ -28,7 +31,7 @@ def evaluation_table(evaluation: Evaluation) -> Group:
     table.add_column("score", overflow="fold")
     columns = []
     for metric, k in evaluation.headline():
-        if metric in _HEADERS:
+        if metric in _HEADERS and (metric != "regret" or k in _REGRETS):
             header = _HEADERS[metric] if k is None else f"{_HEADERS[metric]}@{k}"
             with_interval = k in (None, evaluation.relevant) and metric != "regret"
             table.add_column(header, justify="left" if with_interval else "right", no_wrap=True)
@@ -58,6 +61,8 @@ def _cells(
 
 def _cell(row: pd.Series, with_interval: bool) -> str:
     value, low, high = (float(row[name]) for name in ("value", "low", "high"))
+    if math.isnan(value):
+        return "-"
     shown = f"{value:5.2f}" if with_interval else f"{value:.2f}"
     is_known = with_interval and math.isfinite(low) and _short(low) != _short(high)
     return f"{shown} [{_short(low)},{_short(high)}]" if is_known else shown
@@ -86,5 +91,27 @@ def _caption(evaluation: Evaluation) -> str:
     if HYBRID in evaluation.scores:
         lines.append(f"{HYBRID}: the zoo's generally best source first, then by similarity")
     lines += [f"{name}: {BASELINES[name].meaning}" for name in evaluation.baselines]
+    lines += _of_repeats(evaluation)
     lines += [f"left out - {reason}" for reason in evaluation.left_out]
     return "\n".join(lines)
+
+
+def _of_repeats(evaluation: Evaluation) -> list[str]:
+    """Returns what repeated measurements say of the truth, nothing without them."""
+    targets = evaluation.targets().dropna(subset=["reliability"])
+    if targets.empty:
+        return []
+    mean, ceiling = targets["reliability"].mean(), targets[NOISE_CEILING].mean()
+    pairs = zip(evaluation.matched.queries, evaluation.reliability_Q, strict=True)
+    by_target = sorted((value, query.label) for query, value in pairs if math.isfinite(value))
+    lines = [
+        f"this truth can be met to a Spearman of at most {ceiling:.2f}: the reliability of its "
+        f"means over repeats is {mean:.2f}; by target, lowest first: "
+        + some([f"{label} {value:.2f}" for value, label in by_target])
+    ]
+    noise = mostly_noise(evaluation.matched.queries, evaluation.reliability_Q)
+    if noise:
+        lines.append(f"mostly noise (reliability below {MOSTLY_NOISE}): {', '.join(noise)}")
+    if evaluation.weight_Q is not None:
+        lines.append("means over targets are weighed by the truth's reliability")
+    return lines

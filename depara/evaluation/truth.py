@@ -2,11 +2,15 @@
 
 A truth file is a long table, CSV or Parquet, anywhere: ``target, source, value`` to score rankings
 of models, ``target, source, layer, value`` to score rankings of layers. Higher values are better.
+A column ``repeat`` (such as a seed) tells repeated measurements of one transfer apart: the truth is
+their mean, and how well they agree bounds what any score can reach.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Collection
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -19,7 +23,8 @@ from depara.types import Float64
 Kind = Literal["models", "layers"]
 
 _REQUIRED = ("target", "source", "value")
-_KNOWN = ("target", "source", "layer", "value")
+_KEYS = ("target", "source", "layer")
+_KNOWN = (*_KEYS, "repeat", "value")
 _SHOWN = 5
 """How many bad rows, names or pairs a message lists."""
 
@@ -29,19 +34,27 @@ class Truth:
     """Measured transfers, one row each, sorted by their names.
 
     ``table`` has the columns ``target, source, value`` or ``target, source, layer, value``: texts,
-    and float64 (higher = better; any unit, that may differ between targets). ``origin`` says where
-    it comes from.
+    and float64 (higher = better; any unit, that may differ between targets). When it is given with
+    a column ``repeat``, it becomes the mean over the repeats, and ``repeats`` holds what was given:
+    the same columns and ``repeat``, a text. Else ``repeats`` is None. ``origin`` says where it
+    comes from.
 
     Raises:
-        SchemaError: missing or unknown columns, empty names, a value that is no finite number, or a
-            transfer that is given twice.
+        SchemaError: missing or unknown columns, empty names, a value that is no finite number, a
+            transfer that is given twice, or one that some repeats of its ranking lack.
     """
 
     table: pd.DataFrame
     origin: str = "truth"
+    repeats: pd.DataFrame | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "table", _checked(self.table, self.origin))
+        checked = _checked(self.table, self.origin)
+        if "repeat" in checked.columns:
+            _check_complete(checked, self.keys, self.origin)
+            object.__setattr__(self, "repeats", checked)
+            checked = checked.groupby(self.keys)["value"].agg(_mean).reset_index()
+        object.__setattr__(self, "table", checked)
 
     @property
     def kind(self) -> Kind:
@@ -51,7 +64,16 @@ class Truth:
     @property
     def keys(self) -> list[str]:
         """The columns that name one transfer."""
-        return [name for name in _KNOWN[:3] if name in self.table.columns]
+        return [name for name in _KEYS if name in self.table.columns]
+
+    def without_sources(self, names: Collection[str]) -> Truth:
+        """Returns the truth without the transfers from some sources, repeats and all.
+
+        Raises:
+            SchemaError: nothing is left.
+        """
+        rows = self.table if self.repeats is None else self.repeats
+        return Truth(rows[~rows["source"].isin(list(names))], self.origin)
 
 
 def load_truth(uri: str) -> Truth:
@@ -91,7 +113,7 @@ def _checked(table: pd.DataFrame, origin: str) -> pd.DataFrame:
     """Returns the table with its known columns, typed and sorted by name."""
     table = table.rename(columns=lambda name: str(name).strip())
     _check_columns([str(name) for name in table.columns], origin)
-    keys = [name for name in _KNOWN[:3] if name in table.columns]
+    keys = [name for name in (*_KEYS, "repeat") if name in table.columns]
     names = {name: _names(table[name], name, origin) for name in keys}
     checked = pd.DataFrame({**names, "value": _values(table["value"], origin)})
     if checked.empty:
@@ -101,13 +123,43 @@ def _checked(table: pd.DataFrame, origin: str) -> pd.DataFrame:
         pairs = ", ".join(" / ".join(row) for row in twice[keys].head(_SHOWN).itertuples(False))
         raise SchemaError(
             f"{origin} gives {len(twice)} transfers more than once ({' / '.join(keys)}: {pairs}): "
-            "keep one row each, for instance their mean"
+            "keep one row each, or tell repeated measurements apart in a column 'repeat'"
         )
     return checked.sort_values(keys).reset_index(drop=True)
 
 
+def _mean(values: pd.Series) -> float:
+    """Returns the mean, summed without rounding, so that the order of repeats changes nothing."""
+    return math.fsum(values) / len(values)
+
+
+def _check_complete(repeats: pd.DataFrame, keys: list[str], origin: str) -> None:
+    """Refuses a mean over repeats that not all candidates of a ranking were measured in.
+
+    Repeats differ in level as well as in noise: such means could not be compared.
+    """
+    rows = repeats[repeats["target"] != repeats["source"]]
+    lacking = []
+    for _, ranking in rows.groupby(keys[:-1]):
+        measured = ranking.pivot(index=keys, columns="repeat", values="value").isna()
+        for transfer, is_missing in zip(measured.index, measured.to_numpy(), strict=True):
+            lacks = measured.columns[is_missing]
+            if len(lacks):
+                lacking.append(f"{' / '.join(transfer)} lacks {', '.join(lacks[:_SHOWN])}")
+    if lacking:
+        more = f" and {len(lacking) - _SHOWN} more" if len(lacking) > _SHOWN else ""
+        raise SchemaError(
+            f"{origin} has {len(lacking)} transfers that were not measured in every repeat of "
+            f"their ranking ({' / '.join(keys)}: {'; '.join(lacking[:_SHOWN])}{more}): measure "
+            "them there too, or leave out these transfers or these repeats"
+        )
+
+
 def _check_columns(columns: list[str], origin: str) -> None:
-    needed = "target, source, value (and layer, when layers are ranked)"
+    needed = (
+        "target, source, value (and layer, when layers are ranked; and repeat, when measured more "
+        "than once)"
+    )
     got = ", ".join(columns) or "none"
     for name in _REQUIRED:
         if name not in columns:

@@ -48,12 +48,24 @@ def output(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         scan_inline(str(folder), photos, models)
     entry = tiny("ours-v8", 7, layers=["block?", "code"])
     (folder / "my.yaml").write_text(yaml.safe_dump({"models": [entry]}))
+    transfers = [(target, source) for target in names for source in names if source != target]
+    rows = [
+        f"{target},{source},{repeat},{place * place % 7 + repeat / 10}"
+        for place, (target, source) in enumerate(transfers)
+        for repeat in (1, 2)
+    ]
+    (folder / "truth.csv").write_text("\n".join(["target,source,repeat,value", *rows]) + "\n")
+    arguments = ["--truth", str(folder / "truth.csv"), "--relevant", "1", "--no-plot"]
+    arguments += ["--compare", "similarity,cka", "--stability", "4"]
+    result = CliRunner().invoke(app, ["evaluate", str(folder), *arguments])
+    assert result.exit_code == 0, result.output
     return folder
 
 
 def fill(text: str, output: Path) -> str:
     scan = open_scan(str(output)).scan_id
-    text = text.replace("my.yaml", str(output / "my.yaml"))
+    for name in ("my.yaml", "truth.csv"):
+        text = text.replace(name, str(output / name))
     return text.replace("SCAN", str(output / "scans" / scan)).replace("OUTPUT", str(output))
 
 

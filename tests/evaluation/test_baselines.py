@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from depara.evaluation import BASELINES, Known, Truth
-from depara.evaluation.baselines import baseline_scores, rank_fraction
+from depara.evaluation.baselines import baseline_scores, rank_fraction, unknown_baselines
 from depara.evaluation.queries import Query, match
 from tests.evaluation.transfers import random_truth
 from tests.oracle import evaluation as oracle
@@ -81,15 +81,29 @@ def test_a_symmetric_truth_is_its_own_ceiling() -> None:
         np.testing.assert_array_equal(score, query.truth_C)
 
 
-def test_parameters_rank_large_sources_first_and_tell_nothing_when_equal() -> None:
+@pytest.mark.parametrize("fact", ["parameters", "gflop"])
+def test_facts_rank_large_sources_first_and_tell_nothing_when_equal(fact: str) -> None:
     queries = queries_of(random_truth(4))
     sizes = {f"model{number}": 10 * number for number in range(4)}
-    scores = baseline_scores(queries, Known(parameters=sizes))["parameters"]
+    scores = baseline_scores(queries, Known(**{fact: sizes}))[fact]
     assert scores[1].tolist() == [0, 20, 30]
     for unknown in ({}, {**sizes, "model2": 0} | {"model9": 1}, dict.fromkeys(sizes, 5)):
-        known = Known(parameters={k: v for k, v in unknown.items() if k != "model3"})
-        assert "parameters" not in baseline_scores(queries, known)
-    assert "parameters" not in baseline_scores(queries, Known(parameters=dict.fromkeys(sizes, 5)))
+        known = Known(**{fact: {k: v for k, v in unknown.items() if k != "model3"}})
+        assert fact not in baseline_scores(queries, known)
+    assert fact not in baseline_scores(queries, Known(**{fact: dict.fromkeys(sizes, 5)}))
+
+
+def test_baselines_that_nothing_is_known_for_are_left_out_with_a_word() -> None:
+    queries = queries_of(random_truth(4))
+    sizes = {f"model{number}": 10.0 * number for number in range(4)}
+    (both,) = unknown_baselines(queries, Known())
+    assert both == "baselines that need what a scan knows of its models: parameters, gflop"
+    known = Known(parameters=sizes, gflop={"model1": 1.0, "model3": 1.0})
+    assert unknown_baselines(queries, known) == [
+        "the baseline gflop, unknown of 'model0', 'model2'"
+    ]
+    assert unknown_baselines(queries, Known(parameters=sizes, gflop=sizes)) == []
+    assert "depth" in unknown_baselines(layer_queries(["t"]), Known(parameters=sizes))[0]
 
 
 def layer_queries(targets: Sequence[str]) -> tuple[Query, ...]:
@@ -125,6 +139,7 @@ def test_every_baseline_says_what_it_is() -> None:
     assert [name for name, entry in BASELINES.items() if entry.is_ceiling] == [
         "ceiling_ranks",
         "ceiling_values",
+        "ceiling_noise",
     ]
 
 

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from depara.evaluation.metrics import (
     expected_hits,
     kendall,
+    pearson,
     precision_at,
     recall_at,
     regret_at,
+    relative_accuracy,
     relevance,
     spearman,
     weighted_kendall,
@@ -69,9 +71,36 @@ def test_regret_is_the_mean_over_all_orders_of_ties(ranking: tuple[list[int], li
 def test_correlations_are_their_definitions(ranking: tuple[list[int], list[int]]) -> None:
     scores, truth = ranking
     assume(len(set(truth)) > 1)
-    for metric, definition in CORRELATIONS.items():
+    for metric, definition in {**CORRELATIONS, pearson: oracle.pearson}.items():
         expected = definition(scores, truth) if len(set(scores)) > 1 else 0.0
         assert metric(floats(scores), floats(truth)) == pytest.approx(expected, abs=1e-12)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(RANKINGS)
+def test_relative_accuracy_is_the_mean_over_all_orders_of_ties(
+    ranking: tuple[list[int], list[int]],
+) -> None:
+    scores, truth = ranking
+    assume(len(set(truth)) > 1)
+    expected = oracle.relative_accuracy(scores, truth)
+    assert relative_accuracy(floats(scores), floats(truth)) == pytest.approx(expected, abs=1e-12)
+
+
+def test_relative_accuracy_needs_values_that_are_not_negative() -> None:
+    scores = np.array([3.0, 3.0, 1.0])
+    assert relative_accuracy(scores, np.array([60.0, 0.0, 80.0])) == 30 / 80
+    assert relative_accuracy(-scores, np.array([60.0, 0.0, 80.0])) == 1
+    assert np.isnan(relative_accuracy(scores, np.array([60.0, -1e-9, 80.0])))
+
+
+@pytest.mark.parametrize("size", [1e-300, 1.0, 1e300])
+def test_pearson_holds_for_any_magnitude_and_moves_with_a_monotone_change(size: float) -> None:
+    scores, truth = np.array([1.0, 2.0, 4.0]), np.array([0.0, 1.0, 3.0])
+    assert pearson(size * scores, truth) == pytest.approx(1)
+    assert pearson(size * scores, -truth) == pytest.approx(-1)
+    assert pearson(np.exp(scores), truth) < 0.99
+    assert pearson(np.full(3, size), truth) == 0
 
 
 @settings(max_examples=50, deadline=None, derandomize=True)

@@ -56,6 +56,101 @@ def test_the_mini_zoo(shared_data: Path) -> None:
     assert means(evaluation, "ceiling_values") == pytest.approx((0.84, 1.00, 0.88), abs=6e-3)
 
 
+# Parameters and GFLOP of a 224 px image (299 px: inception_v3), as torchvision publishes them.
+CNNS = {
+    "densenet121": (7978856, 2.834),
+    "densenet169": (14149480, 3.36),
+    "densenet201": (20013928, 4.291),
+    "googlenet": (6624904, 1.498),
+    "inception_v3": (27161264, 5.713),
+    "mnasnet1_0": (4383312, 0.314),
+    "mobilenet_v2": (3504872, 0.301),
+    "resnet34": (21797672, 3.664),
+    "resnet50": (25557032, 4.089),
+    "resnet101": (44549160, 7.801),
+    "resnet152": (60192808, 11.514),
+}
+
+
+def published(shared_data: Path, file: str, column: str) -> tuple[Truth, pd.DataFrame]:
+    """A table of transfers as a truth, and the scores that are published beside it."""
+    table = pd.read_csv(shared_data / "tables" / file).rename(columns={column: "value"})
+    return Truth(table[["target", "source", "value"]], file), table.drop(columns="value")
+
+
+def spearmans(evaluation: Evaluation) -> dict[str, float]:
+    return {name: round(one, 2) for name, one in evaluation.means("spearman")["value"].items()}
+
+
+def test_no_label_score_ranks_nine_architectures_and_popularity_does(shared_data: Path) -> None:
+    truth, scores = published(shared_data, "medmnist_models.csv", "auc")
+    evaluation = evaluate_scores(truth, scores, relevant=3)
+    assert (evaluation.num_queries, evaluation.num_candidates) == (11, (9, 9))
+    found = spearmans(evaluation)
+    assert found == {
+        "leep": -0.27, "nleep": -0.21, "logme": -0.05, "parc": -0.12, "sfda": 0.07,
+        "ncti": -0.15, "lp": -0.30, "fu": -0.37, "random": 0.0, "popularity": 0.58,
+    }  # fmt: skip
+    # Each is worse than popularity on the same targets, in nearly all resamples.
+    for name in evaluation.scores:
+        row = evaluation.compare("popularity", name).set_index("metric").loc["spearman"]
+        assert row["p_better"] > 0.98, name
+    # AUCs are a share: PARC's first choice has 0.975 of the best one's.
+    by_target = scores.assign(auc=truth.table["value"]).groupby("target")
+    shares = [rows.loc[rows["parc"].idxmax(), "auc"] / rows["auc"].max() for _, rows in by_target]
+    accuracy = evaluation.means("relative_accuracy", 1)["value"]
+    assert accuracy["parc"] == pytest.approx(sum(shares) / 11) == pytest.approx(0.975, abs=5e-4)
+    assert accuracy["popularity"] == pytest.approx(0.9985, abs=5e-5)
+
+
+def test_popularity_is_more_than_the_two_strongest_architectures(shared_data: Path) -> None:
+    truth, scores = published(shared_data, "medmnist_models.csv", "auc")
+    without = evaluate_scores(truth, scores, relevant=3, without_strongest=2)
+    assert without.left_out[0] == (
+        "the sources of the highest mean true value, on request: "
+        "'convnext' (95.3), 'efficientnet' (94.6)"
+    )
+    assert without.num_candidates == (7, 7)
+    found = spearmans(without)
+    assert found["popularity"] == 0.51
+    assert max(found[name] for name in without.scores) == found["sfda"] == 0.06
+
+
+def test_label_scores_rank_fifteen_data_sets(shared_data: Path) -> None:
+    truth, scores = published(shared_data, "medmnist_datasets.csv", "auc")
+    evaluation = evaluate_scores(truth, scores, relevant=3)
+    assert (evaluation.num_queries, evaluation.num_candidates) == (12, (14, 14))
+    assert spearmans(evaluation) == {
+        "leep": 0.30, "nleep": 0.39, "logme": 0.28, "parc": 0.25, "sfda": 0.19, "ncti": 0.15,
+        "lp": 0.42, "fu": 0.30, "random": 0.0, "popularity": 0.59,
+        "ceiling_ranks": 0.88, "ceiling_values": 0.07,
+    }  # fmt: skip
+    # Which of the eight is the best is not settled: other halves of the zoo name another one.
+    row = evaluation.stability(100).set_index("metric").loc["spearman"]
+    assert row["agreement"] == pytest.approx(0.26, abs=5e-3)
+    assert row["same_winner"] == pytest.approx(0.23, abs=5e-3)
+    pair = evaluation.compare("lp", "nleep").set_index("metric").loc["spearman"]
+    assert pair["low"] < 0 < pair["high"]
+
+
+def test_static_baselines_of_published_accuracies(shared_data: Path) -> None:
+    table = pd.read_csv(shared_data / "tables" / "finetuned_accuracies.csv")
+    table = table.rename(columns={"accuracy": "value"}).set_index("table")
+    known = Known(
+        parameters={name: count for name, (count, _) in CNNS.items()},
+        gflop={name: gflop for name, (_, gflop) in CNNS.items()},
+    )
+    heads = evaluate_scores(Truth(table.loc["sfda_cnn_head"]), None, relevant=3, known=known)
+    assert (heads.num_queries, heads.num_candidates) == (11, (11, 11))
+    assert heads.left_out == ()
+    found = spearmans(heads)
+    assert found == {"random": 0.0, "popularity": 0.78, "parameters": 0.3, "gflop": 0.36}
+    mixed = evaluate_scores(Truth(table.loc["itm"]), None, relevant=3, known=known)
+    assert mixed.num_candidates == (20, 20)
+    assert spearmans(mixed) == {"random": 0.0, "popularity": 0.76}
+    assert "the baseline gflop, unknown of" in mixed.left_out[1]
+
+
 def layer_table(shared_data: Path, without: int | None) -> tuple[Truth, pd.DataFrame, Known]:
     """Table 2 of the paper as a truth of layers: accuracies with 10 % and with 1 % of the data.
 

@@ -28,7 +28,12 @@ def evaluated(**arguments: object) -> Evaluation:
 def test_the_files_say_what_the_evaluation_says(tmp_path: Path) -> None:
     evaluation = evaluated(scan_id="scan1", remarks=["something"])
     places = write_evaluation(evaluation, str(tmp_path / "new"))
-    assert [Path(place).name for place in places] == ["evaluation.parquet", "evaluation.json"]
+    assert [Path(place).name for place in places] == [
+        "evaluation.parquet",
+        "evaluation.json",
+        "paired.parquet",
+        "setups.parquet",
+    ]
     assert all(Path(place).is_file() for place in places)
     table = pq.read_table(places[0])
     assert table.schema.metadata[b"scan_id"] == b"scan1"
@@ -38,7 +43,7 @@ def test_the_files_say_what_the_evaluation_says(tmp_path: Path) -> None:
         table.to_pandas(), evaluation.to_tables()["evaluation"].to_pandas()
     )
     record = json.loads(Path(places[1]).read_text())
-    assert record["left_out"] == ["something"]
+    assert record["left_out"][0] == "something"
     assert record["num_candidates"] == {"fewest": 5, "most": 5}
     expected = evaluation.means("precision", 2).loc["noisy"].to_dict()
     assert record["means"]["noisy"]["precision@2"] == expected

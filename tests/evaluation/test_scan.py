@@ -9,15 +9,18 @@ import pytest
 
 from depara.errors import ConfigError
 from depara.evaluation import Truth, evaluate_scan, evaluate_scores
+from depara.evaluation.metrics import BUDGETS
 from depara.evaluation.scan import hybrid_scores, score_columns, transfer_scores
 from depara.results import ScanResults, open_scan
 from depara.similarity import layer_ranking, model_ranking
+from depara.similarity.general import generally_best
 from depara.store.scans import finish_scan, write_table
 from depara.store.schemas import NEIGHBOURS, TABLES
 from depara.store.storage import Storage
 
 MODELS = ("a", "b", "c", "d", "e")
 LAYERS = ("early", "late", "output")
+GFLOP = {"a": 1.0, "b": 9.0, "c": 3.0, "d": 5.0, "e": 4.0}
 OUTPUTS = {**dict.fromkeys(MODELS, "output"), "e": "late"}
 
 
@@ -53,6 +56,7 @@ def layers_table() -> pa.Table:
     rows = [
         {"model_id": model, "layer": layer, "depth": depth, "depth_fraction": (depth + 1) / 3}
         | {"num_features": 1, "graph_key": "k", "is_output": layer == OUTPUTS[model]}
+        | {"gflop": GFLOP[model] * (depth + 1)}
         for model in MODELS
         for depth, layer in enumerate(LAYERS)
     ]
@@ -112,6 +116,8 @@ def test_the_score_that_made_the_truth_ranks_best(scan: ScanResults, score: str,
 def test_baselines_know_the_parameters_and_depths_of_the_scan(scan: ScanResults) -> None:
     for kind, baseline, values in (
         ("models", "parameters", {name: -place for place, name in enumerate(MODELS)}),
+        # At the output layer: e is cut one layer earlier, and so costs less than c.
+        ("models", "gflop", {"a": 0, "e": 1, "c": 2, "d": 3, "b": 4}),
         ("layers", "depth", {name: place for place, name in enumerate(LAYERS)}),
     ):
         truth = truth_by(scan, "similarity", kind)
@@ -194,3 +200,40 @@ def test_the_hybrid_rule_puts_the_generally_best_source_first() -> None:
         rest = hybrid[(hybrid["target"] == target) & (hybrid["source"] != first)]
         rest = rest.sort_values("similarity", ascending=False)
         assert rows["source"].tolist() == [first, *rest["source"]]
+
+
+def test_the_regret_of_a_budget_is_that_of_the_hybrid_trials(scan: ScanResults) -> None:
+    truth = truth_by(scan, "edge_similarity", "models")
+    evaluation = evaluate_scan(scan, truth, relevant=2)
+    ranking = scan.table("model_ranking")
+    best = generally_best(ranking)
+    for budget in BUDGETS:
+        lost = []
+        for target, rows in truth.table.groupby("target"):
+            mine = ranking[ranking["target_model"] == target].sort_values("rank")
+            rest = [name for name in mine["source_model"] if name != best[str(target)]]
+            tried = [best[str(target)], *rest][:budget]
+            found = rows.loc[rows["source"].isin(tried), "value"].max()
+            highest, lowest = rows["value"].max(), rows["value"].min()
+            lost.append((highest - found) / (highest - lowest))
+        value = evaluation.means("regret", budget).loc["hybrid", "value"]
+        assert value == pytest.approx(np.mean(lost)), budget
+    assert BUDGETS == (1, 2, 3, 5)
+
+
+def test_without_the_strongest_the_scan_is_one_that_never_had_them(scan: ScanResults) -> None:
+    truth = truth_by(scan, "node_similarity", "models")
+    strongest = truth.table.groupby("source")["value"].mean().idxmax()
+    found = evaluate_scan(scan, truth, relevant=1, without_strongest=1)
+    assert repr(strongest) in found.left_out[0]
+    scores = transfer_scores(scan.arrow_table("similarity"), OUTPUTS, "models")
+    scores = scores[scores["source"] != strongest]
+    # The generally best source is that of what is left, too.
+    scores["hybrid"] = hybrid_scores(scores)
+    kept = Truth(truth.table[truth.table["source"] != strongest])
+    expected = evaluate_scores(kept, scores, relevant=1)
+    for metric, k in (("spearman", None), ("regret", 1)):
+        pd.testing.assert_frame_equal(
+            found.means(metric, k).loc[list(expected.scores)],
+            expected.means(metric, k).loc[list(expected.scores)],
+        )

@@ -67,6 +67,53 @@ def test_a_wrong_table_is_refused_with_the_fix(tmp_path: Path, text: str, messag
         load_truth(csv(tmp_path, text))
 
 
+REPEATED = """target,source,repeat,value
+t,a,1,0.1
+t,a,2,0.3
+t,b,2,0.7
+t,b,1,0.6
+t,t,2,1
+u,a,x,5
+"""
+
+
+def test_repeats_become_their_mean_and_are_kept(tmp_path: Path) -> None:
+    truth = load_truth(csv(tmp_path, REPEATED))
+    assert (truth.table["target"] + truth.table["source"]).tolist() == ["ta", "tb", "tt", "ua"]
+    assert truth.table["value"].tolist() == pytest.approx([0.2, 0.65, 1.0, 5.0])
+    assert truth.keys == ["target", "source"]
+    assert truth.repeats is not None
+    assert truth.repeats[["source", "repeat"]].head(3).values.tolist() == [
+        ["a", "1"],
+        ["a", "2"],
+        ["b", "1"],
+    ]
+    assert load_truth(csv(tmp_path, ROWS)).repeats is None
+
+
+def test_equal_repeats_in_another_order_make_equal_means() -> None:
+    values = {"a": (0.1, 0.2, 0.3), "b": (0.3, 0.2, 0.1), "c": (0.2, 0.3, 0.1)}
+    rows = [
+        ("t", source, str(repeat), value)
+        for source, three in values.items()
+        for repeat, value in enumerate(three)
+    ]
+    truth = Truth(pd.DataFrame(rows, columns=["target", "source", "repeat", "value"]))
+    assert truth.table["value"].nunique() == 1
+
+
+def test_a_transfer_that_some_repeats_lack_is_refused_by_name(tmp_path: Path) -> None:
+    text = REPEATED.replace("t,b,2,0.7\n", "")
+    with pytest.raises(SchemaError, match=r"1 transfers .* \(target / source: t / b lacks 2\)"):
+        load_truth(csv(tmp_path, text))
+    with pytest.raises(SchemaError, match=r"more than once .*column 'repeat'"):
+        load_truth(csv(tmp_path, "target,source,value\na,b,1\na,b,2\n"))
+    with pytest.raises(SchemaError, match=r"more than once .*a / b / 1"):
+        load_truth(csv(tmp_path, "target,source,repeat,value\na,b,1,1\na,b,1,2\n"))
+    with pytest.raises(SchemaError, match="no repeat in row 1"):
+        load_truth(csv(tmp_path, "target,source,repeat,value\na,b,,1\n"))
+
+
 def test_missing_names_and_values_of_parquet_are_refused() -> None:
     table = pd.DataFrame({"target": ["a", None], "source": ["b", "a"], "value": [1.0, 2.0]})
     with pytest.raises(SchemaError, match="no target in row 2"):

@@ -46,6 +46,11 @@ def regret(scores: Sequence[float], truth: Sequence[float], k: int) -> float:
     )
 
 
+def relative_accuracy(scores: Sequence[float], truth: Sequence[float]) -> float:
+    """True value of the first over the best one, the mean over all ways to break ties."""
+    return expectation(scores, lambda order: truth[order[0]] / max(truth))
+
+
 def average_ranks(values: Sequence[float]) -> list[float]:
     """1-based ranks of rising values, ties get the mean of their places."""
     return [
@@ -54,13 +59,36 @@ def average_ranks(values: Sequence[float]) -> list[float]:
     ]
 
 
-def spearman(x: Sequence[float], y: Sequence[float]) -> float:
-    """Pearson's correlation of average ranks."""
-    a, b = average_ranks(x), average_ranks(y)
-    a = [value - math.fsum(a) / len(a) for value in a]
-    b = [value - math.fsum(b) / len(b) for value in b]
+def pearson(x: Sequence[float], y: Sequence[float]) -> float:
+    """Covariance over the product of the standard deviations."""
+    a = [value - math.fsum(x) / len(x) for value in x]
+    b = [value - math.fsum(y) / len(y) for value in y]
     norm = math.sqrt(math.fsum(v * v for v in a) * math.fsum(v * v for v in b))
     return math.fsum(v * w for v, w in zip(a, b, strict=True)) / norm
+
+
+def spearman(x: Sequence[float], y: Sequence[float]) -> float:
+    """Pearson's correlation of average ranks."""
+    return pearson(average_ranks(x), average_ranks(y))
+
+
+def reliability(repeats: Sequence[Sequence[float]]) -> float:
+    """Mean Spearman of two repeats, stepped up to all of them (Spearman 1910; Brown 1910)."""
+    pairs = list(itertools.combinations(repeats, 2))
+    one = max(0.0, math.fsum(spearman(a, b) for a, b in pairs) / len(pairs))
+    return len(repeats) * one / (1 + (len(repeats) - 1) * one)
+
+
+def mean_of_resample(
+    values: Sequence[float], counts: Sequence[int], weights: Sequence[float]
+) -> float:
+    """The weighted mean of the values that were drawn, each as often as it was drawn."""
+    drawn = [
+        (value, weight)
+        for value, count, weight in zip(values, counts, weights, strict=True)
+        for _ in range(count)
+    ]
+    return math.fsum(v * w for v, w in drawn) / math.fsum(w for _, w in drawn)
 
 
 def sign(value: float) -> int:
