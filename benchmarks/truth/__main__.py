@@ -85,9 +85,9 @@ def scores_table(judged: Sequence[Judged]) -> list[str]:
     lines = [
         "## Every score",
         "",
-        "Mean over targets of Spearman's correlation with the truth / regret@1, the true range lost",
-        "by trying the first choice. Rules by their mean over the zoos that decided nothing before;",
-        "`ceiling_noise` is what a score without error would reach.",
+        "Mean over targets of Spearman's correlation with the truth / regret@1, the share of the",
+        "true range lost by trying the first choice. Undecided zoos are those that no default was",
+        "chosen by; `ceiling_noise` is what a score without error would reach.",
         "",
         "| score | undecided zoos | " + " | ".join(zoo.zoo for zoo in judged) + " |",
         "|---|---:|" + "---:|" * len(judged),

@@ -7,6 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from depara.catalog import TERMS
 from depara.errors import ConfigError
 from depara.evaluation import Truth, evaluate_scan, evaluate_scores
 from depara.evaluation.metrics import BUDGETS
@@ -28,7 +29,7 @@ def similarity_table() -> pa.Table:
     rng = np.random.default_rng(0)
     graphs = [(model, layer) for model in MODELS for layer in LAYERS]
     rows = [
-        (*source, *target, *rng.uniform(-1, 1, size=3), *[None] * len(NEIGHBOURS), 10)
+        (*source, *target, *rng.uniform(-1, 1, size=len(TERMS) + 1), *[None] * len(NEIGHBOURS), 10)
         for source in graphs
         for target in graphs
     ]
@@ -102,7 +103,7 @@ def truth_by(scan: ScanResults, score: str, kind: str) -> Truth:
 @pytest.mark.parametrize("score", ["similarity", "edge_similarity"])
 def test_the_score_that_made_the_truth_ranks_best(scan: ScanResults, score: str, kind: str) -> None:
     evaluation = evaluate_scan(scan, truth_by(scan, score, kind), relevant=2)
-    names = {"similarity", "node_similarity", "edge_similarity"}
+    names = {"similarity", *(term.column for term in TERMS.values())}
     assert set(evaluation.scores) == names | ({"hybrid"} if kind == "models" else set())
     assert evaluation.scan_id == "scan1"
     assert evaluation.left_out == ()
