@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from depara.query.comparison import Graphs
+from depara.query.cosines import Graphs, QueryCosines
 from depara.query.own import OwnModel
 from depara.query.progress import Progress
 from depara.query.zoo import Zoo
@@ -47,6 +47,7 @@ def query_intervals(
     own: OwnModel,
     zoo: Zoo,
     graphs: Graphs,
+    cosines: QueryCosines,
     memory_bytes: int,
     workers: int,
     on_progress: Progress,
@@ -59,6 +60,7 @@ def query_intervals(
         own: the model.
         zoo: the zoo.
         graphs: the graphs of both.
+        cosines: of their maps; a map is read again only where one is missing.
         memory_bytes: limit of what this allocates.
         workers: threads side by side. BLAS threads are the caller's to set: one is best.
         on_progress: told of the blocks resampled.
@@ -79,7 +81,7 @@ def query_intervals(
     count = _affordable(blocks, zoo.num_probes, config.resamples)
     settings = UncertaintySettings(num_resamples=count, seed=config.seed)
     results = _resampled(
-        blocks, zoo, graphs, memory_bytes // workers, workers, settings, on_progress
+        blocks, zoo, graphs, cosines, memory_bytes // workers, workers, settings, on_progress
     )
     tables = uncertainty_tables([found for _, found in results])
     of_target = uncertainty_tables([found for number, found in results if number == 0])
@@ -95,6 +97,7 @@ def _resampled(
     blocks: Sequence[_Block],
     zoo: Zoo,
     graphs: Graphs,
+    cosines: QueryCosines,
     memory_bytes: int,
     workers: int,
     settings: UncertaintySettings,
@@ -121,6 +124,7 @@ def _resampled(
             memory_bytes=memory_bytes,
             settings=settings,
             rankings=task.rankings,
+            cosines_ABN=cosines.of_pairs(rows, columns),
         )
 
     results: list[tuple[int, BlockUncertainty]] = []

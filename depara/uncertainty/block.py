@@ -62,6 +62,7 @@ def block_uncertainty(
     memory_bytes: int,
     settings: UncertaintySettings = UncertaintySettings(),  # noqa: B008 (frozen)
     rankings: Collection[Ranking] = RANKINGS,
+    cosines_ABN: Float32 | None = None,
 ) -> BlockUncertainty:
     """Returns how far the scores and ranks of a block would move with other probes of their kind.
 
@@ -83,6 +84,7 @@ def block_uncertainty(
         memory_bytes: limit of what this call allocates, the blocks' own reading included.
         settings: resamples and subsets.
         rankings: which rankings to analyse.
+        cosines_ABN: `node_cosines` of all probes where they are known; no map is then read.
 
     Raises:
         ConfigError: the block does not fit in ``memory_bytes``, or the maps' sizes differ.
@@ -93,7 +95,9 @@ def block_uncertainty(
     """
     _check_labels(source, target, sources, targets)
     weights = settings.weights(num_probes, with_subsets="model" in rankings)
-    resampled = resampled_scores(source, target, weights.weights_RN, memory_bytes=memory_bytes)
+    resampled = resampled_scores(
+        source, target, weights.weights_RN, memory_bytes=memory_bytes, cosines_ABN=cosines_ABN
+    )
     node = _intervals(resampled.node_BAR, weights)
     edge = _intervals(resampled.edge_BAR, weights)
     value_AB = combine(node.value_AB, edge.value_AB, lambda_)
