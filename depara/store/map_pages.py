@@ -70,14 +70,16 @@ def _read_chunk(group: pq.RowGroupMetaData, data: memoryview, out: Float16) -> i
     while start < chunk.num_values:
         header, place = _struct(data, place)
         counts = header[_DATA_HEADER]
-        assert isinstance(counts, dict)
-        described = (header[_TYPE], counts[_ENCODING], counts[_DEFINITION], counts[_REPETITION])
-        if described != (_DATA_PAGE, _PLAIN, _RLE, _RLE):
+        if not isinstance(counts, dict):
             raise _OtherwiseWrittenError
-        size, count = _number(header, _COMPRESSED_SIZE), _number(counts, _NUM_VALUES)
+        described = (header[_TYPE], counts[_ENCODING], counts[_DEFINITION], counts[_REPETITION])
+        whole, size = _number(header, _UNCOMPRESSED_SIZE), _number(header, _COMPRESSED_SIZE)
+        count = _number(counts, _NUM_VALUES)
+        if described != (_DATA_PAGE, _PLAIN, _RLE, _RLE) or whole > chunk.total_uncompressed_size:
+            raise _OtherwiseWrittenError
         page: pa.Buffer = pa.py_buffer(data[place : place + size])
         if codec is not None:
-            page = codec.decompress(page, decompressed_size=_number(header, _UNCOMPRESSED_SIZE))
+            page = codec.decompress(page, decompressed_size=whole)
         values = _values(memoryview(page))
         if values.size != count or start + count > out.size:  # a null has no value
             raise _OtherwiseWrittenError

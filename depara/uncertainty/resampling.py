@@ -89,6 +89,7 @@ def resampled_scores(
     if cosines_ABN is None:
         _add_streamed(node_BAR, source, target, weights_RN, footprint, memory_bytes)
     else:
+        assert cosines_ABN.shape == (source.num_graphs, target.num_graphs, weights_RN.shape[1])
         add_weighted_cosines(node_BAR, cosines_ABN, _shares(weights_RN))
     return ResampledScores(
         node_BAR=np.clip(node_BAR, -1.0, 1.0, out=node_BAR),  # float16 maps may be longer than 1
