@@ -5,24 +5,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
 
+from depara.query.centre import QueryCentre, query_centre
+from depara.query.cosines import Graphs, QueryCosines, read_cosines
 from depara.query.own import OwnModel
 from depara.query.progress import Progress
 from depara.query.zoo import Zoo
-from depara.similarity import plan_tiles, score_tile, similarity_tile
+from depara.similarity import Tile, edge_tile, plan_tiles, score_tile
+from depara.similarity.centre import centred_matrix
 from depara.similarity.pair_table import similarity_table
 from depara.similarity.stored import GraphRef, StoredBlock
-from depara.store.graphs import CommittedGraph
-from depara.types import Float16, Float64, ProbeRange
+from depara.types import Float64
 
-Graphs = Mapping[str, CommittedGraph]
-"""Open graphs by key."""
+
+@dataclass(frozen=True)
+class Compared:
+    """The similarity table of a query, the cosines of its maps, and the zoo's centre."""
+
+    similarity: pa.Table
+    cosines: QueryCosines
+    centre: QueryCentre | None
 
 
 def compare(
@@ -32,8 +41,9 @@ def compare(
     memory_bytes: int,
     workers: int,
     on_progress: Progress,
-) -> pa.Table:
-    """Returns the similarity table of the model with the zoo.
+    stored_centre: pa.Table | None,
+) -> Compared:
+    """Returns the similarity table of the model with the zoo, and what its intervals need.
 
     Rows are all graphs of the zoo as sources for the model's output graph, then all graphs of the
     model as sources for the output graphs of the zoo's models.
@@ -45,16 +55,28 @@ def compare(
         memory_bytes: limit of what this allocates.
         workers: threads side by side. BLAS threads are the caller's to set: one is best.
         on_progress: told of the maps read.
+        stored_centre: the ``centre`` table of the scan, None where it has none.
 
     Raises:
         DamagedGraphError: a graph is not what was committed.
         DeparaError, ValueError, ArithmeticError: a graph's numbers cannot be compared.
     """
-    node_AL, edge_AL = _tiles(zoo.graphs, own.refs, zoo, graphs, memory_bytes, on_progress)
+    has_intervals = zoo.config.uncertainty.resamples > 0
+    cosines = read_cosines(
+        own, zoo, graphs, memory_bytes, workers, on_progress, with_outputs=has_intervals
+    )
+    node_AL = cosines.node_similarity(zoo.graphs, own.refs)
+    edge_AL = _edges(zoo.graphs, own.refs, zoo, graphs, memory_bytes, workers)
     places = [place for place, graph in enumerate(zoo.graphs) if graph.is_ranked]
     output = own.refs.index(own.output)
     there = {"node_similarity": node_AL[:, [output]], "edge_similarity": edge_AL[:, [output]]}
     back = {"node_similarity": node_AL[places].T, "edge_similarity": edge_AL[places].T}
+    centre = query_centre(own, zoo, graphs, cosines, stored_centre)
+    if centre is not None:
+        of_zoo, of_output = centre.rows(zoo.graphs), centre.rows([own.output])
+        of_own, of_outputs = centre.rows(own.refs), centre.rows(zoo.outputs)
+        there["node_centred"] = centred_matrix(there["node_similarity"], of_zoo, of_output)
+        back["node_centred"] = centred_matrix(back["node_similarity"], of_own, of_outputs)
     on_progress("comparing by other scores", 0, 0)
     there |= _neighbours(zoo.graphs, (own.output,), zoo, graphs, memory_bytes, workers)
     back |= _neighbours(own.refs, zoo.outputs, zoo, graphs, memory_bytes, workers)
@@ -66,66 +88,41 @@ def compare(
             (own.refs, zoo.outputs, back),
         )
     ]
-    return pa.concat_tables(parts)
+    return Compared(pa.concat_tables(parts), cosines, centre)
 
 
-class _WatchedBlock(StoredBlock):
-    """Tells how many maps have been read."""
-
-    def __init__(self, graphs: Sequence[CommittedGraph], progress: _Counter) -> None:
-        super().__init__(graphs)
-        self._progress = progress
-
-    def read_maps(self, probes: ProbeRange, graphs: slice) -> list[Float16]:
-        """Returns the maps of some graphs."""
-        maps = super().read_maps(probes, graphs)
-        self._progress.add(len(probes) * len(maps))
-        return maps
-
-
-class _Counter:
-    def __init__(self, num_graphs: int, num_probes: int, on_progress: Progress) -> None:
-        self._done, self._total, self._num_probes = 0, num_graphs, num_probes
-        self._tell = on_progress
-
-    def add(self, maps: int) -> None:
-        """Counts maps; tells of whole graphs."""
-        self._done += maps
-        self._tell("comparing", self._done // self._num_probes, self._total)
-
-
-def _tiles(
+def _edges(
     sources: Sequence[GraphRef],
     targets: Sequence[GraphRef],
     zoo: Zoo,
     graphs: Graphs,
     memory_bytes: int,
-    on_progress: Progress,
-) -> tuple[Float64, Float64]:
-    """Node and edge similarity of all pairs, which are symmetric: ``(A, L)`` each."""
-    node_AL = np.empty((len(sources), len(targets)))
-    edge_AL = np.empty_like(node_AL)
-    counter = _Counter(len(sources), zoo.num_probes, on_progress)
+    workers: int,
+) -> Float64:
+    """Edge similarity of all pairs, which is symmetric: ``(A, L)``."""
+    edge_AL = np.empty((len(sources), len(targets)))
     tiles = plan_tiles(
         len(sources),
         len(targets),
         num_probes=zoo.num_probes,
-        num_pixels=zoo.num_pixels,
-        memory_bytes=memory_bytes,
-        range_probes=min(zoo.config.compute.unit_probes, zoo.num_probes),
+        num_pixels=1,  # no maps are read
+        memory_bytes=memory_bytes // workers,
+        min_tiles=workers,
     )
-    for tile in tiles:
+
+    def compute(tile: Tile) -> None:
         rows = slice(tile.source_start, tile.source_stop)
         columns = slice(tile.target_start, tile.target_stop)
-        scores = similarity_tile(
-            _WatchedBlock([graphs[ref.key] for ref in sources[rows]], counter),
+        edge_AL[rows, columns] = edge_tile(
+            StoredBlock([graphs[ref.key] for ref in sources[rows]]),
             StoredBlock([graphs[ref.key] for ref in targets[columns]]),
             num_probes=zoo.num_probes,
-            memory_bytes=memory_bytes,
+            memory_bytes=memory_bytes // workers,
         )
-        node_AL[rows, columns] = scores.node_AB
-        edge_AL[rows, columns] = scores.edge_AB
-    return node_AL, edge_AL
+
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(compute, tiles))
+    return edge_AL
 
 
 def _neighbours(

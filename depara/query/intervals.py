@@ -12,12 +12,14 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from depara.query.comparison import Graphs
+from depara.query.comparison import Compared
+from depara.query.cosines import Graphs
 from depara.query.own import OwnModel
 from depara.query.progress import Progress
 from depara.query.zoo import Zoo
 from depara.similarity.stored import GraphRef, StoredBlock
 from depara.uncertainty import (
+    BlockCentre,
     BlockUncertainty,
     Ranking,
     UncertaintySettings,
@@ -47,6 +49,7 @@ def query_intervals(
     own: OwnModel,
     zoo: Zoo,
     graphs: Graphs,
+    compared: Compared,
     memory_bytes: int,
     workers: int,
     on_progress: Progress,
@@ -59,6 +62,7 @@ def query_intervals(
         own: the model.
         zoo: the zoo.
         graphs: the graphs of both.
+        compared: what the comparison found; a map is read again only where its cosines lack it.
         memory_bytes: limit of what this allocates.
         workers: threads side by side. BLAS threads are the caller's to set: one is best.
         on_progress: told of the blocks resampled.
@@ -79,7 +83,7 @@ def query_intervals(
     count = _affordable(blocks, zoo.num_probes, config.resamples)
     settings = UncertaintySettings(num_resamples=count, seed=config.seed)
     results = _resampled(
-        blocks, zoo, graphs, memory_bytes // workers, workers, settings, on_progress
+        blocks, zoo, graphs, compared, memory_bytes // workers, workers, settings, on_progress
     )
     tables = uncertainty_tables([found for _, found in results])
     of_target = uncertainty_tables([found for number, found in results if number == 0])
@@ -95,6 +99,7 @@ def _resampled(
     blocks: Sequence[_Block],
     zoo: Zoo,
     graphs: Graphs,
+    compared: Compared,
     memory_bytes: int,
     workers: int,
     settings: UncertaintySettings,
@@ -106,6 +111,8 @@ def _resampled(
         for number, block in enumerate(blocks)
         for task in _tasks(block, zoo, memory_bytes, workers, settings)
     ]
+
+    centre = compared.centre
 
     def resample(call: tuple[int, UncertaintyTask]) -> BlockUncertainty:
         block, task = blocks[call[0]], call[1]
@@ -121,6 +128,8 @@ def _resampled(
             memory_bytes=memory_bytes,
             settings=settings,
             rankings=task.rankings,
+            cosines_ABN=compared.cosines.of_pairs(rows, columns),
+            centre=None if centre is None else BlockCentre(centre.rows(rows), centre.rows(columns)),
         )
 
     results: list[tuple[int, BlockUncertainty]] = []

@@ -22,7 +22,8 @@ from depara.errors import ConfigError, DeparaError, StorageUnavailableError, Sto
 from depara.identity import short_hash
 from depara.locations import redact
 from depara.query.answer import QueryAnswer
-from depara.query.comparison import Graphs, compare
+from depara.query.comparison import compare
+from depara.query.cosines import Graphs
 from depara.query.intervals import query_intervals
 from depara.query.own import OwnModel, compute_here, identify, own_graphs
 from depara.query.progress import Progress, silent
@@ -196,10 +197,14 @@ class _Query:
         workers = max(1, min(os.cpu_count() or 1, _MOST_WORKERS))
         with threadpoolctl.threadpool_limits(1):  # small products: more only get in their own way
             started = time.perf_counter()
-            found = compare(self.own, zoo, graphs, memory_bytes, workers, self.on_progress)
-            tables = ranking_tables(self.own, zoo, found, self.scan)
+            has_centre = "centre" in self.scan.manifest["tables"]
+            stored_centre = self.scan.arrow_table("centre") if has_centre else None
+            found = compare(
+                self.own, zoo, graphs, memory_bytes, workers, self.on_progress, stored_centre
+            )
+            tables = ranking_tables(self.own, zoo, found.similarity, self.scan)
             seconds = time.perf_counter() - started
             tables |= query_intervals(
-                self.own, zoo, graphs, memory_bytes, workers, self.on_progress
+                self.own, zoo, graphs, found, memory_bytes, workers, self.on_progress
             )
         return tables, seconds

@@ -10,7 +10,7 @@ from depara.similarity.engine.footprint import Footprint
 from depara.similarity.engine.plan import Tile, plan_tiles
 from depara.similarity.engine.products import node_similarity
 from depara.similarity.engine.score_tile import score_tile
-from depara.similarity.engine.tile import similarity_tile
+from depara.similarity.engine.tile import edge_tile, similarity_tile
 from depara.similarity.lambda_ranges import lambda_tables
 from depara.similarity.ranking import layer_ranking, model_ranking
 from depara.similarity.scores import find_vectors
@@ -23,6 +23,7 @@ __all__ = [
     "at_lambda",
     "combine",
     "edge_similarity",
+    "edge_tile",
     "find_vectors",
     "lambda_tables",
     "layer_ranking",

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from depara.errors import SchemaError
 from depara.grams import GraphGrams
+from depara.store.map_pages import maps_of_pages
 from depara.store.schemas import EDGES, FEATURES, GRAMS, SCHEMA_VERSION, nodes_schema
 from depara.texts import storable
 from depara.types import Float16, Float32, Float64, NodeMaps, Note, ProbeRange
@@ -200,9 +201,12 @@ def check_nodes(
 
 
 def decode_maps(data: bytes, name: str) -> Float16:
-    """Returns the maps (n, P) float16 of a node file, without copying them where possible."""
+    """Returns the maps (n, P) float16 of a node file."""
     try:
         file = pq.ParquetFile(pa.BufferReader(data))
+        maps_nP = maps_of_pages(file, data)
+        if maps_nP is not None:
+            return maps_nP
         column = file.read(columns=["map"], use_threads=False)["map"]
     except (pa.ArrowException, OSError, KeyError) as error:
         raise SchemaError(f"{name} is no readable node file: {error}") from error

@@ -75,6 +75,7 @@ def block_uncertainty(
     centre: BlockCentre | None = None,
     settings: UncertaintySettings = UncertaintySettings(),  # noqa: B008 (frozen)
     rankings: Collection[Ranking] = RANKINGS,
+    cosines_ABN: Float32 | None = None,
 ) -> BlockUncertainty:
     """Returns how far the scores and ranks of a block would move with other probes of their kind.
 
@@ -98,6 +99,7 @@ def block_uncertainty(
             it.
         settings: resamples and subsets.
         rankings: which rankings to analyse.
+        cosines_ABN: `node_cosines` of all probes where they are known; no map is then read.
 
     Raises:
         ConfigError: the block does not fit in ``memory_bytes``, or the maps' sizes differ.
@@ -110,7 +112,9 @@ def block_uncertainty(
     if centre is None and terms.get("node_centred"):
         raise ValueError("node_centred has a weight: give the centre of the zoo")
     weights = settings.weights(num_probes, with_subsets="model" in rankings)
-    resampled = resampled_scores(source, target, weights.weights_RN, memory_bytes=memory_bytes)
+    resampled = resampled_scores(
+        source, target, weights.weights_RN, memory_bytes=memory_bytes, cosines_ABN=cosines_ABN
+    )
     scores = {
         "node_similarity": _intervals(resampled.node_BAR, weights),
         "edge_similarity": _intervals(resampled.edge_BAR, weights),

@@ -40,7 +40,12 @@ class ResampledScores:
 
 
 def resampled_scores(
-    source: GraphBlock, target: GraphBlock, weights_RN: Float32, *, memory_bytes: int
+    source: GraphBlock,
+    target: GraphBlock,
+    weights_RN: Float32,
+    *,
+    memory_bytes: int,
+    cosines_ABN: Float32 | None = None,
 ) -> ResampledScores:
     """Returns ``s_V`` and ``s_E`` of every (source, target) pair for every weighting of the probes.
 
@@ -59,6 +64,7 @@ def resampled_scores(
         weights_RN: whole numbers, not all 0 in a row, float32; a row of ones gives the scores
             themselves.
         memory_bytes: limit of what this call allocates, the blocks' own reading included.
+        cosines_ABN: `node_cosines` of all probes where they are known; no map is then read.
 
     Raises:
         ConfigError: the block does not fit in ``memory_bytes``, or the maps' sizes differ.
@@ -78,38 +84,48 @@ def resampled_scores(
         f"graphs of {weights_RN.shape[1]} probes"
     )
     check_blocks(source, target, footprint, memory_bytes, what, "take fewer targets at a time")
+    node_BAR = _empty_scores(source, target, weights_RN)
+    node_BAR.fill(0.0)
+    if cosines_ABN is None:
+        _add_streamed(node_BAR, source, target, weights_RN, footprint, memory_bytes)
+    else:
+        assert cosines_ABN.shape == (source.num_graphs, target.num_graphs, weights_RN.shape[1])
+        add_weighted_cosines(node_BAR, cosines_ABN, _shares(weights_RN))
     return ResampledScores(
-        node_BAR=_node_scores(source, target, weights_RN, footprint, memory_bytes),
+        node_BAR=np.clip(node_BAR, -1.0, 1.0, out=node_BAR),  # float16 maps may be longer than 1
         edge_BAR=_edge_scores(source, target, weights_RN, footprint.edge_steps(memory_bytes)),
     )
 
 
-def _node_scores(
+def _add_streamed(
+    node_BAR: Float32,
     source: GraphBlock,
     target: GraphBlock,
     weights_RN: Float32,
     footprint: ResamplingFootprint,
     memory_bytes: int,
-) -> Float32:
-    """Streams probe ranges through `node_cosines`."""
+) -> None:
+    """Adds the node similarities, probe ranges being streamed through `node_cosines`."""
     steps = common_steps(
         source.ranges(),
         target.ranges(),
         num_probes=footprint.num_probes,
         max_probes=footprint.max_step_probes(memory_bytes),
     )
-    node_BAR = _empty_scores(source, target, weights_RN)
-    node_BAR.fill(0.0)
-    totals_R1 = weights_RN.sum(axis=1, keepdims=True)
+    shares_RN = _shares(weights_RN)
     reads = (partial(_read_step, source, target, probes) for probes in steps)
     with closing(prefetch(reads)) as maps_of_steps:
         for probes, (maps_A, maps_B) in zip(steps, maps_of_steps, strict=True):
             cosines_ABn = node_cosines(maps_A, maps_B)
             del maps_A, maps_B  # before the next step but one is read
             check_cosines(cosines_ABn, probes)
-            shares_Rn = weights_RN[:, probes.start : probes.stop] / totals_R1
-            add_weighted_cosines(node_BAR, cosines_ABn, shares_Rn)
-    return np.clip(node_BAR, -1.0, 1.0, out=node_BAR)  # float16 maps may be longer than 1
+            add_weighted_cosines(node_BAR, cosines_ABn, shares_RN[:, probes.start : probes.stop])
+
+
+def _shares(weights_RN: Float32) -> Float32:
+    """Returns each probe's share of its resample."""
+    shares_RN: Float32 = weights_RN / weights_RN.sum(axis=1, keepdims=True)
+    return shares_RN
 
 
 def _read_step(source: GraphBlock, target: GraphBlock, probes: ProbeRange) -> MapsPair:

@@ -157,7 +157,8 @@ def test_every_numeric_column_is_a_score_but_counts_and_interval_ends() -> None:
     }
     for name, column in later.items():
         similarity = similarity.append_column(name, column)
-    scores = ["node_similarity", "edge_similarity", "similarity", "cka", "directed", "wins"]
+    terms = [term.column for term in TERMS.values()]
+    scores = [*terms, "similarity", "cka", "directed", "wins"]
     assert score_columns(similarity.schema) == scores
     frame = transfer_scores(similarity, OUTPUTS, "models")
     assert list(frame.columns) == ["target", "source", *scores]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from depara import open_scan
 from depara.errors import ConfigError, DamagedCanvasesError, ModelError, StoreError
 from depara.extraction.session import ModelSession
 from depara.query import QueryAnswer
+from depara.store.graphs import CommittedGraph
 from depara.store.storage import Storage
+from depara.types import Float16, ProbeRange
 from tests.conftest import ROOT
 from tests.jobs.inline import scan_inline, tiny
 from tests.maintenance.outputs import edit_json, flip, graph_of, node_files, truncate, upload
@@ -106,6 +109,22 @@ def test_nothing_of_the_scan_is_changed(output: Path) -> None:
         name for name in after if name.startswith("known/models/") and name not in before
     }
     assert {name: after[name] for name in before} == before
+
+
+def test_every_map_of_the_zoo_is_read_once(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: Counter[tuple[str, ProbeRange]] = Counter()
+    whole = CommittedGraph.read_maps
+
+    def counted(graph: CommittedGraph, probes: ProbeRange) -> Float16:
+        reads[graph.marker.graph_key, probes] += 1
+        return whole(graph, probes)
+
+    monkeypatch.setattr(CommittedGraph, "read_maps", counted)
+    found = ask(output)
+    assert len(found.table("uncertainty"))
+    zoo = set(open_scan(str(output)).table("layers")["graph_key"])
+    assert {key for key, _ in reads} >= zoo
+    assert {count for (key, _), count in reads.items() if key in zoo} == {1}
 
 
 def test_the_same_model_is_not_computed_again(

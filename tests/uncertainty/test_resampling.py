@@ -10,7 +10,7 @@ import pytest
 from depara.errors import ConfigError, NonFiniteError, StoreError
 from depara.similarity import similarity_tile
 from depara.types import Float32
-from depara.uncertainty import ResampledScores, resampled_scores
+from depara.uncertainty import ResampledScores, node_cosines, resampled_scores
 from depara.uncertainty.edge_batch import active_edges
 from depara.uncertainty.footprint import ResamplingFootprint
 from depara.uncertainty.weights import probe_weights
@@ -86,6 +86,23 @@ def test_permuting_probes_with_their_weights_changes_nothing(block: ArrayBlock):
         resampled_scores(permuted, permuted, weights, memory_bytes=PLENTY_BYTES),
         resampled_scores(block, block, WEIGHTS, memory_bytes=PLENTY_BYTES),
     )
+
+
+def test_known_cosines_give_the_same_scores_without_any_map():
+    block = tied_block(9, NUM_PROBES)
+    source, target = block.part(slice(9), [5, 6]), block.part(slice(4))
+    expected = resampled_scores(block, target, WEIGHTS, memory_bytes=PLENTY_BYTES)
+    target.maps_read.clear()
+    cosines = node_cosines(list(source.maps_GNP), list(target.maps_GNP))
+    scores = resampled_scores(
+        source, target, WEIGHTS, memory_bytes=PLENTY_BYTES, cosines_ABN=cosines
+    )
+    assert_same(scores, expected)
+    assert source.maps_read == target.maps_read == []
+    with pytest.raises(AssertionError):
+        resampled_scores(
+            source, target, WEIGHTS, memory_bytes=PLENTY_BYTES, cosines_ABN=cosines[:, :3]
+        )
 
 
 def test_permuting_graphs_permutes_scores(block: ArrayBlock):

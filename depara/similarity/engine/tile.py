@@ -65,6 +65,25 @@ def similarity_tile(
     )
 
 
+def edge_tile(
+    source: GraphBlock, target: GraphBlock, *, num_probes: int, memory_bytes: int
+) -> Float64:
+    """Returns ``s_E`` alone of every (source, target) pair of two blocks, ``(A, B)``.
+
+    Arguments and errors are those of `similarity_tile`; no maps are read, nor counted.
+    """
+    footprint = Footprint(
+        num_sources=source.num_graphs,
+        num_targets=target.num_graphs,
+        num_probes=num_probes,
+        num_pixels=1,
+        symmetric=source is target,
+    )
+    what = f"a tile of {source.num_graphs} x {target.num_graphs} graphs and {num_probes} probes"
+    check_blocks(source, target, footprint, memory_bytes, what, "plan smaller tiles")
+    return _edge_scores(source, target, footprint, memory_bytes)
+
+
 def _node_scores(
     source: GraphBlock, target: GraphBlock, footprint: Footprint, memory_bytes: int
 ) -> Float64:

@@ -9,7 +9,7 @@ import pytest
 
 from depara.errors import ConfigError, NonFiniteError, StoreError
 from depara.graph import edges_from_gram
-from depara.similarity import Footprint, TileScores, similarity_tile
+from depara.similarity import Footprint, TileScores, edge_tile, similarity_tile
 from depara.similarity.engine import footprint
 from tests.oracle import similarity as oracle
 from tests.oracle.similarity import unit_maps
@@ -51,6 +51,21 @@ def test_scores_agree_with_the_pair_loop(block: ArrayBlock, symmetric: bool):
             assert scores.node_AB[a, b] == pytest.approx(mean, abs=1e-6)
             edge = oracle.edge_similarity(source.edges_GE[a], target.edges_GE[b])
             assert scores.edge_AB[a, b] == pytest.approx(edge, abs=1e-6)
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_the_edges_of_a_tile_alone_are_the_same_and_read_no_maps(symmetric: bool):
+    both = random_block(9, NUM_PROBES, 50)
+    source, target = (both, both) if symmetric else (both.part(slice(4)), both.part(slice(4, 9)))
+    edge_AB = edge_tile(source, target, num_probes=NUM_PROBES, memory_bytes=PLENTY_BYTES)
+    assert not source.maps_read
+    assert not target.maps_read
+    np.testing.assert_array_equal(edge_AB, tile(source, target).edge_AB)
+
+
+def test_the_edges_of_a_tile_alone_must_fit(block: ArrayBlock):
+    with pytest.raises(ConfigError, match=r"9 x 4 graphs and 24 probes needs .* smaller tiles"):
+        edge_tile(block, block.part(slice(4)), num_probes=NUM_PROBES, memory_bytes=1000)
 
 
 def test_float16_costs_less_than_1e_4():

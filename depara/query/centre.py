@@ -1,0 +1,117 @@
+"""How the graphs of a zoo and of a new model lie to the zoo's mean map.
+
+The mean map is that of the zoo's output graphs, without the model: a zoo's answer to one model does
+not depend on what else was asked. ``L`` layers of the model, ``N`` probes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from depara.query.cosines import Graphs, QueryCosines
+from depara.query.own import OwnModel
+from depara.query.zoo import Zoo
+from depara.similarity.centre import Centre, map_sums, products_with
+from depara.similarity.stored import GraphRef, StoredBlock
+from depara.types import Float32, ProbeRange
+
+
+@dataclass(frozen=True)
+class QueryCentre:
+    """The centre of a query; ``place`` is each graph's place in it, by its key."""
+
+    centre: Centre
+    place: Mapping[str, int]
+
+    def rows(self, refs: Iterable[GraphRef]) -> Centre:
+        """Returns the centre's rows of some graphs, in their order."""
+        return self.centre.rows([self.place[ref.key] for ref in refs])
+
+
+def query_centre(
+    own: OwnModel, zoo: Zoo, graphs: Graphs, cosines: QueryCosines, stored: pa.Table | None
+) -> QueryCentre | None:
+    """Returns the centre that a query's comparison needs; None where nothing asks for it.
+
+    Args:
+        own: the model.
+        zoo: the zoo.
+        graphs: the graphs of both.
+        cosines: of their maps.
+        stored: the ``centre`` table of the scan. None, as scans of older versions have it, leaves
+            ``node_centred`` out, unless it has a weight. It is measured anew where the zoo lacks
+            graphs that the scan had.
+
+    Raises:
+        StoreError: maps are not what was asked for.
+    """
+    if stored is None and not zoo.config.similarity.terms.get("node_centred"):
+        return None
+    known = None if stored is None else _known(zoo, stored)
+    if known is None:
+        known = _measured(zoo.graphs, zoo, graphs)
+    keys, cosines_GN, squares_GN = known
+    ranked = [keys.index(ref.key) for ref in zoo.outputs]
+    outputs = [cosines.place_A[ref.key] for ref in zoo.outputs]
+    own_keys = list(cosines.place_L)
+    own_cosines_LN = cosines.own_ALN[outputs].mean(axis=0, dtype=np.float64).astype(np.float32)
+    own_squares_LN = _squares(own_keys, zoo, graphs)
+    mean_squares_N = cosines_GN[ranked].mean(axis=0, dtype=np.float64).astype(np.float32)
+    centre = Centre(
+        np.concatenate([cosines_GN, own_cosines_LN]),
+        np.concatenate([squares_GN, own_squares_LN]),
+        mean_squares_N,
+    )
+    return QueryCentre(centre, {key: place for place, key in enumerate([*keys, *own_keys])})
+
+
+_Rows = tuple[list[str], Float32, Float32]
+
+
+def _known(zoo: Zoo, stored: pa.Table) -> _Rows | None:
+    """What the scan's table says of the zoo's graphs; None unless they are the scan's, all."""
+    rows = zip(stored["model_id"].to_pylist(), stored["layer"].to_pylist(), strict=True)
+    place = {row: index for index, row in enumerate(rows)}
+    refs = {ref.key: ref for ref in zoo.graphs}
+    if len(place) != len(zoo.graphs):
+        return None
+    index = pa.array([place[ref.model_id, ref.layer] for ref in refs.values()])
+    taken = stored.take(index)
+    cosines_GN, squares_GN = (
+        np.stack([np.asarray(row, np.float32) for row in taken[name].to_pylist()])
+        for name in ("cosines", "squares")
+    )
+    return list(refs), cosines_GN, squares_GN
+
+
+def _measured(refs: Sequence[GraphRef], zoo: Zoo, graphs: Graphs) -> _Rows:
+    """The products of the zoo's graphs with the mean map of its outputs, read anew."""
+    keys = list(dict.fromkeys(ref.key for ref in refs))
+    every, outputs = (
+        StoredBlock([graphs[key] for key in some])
+        for some in (keys, [ref.key for ref in zoo.outputs])
+    )
+    parts = []
+    for probes in every.ranges():
+        mean_nP = map_sums(outputs, probes)
+        mean_nP /= np.float32(outputs.num_graphs)
+        parts.append(products_with(every, probes, mean_nP))
+    cosines_GN, squares_GN = (np.concatenate(one, axis=1) for one in zip(*parts, strict=True))
+    return keys, cosines_GN, squares_GN
+
+
+def _squares(keys: Sequence[str], zoo: Zoo, graphs: Graphs) -> Float32:
+    """The squared norms of the model's maps: 1, or 0 where one is all zero."""
+    block = StoredBlock([graphs[key] for key in keys])
+    whole = ProbeRange(0, zoo.num_probes)
+    nothing_nP = np.zeros((len(whole), 1), np.float32)
+    parts = [
+        products_with(block, probes, np.broadcast_to(nothing_nP, (len(probes), zoo.num_pixels)))[1]
+        for probes in block.ranges()
+    ]
+    squares_LN: Float32 = np.concatenate(parts, axis=1)
+    return squares_LN
