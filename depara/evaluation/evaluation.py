@@ -95,7 +95,8 @@ class Evaluation:
     def summary(self) -> pd.DataFrame:
         """Returns the means over targets of the headline metrics, one row per score and baseline.
 
-        Columns ``score, is_baseline``, then ``spearman``, ..., ``precision@1``, ..., ``regret@3``.
+        Columns ``score, is_baseline``, then ``spearman``, ..., ``precision@1``, ..., ``regret@1``,
+        ..., ``relative_accuracy@1``; NaN where one is not defined.
         """
         names = [*self.scores, *self.baselines]
         columns = {

@@ -59,7 +59,7 @@ def match(truth: Truth, scores: pd.DataFrame | None, relevant: int) -> Matched:
 
     A model is never its own source. A query needs more candidates than ``relevant``, and a truth
     that tells them apart; others are left out, and said to be. A score that is missing (NaN) for
-    some candidates of a query ranks them last.
+    some candidates of a query ranks them last, 1 below the lowest.
 
     Args:
         truth: the measured transfers.

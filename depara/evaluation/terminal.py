@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.console import Group
@@ -101,7 +102,10 @@ def _of_repeats(evaluation: Evaluation) -> list[str]:
     targets = evaluation.targets().dropna(subset=["reliability"])
     if targets.empty:
         return []
-    mean, ceiling = targets["reliability"].mean(), targets[NOISE_CEILING].mean()
+    mean, ceiling = (
+        float(np.average(targets[name], weights=evaluation.weight_Q))
+        for name in ("reliability", NOISE_CEILING)
+    )
     pairs = zip(evaluation.matched.queries, evaluation.reliability_Q, strict=True)
     by_target = sorted((value, query.label) for query, value in pairs if math.isfinite(value))
     lines = [

@@ -5,7 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from depara.evaluation.baselines import Known, baseline_scores
 from depara.evaluation.bootstrap import draw_resamples, mean_intervals
+from depara.evaluation.metrics import spearman
+from depara.evaluation.queries import match
+from tests.evaluation.transfers import random_truth
 
 
 def test_resamples_draw_as_many_queries_with_replacement() -> None:
@@ -50,3 +54,20 @@ def test_one_target_or_no_resample_has_no_interval(queries: int, resamples: int)
     low, high = mean_intervals(np.ones((queries, 3)), draw_resamples(queries, resamples, 0))
     assert np.isnan(low).all()
     assert np.isnan(high).all()
+
+
+def test_intervals_over_targets_do_not_know_that_other_sources_might_have_been_there() -> None:
+    """What docs/questions/good-here.md warns of: on truths of chance the true mean is 0."""
+    rng = np.random.default_rng(3)
+    covered = []
+    for seed in range(100):
+        queries = match(random_truth(7, seed), None, 2).queries
+        chance = [rng.normal(size=len(query.candidates)) for query in queries]
+        both = zip(baseline_scores(queries, Known())["popularity"], chance, strict=True)
+        pairs = zip(both, queries, strict=True)
+        values_QX = np.array([[spearman(one, q.truth_C) for one in two] for two, q in pairs])
+        low, high = mean_intervals(values_QX, draw_resamples(7, 300, 0))
+        covered.append((low <= 0) & (high >= 0))
+    popularity, score_of_chance = np.mean(covered, axis=0)
+    assert popularity == pytest.approx(0.67, abs=0.05)
+    assert score_of_chance == pytest.approx(0.80, abs=0.05)

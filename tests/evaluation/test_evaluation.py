@@ -111,6 +111,20 @@ def test_layers_are_averaged_over_target_and_source_pairs() -> None:
     assert pairs.values.tolist() == [["t", "s"], ["t", "v"], ["u", "s"], ["u", "v"]]
 
 
+def test_what_one_target_does_not_define_has_no_mean() -> None:
+    table = random_truth(6).table
+    positive = table.assign(value=table["value"].abs())
+    is_first = table["target"] == "model0"
+    for truth, count in ((positive, 6), (positive.where(~is_first, table), 5)):
+        evaluation = evaluate_scores(Truth(truth), None, relevant=2)
+        rows = evaluation.table[evaluation.table["metric"] == "relative_accuracy"]
+        rows = rows[rows["score"] == "random"]
+        assert rows["target"].notna().sum() == count
+        mean = evaluation.means("relative_accuracy", 1).loc["random", "value"]
+        assert np.isnan(mean) == (count == 5)
+        assert np.isnan(evaluation.summary()["relative_accuracy@1"]).all() == (count == 5)
+
+
 def test_unknown_metrics_and_wrong_numbers_are_refused() -> None:
     truth = random_truth(5)
     evaluation = evaluate_scores(truth, None, relevant=1)

@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from depara.errors import ConfigError
-from depara.evaluation import Evaluation, draw_evaluation, evaluate_scores, plot_evaluation
+from depara.evaluation import Evaluation, Truth, draw_evaluation, evaluate_scores, plot_evaluation
 from tests.evaluation.transfers import random_truth, scored
 
 
@@ -58,6 +59,17 @@ def test_three_panels_draw_the_curves_of_the_evaluation(evaluation: Evaluation) 
         assert len(styles) == len(lines)
     # The band is the interval of the main score.
     assert [len(axes.collections) for axes in panels] == [1, 1, 0]
+
+
+def test_a_bound_of_one_metric_has_no_curve() -> None:
+    pytest.importorskip("matplotlib")
+    table = random_truth(6).table
+    truth = Truth(pd.concat([table.assign(repeat=name) for name in "12"]))
+    evaluation = evaluate_scores(truth, None, relevant=2)
+    assert evaluation.means("spearman").loc["ceiling_noise", "value"] == 1  # the highest ceiling
+    labels = [str(line.get_label()) for line in draw_evaluation(evaluation).axes[0].get_lines()]
+    assert "ceiling: symmetrised truth (ranks)" in labels
+    assert not any("noise" in label for label in labels)
 
 
 def test_scores_can_be_chosen(evaluation: Evaluation) -> None:
