@@ -1,7 +1,9 @@
-"""How the graphs of a zoo and of a new model lie to the zoo's mean map.
+"""How the graphs of a zoo and of a new model lie to the mean map of both.
 
-The mean map is that of the zoo's output graphs, without the model: a zoo's answer to one model does
-not depend on what else was asked. ``L`` layers of the model, ``N`` probes.
+As in a scan with the model, the mean map is that of all output graphs, the model's among them. It
+follows from the zoo's without it, and from the model's cosines with each graph.
+
+``G`` graphs of the zoo, ``L`` layers of the model, ``N`` probes.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from depara.query.own import OwnModel
 from depara.query.zoo import Zoo
 from depara.similarity.centre import Centre, map_sums, products_with
 from depara.similarity.stored import GraphRef, StoredBlock
-from depara.types import Float32, ProbeRange
+from depara.types import Float32, Float64
 
 
 @dataclass(frozen=True)
@@ -55,16 +57,26 @@ def query_centre(
     if known is None:
         known = _measured(zoo.graphs, zoo, graphs)
     keys, cosines_GN, squares_GN = known
-    ranked = [keys.index(ref.key) for ref in zoo.outputs]
+    num_outputs = len(zoo.outputs)
     outputs = [cosines.place_A[ref.key] for ref in zoo.outputs]
     own_keys = list(cosines.place_L)
-    own_cosines_LN = cosines.own_ALN[outputs].mean(axis=0, dtype=np.float64).astype(np.float32)
-    own_squares_LN = _squares(own_keys, zoo, graphs)
-    mean_squares_N = cosines_GN[ranked].mean(axis=0, dtype=np.float64).astype(np.float32)
+    output = cosines.place_L[own.output.key]
+    own_output_LN, own_squares_LN = _with_output(own_keys, output, graphs)
+    place_G = [cosines.place_A[key] for key in keys]
+    to_output_N = cosines.own_ALN[:, output]
+
+    def joined(to_zoo_GN: Float64, to_own_GN: Float32) -> Float64:
+        return (num_outputs * to_zoo_GN + to_own_GN) / (num_outputs + 1)
+
+    of_zoo_GN = joined(cosines_GN.astype(np.float64), to_output_N[place_G])
+    own_to_zoo_LN = cosines.own_ALN[outputs].mean(axis=0, dtype=np.float64)
+    of_own_LN = joined(own_to_zoo_LN, own_output_LN)
+    of_outputs_N = of_zoo_GN[[keys.index(ref.key) for ref in zoo.outputs]].mean(axis=0)
+    mean_squares_N = joined(of_outputs_N, of_own_LN[output])
     centre = Centre(
-        np.concatenate([cosines_GN, own_cosines_LN]),
+        np.concatenate([of_zoo_GN, of_own_LN]).astype(np.float32),
         np.concatenate([squares_GN, own_squares_LN]),
-        mean_squares_N,
+        mean_squares_N.astype(np.float32),
     )
     return QueryCentre(centre, {key: place for place, key in enumerate([*keys, *own_keys])})
 
@@ -104,14 +116,12 @@ def _measured(refs: Sequence[GraphRef], zoo: Zoo, graphs: Graphs) -> _Rows:
     return keys, cosines_GN, squares_GN
 
 
-def _squares(keys: Sequence[str], zoo: Zoo, graphs: Graphs) -> Float32:
-    """The squared norms of the model's maps: 1, or 0 where one is all zero."""
+def _with_output(keys: Sequence[str], output: int, graphs: Graphs) -> tuple[Float32, Float32]:
+    """The model's maps' products with those of its output graph, and with themselves."""
     block = StoredBlock([graphs[key] for key in keys])
-    whole = ProbeRange(0, zoo.num_probes)
-    nothing_nP = np.zeros((len(whole), 1), np.float32)
-    parts = [
-        products_with(block, probes, np.broadcast_to(nothing_nP, (len(probes), zoo.num_pixels)))[1]
-        for probes in block.ranges()
-    ]
-    squares_LN: Float32 = np.concatenate(parts, axis=1)
-    return squares_LN
+    parts = []
+    for probes in block.ranges():
+        maps_nP = block.read_maps(probes, slice(output, output + 1))[0].astype(np.float32)
+        parts.append(products_with(block, probes, maps_nP))
+    products_LN, squares_LN = (np.concatenate(one, axis=1) for one in zip(*parts, strict=True))
+    return products_LN, squares_LN

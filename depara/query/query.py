@@ -202,7 +202,7 @@ class _Query:
             found = compare(
                 self.own, zoo, graphs, memory_bytes, workers, self.on_progress, stored_centre
             )
-            tables = ranking_tables(self.own, zoo, found.similarity, self.scan)
+            tables = ranking_tables(self.own, zoo, found.similarity, self.scan, found.centre)
             seconds = time.perf_counter() - started
             tables |= query_intervals(
                 self.own, zoo, graphs, found, memory_bytes, workers, self.on_progress

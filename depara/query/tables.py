@@ -8,10 +8,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from depara.catalog import TERMS
+from depara.query.centre import QueryCentre
 from depara.query.own import OwnModel
 from depara.query.zoo import Zoo
 from depara.results import ScanResults
-from depara.similarity import layer_ranking, model_ranking
+from depara.similarity import combine, layer_ranking, model_ranking
+from depara.similarity.centre import centred_pairs
 from depara.similarity.nulls import null_similarity, without_sources
 from depara.store.artifacts import table_of_rows
 from depara.store.describing import layer_columns, model_columns
@@ -25,13 +28,16 @@ _PAIR = (
     "target_model",
     "target_layer",
     "similarity",
-    "node_similarity",
-    "edge_similarity",
+    *(term.column for term in TERMS.values()),
 )
 
 
 def ranking_tables(
-    own: OwnModel, zoo: Zoo, similarity: pa.Table, scan: ScanResults
+    own: OwnModel,
+    zoo: Zoo,
+    similarity: pa.Table,
+    scan: ScanResults,
+    centre: QueryCentre | None,
 ) -> dict[str, pa.Table]:
     """Returns ``similarity``, ``model_ranking`` and ``layer_ranking`` of a query.
 
@@ -43,12 +49,14 @@ def ranking_tables(
         zoo: the zoo.
         similarity: its pairs with the zoo.
         scan: the scan, for how its sources rank.
+        centre: of zoo and model.
     """
     null_of = {graph.model_id: graph.null_of for graph in zoo.graphs if graph.null_of}
     outputs = {graph.model_id: graph.layer for graph in (*zoo.outputs, own.output)}
     depths = {(graph.model_id, graph.layer): graph.depth for graph in (*zoo.graphs, *own.refs)}
     ranked = without_sources(similarity, null_of)
-    ranking = model_ranking(pa.concat_tables([ranked.select(_PAIR), _others(zoo, scan)]), outputs)
+    others = _others(zoo, scan, centre)
+    ranking = model_ranking(pa.concat_tables([ranked.select(_PAIR), others]), outputs)
     name = own.card.model_id
     is_mine = pc.or_(
         pc.equal(ranking["source_model"], name), pc.equal(ranking["target_model"], name)
@@ -88,10 +96,27 @@ def describing_tables(own: OwnModel, graphs: Mapping[str, CommittedGraph]) -> di
     return {name: table_of_rows(part, TABLES[name]) for name, part in rows.items()}
 
 
-def _others(zoo: Zoo, scan: ScanResults) -> pa.Table:
-    """The pairs of output graphs that the scan has ranked, of models that are still compared."""
+def _others(zoo: Zoo, scan: ScanResults, centre: QueryCentre | None) -> pa.Table:
+    """The pairs of output graphs that the scan has ranked, of models that are still compared.
+
+    Their centred similarity is with the model in the mean, as that of its own pairs.
+    """
     table = scan.arrow_table("model_ranking").select(_PAIR)
     models = pa.array([graph.model_id for graph in zoo.outputs], pa.string())
     for side in ("source_model", "target_model"):
         table = table.filter(pc.is_in(table[side], value_set=models))
+    if centre is None:
+        return table
+    place = {ref.model_id: centre.place[ref.key] for ref in zoo.outputs}
+    sources, targets = (
+        [place[name] for name in table[f"{side}_model"].to_pylist()]
+        for side in ("source", "target")
+    )
+    scores = {term.column: table[term.column].to_numpy() for term in TERMS.values()}
+    centred = TERMS["node_centred"].column
+    scores[centred] = centred_pairs(scores["node_similarity"], centre.centre, sources, targets)
+    scores["similarity"] = combine(scores, zoo.config.similarity.terms)
+    for name in (centred, "similarity"):
+        field = table.schema.get_field_index(name)
+        table = table.set_column(field, table.schema.field(name), pa.array(scores[name]))
     return table

@@ -95,7 +95,7 @@ class Centred:
 
 
 def centred_similarity(
-    node_AR: NDArray[np.floating], source: Centred, target: Centred, place: int
+    node_AR: NDArray[np.floating], source: Centred, target: Centred, place: int | slice
 ) -> NDArray[np.floating]:
     """Returns ``node_centred`` of all sources with one target, ``(A, R)``, in [-1, 1].
 
@@ -106,7 +106,7 @@ def centred_similarity(
         node_AR: their node similarity with the target.
         source: of the ``A`` sources.
         target: of the targets.
-        place: of the target among them.
+        place: of the target among them; a slice of as many as sources pairs them off.
     """
     shared_AR = source.to_mean_GR + target.to_mean_GR[place] - source.mean_square_R
     norms_AR = source.norms_GR * target.norms_GR[place]
@@ -124,6 +124,19 @@ def centred_matrix(node_AB: Float64, source: Centre, target: Centre) -> Float64:
         for place in range(node_AB.shape[1])
     ]
     return np.stack(columns, axis=1).astype(np.float64)
+
+
+def centred_pairs(
+    node_T: Float64, centre: Centre, sources: Sequence[int], targets: Sequence[int]
+) -> Float64:
+    """Returns ``node_centred`` of ``T`` pairs over all probes, by their places: float64."""
+    mean = centre.mean()
+    of_source, of_target = (
+        Centred(mean.to_mean_GR[rows], mean.square_GR[rows], mean.mean_square_R)
+        for rows in (np.asarray(sources, np.intp), np.asarray(targets, np.intp))
+    )
+    found_T1 = centred_similarity(node_T[:, None], of_source, of_target, slice(None))
+    return found_T1[:, 0].astype(np.float64)
 
 
 def map_sums(block: GraphBlock, probes: ProbeRange) -> Float32:
