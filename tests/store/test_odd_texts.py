@@ -16,13 +16,16 @@ ODD = "caf\udce9 \ud800 \0 \n \x1b[2J \u202e كلب " + "x" * 10_000
 STORED = "caf\\xe9 \\ud800 \0 \n \x1b[2J \u202e كلب " + "x" * 10_000
 
 
+def value_of(kind: pa.DataType) -> object:
+    if pa.types.is_string(kind):
+        return ODD
+    return [1.0] if pa.types.is_list(kind) else pa.scalar(1).cast(kind).as_py()
+
+
 @pytest.mark.parametrize("name", TABLES)
 def test_every_column_of_texts_takes_any_text(name: str, tmp_path: Path) -> None:
     schema = TABLES[name]
-    row = {
-        field.name: ODD if pa.types.is_string(field.type) else pa.scalar(1).cast(field.type).as_py()
-        for field in schema
-    }
+    row = {field.name: value_of(field.type) for field in schema}
     storage = Storage(str(tmp_path))
     write_table(storage, "scan", name, table_of_rows([row], schema))
     [found] = read_table(storage, "scan", name).to_pylist()
