@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 _WORDS = ("output", "stages", "blocks")
 
+_PASSIVE = ("OMP_WAIT_POLICY", "PASSIVE")
+"""Threads of torch, which is imported later, sleep while they wait for each other: on a machine
+that others use as well, spinning takes several times the CPU time of the work itself."""
+
 
 def query(
     output: Output,
@@ -52,6 +56,7 @@ def query(
 
     Example: depara query depara-out/digits --source torchvision:resnet18
     """
+    os.environ.setdefault(*_PASSIVE)
     from depara.scan import open_scan
 
     with errors_shown():

@@ -120,6 +120,8 @@ def _make(
     mine: Storage,
     on_progress: Progress,
 ) -> None:
+    import threadpoolctl
+
     with torch_needed():
         from depara.extraction.canvases import load_canvases
         from depara.extraction.graphs import device_here, make_graphs
@@ -141,15 +143,18 @@ def _make(
     ranges = fitting_ranges(ranges, len(missing), config.map_side, memory_bytes)
     job = ModelJob(own.entry, own.card, missing, zoo.probe_set_key, ranges, settings)
     on_progress("computing graphs", 0, zoo.num_probes)
-    make_graphs(
-        job,
-        own.loaded,
-        mine,
-        probe_set,
-        canvas_NSS3,
-        device=device_here(compute.num_gpus),
-        on_progress=lambda done, total: on_progress("computing graphs", done, total),
-    )
+    # Gram matrices are small products, one after the other: threads that wait for each other cost
+    # more than they save, above all where other programs run.
+    with threadpoolctl.threadpool_limits(1, user_api="blas"):
+        make_graphs(
+            job,
+            own.loaded,
+            mine,
+            probe_set,
+            canvas_NSS3,
+            device=device_here(compute.num_gpus),
+            on_progress=lambda done, total: on_progress("computing graphs", done, total),
+        )
 
 
 def compute_here(compute: ComputeConfig) -> ComputeConfig:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -55,6 +56,17 @@ def test_a_file_with_one_entry_and_every_form_of_the_answer(output: str, tmp_pat
     assert list(read["source_model"]) == [
         one["model"] for one in tree["recommendation"]["candidates"]
     ]
+
+
+@pytest.mark.parametrize("wanted", [None, "ACTIVE"])
+def test_waiting_threads_sleep_unless_the_environment_says_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wanted: str | None
+) -> None:
+    monkeypatch.setenv("OMP_WAIT_POLICY", wanted or "")  # so that it is put back
+    if wanted is None:
+        monkeypatch.delenv("OMP_WAIT_POLICY")
+    run(str(tmp_path / "nothing"), *ARGUMENTS, code=2)
+    assert os.environ["OMP_WAIT_POLICY"] == (wanted or "PASSIVE")
 
 
 def test_graphs_left_out_are_said_beside_the_answer(output: str) -> None:

@@ -11,10 +11,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from threadpoolctl import threadpool_info
 
 from depara import open_scan
+from depara.attribution import FeatureBank
 from depara.errors import ConfigError, DamagedCanvasesError, ModelError, StoreError
 from depara.extraction.session import ModelSession
+from depara.grams import GraphGrams
 from depara.query import QueryAnswer
 from depara.store.graphs import CommittedGraph
 from depara.store.storage import Storage
@@ -125,6 +128,23 @@ def test_every_map_of_the_zoo_is_read_once(output: Path, monkeypatch: pytest.Mon
     zoo = set(open_scan(str(output)).table("layers")["graph_key"])
     assert {key for key, _ in reads} >= zoo
     assert {count for (key, _), count in reads.items() if key in zoo} == {1}
+
+
+def test_gram_matrices_are_made_on_one_thread_each(
+    output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: set[int] = set()
+    whole = FeatureBank.grams
+
+    def noted(bank: FeatureBank, layer: str) -> GraphGrams:
+        threads.update(
+            pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"
+        )
+        return whole(bank, layer)
+
+    monkeypatch.setattr(FeatureBank, "grams", noted)
+    ask(output)
+    assert threads == {1}
 
 
 def test_the_same_model_is_not_computed_again(
