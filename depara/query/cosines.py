@@ -83,7 +83,8 @@ class QueryCosines:
                 return cosine_N
         if self.outputs_BBN is None or not {source, target} <= self.place_B.keys():
             return None
-        return self.outputs_BBN[self.place_B[source], self.place_B[target]]
+        between_N: Float32 = self.outputs_BBN[self.place_B[source], self.place_B[target]]
+        return between_N
 
 
 @dataclass(frozen=True)
