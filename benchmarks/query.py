@@ -1,10 +1,10 @@
 """A new ResNet-18 against a zoo of stored graphs: the time of `depara query`, part by part.
 
-Prints, and writes to ``benchmarks/results/query.md``, the seconds that the graphs of the new model
-take, their comparison with every stored graph, the intervals of all ranks, and the same query when
-its graphs are there already, and when its answer is. The zoo is random graphs in the store's own
-files, which are read from the disk's cache where they fit; each query runs in a process of its own,
-as the command does.
+Prints, and writes to ``benchmarks/results/query-224px.md`` (the side of the maps), the time that
+the graphs of the new model take, their comparison with every stored graph, the intervals of all
+ranks, and the same query when its graphs are there already, and when its answer is. The zoo is
+random graphs in the store's own files, which are read from the disk's cache where they fit; each
+query runs in a process of its own, as the command does.
 
     python -m benchmarks.query [--quick] [--folder FOLDER] [--map-side 224] [--against CHECKOUT]
 
@@ -127,8 +127,7 @@ def main() -> None:
         command += f" --map-side {arguments.map_side}"
     if arguments.against:
         command += " --against CHECKOUT"
-    name = "query" if arguments.map_side == 224 else f"query-{arguments.map_side}px"
-    write_report(name, command, lines, quick=arguments.quick)
+    write_report(f"query-{arguments.map_side}px", command, lines, quick=arguments.quick)
 
 
 if __name__ == "__main__":
