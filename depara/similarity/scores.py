@@ -25,23 +25,45 @@ from depara.graph.ranks import rank_vector
 from depara.similarity.condensed import condense, condensed_length
 from depara.similarity.directed import directed_source, directed_target
 from depara.similarity.edges import inner_products
-from depara.similarity.grams import centred, cosine_matrix, pearson_matrix, u_centred
+from depara.similarity.grams import (
+    centred,
+    centred_gram,
+    cosine_matrix,
+    distances,
+    gaussian_kernel,
+    pearson_matrix,
+    u_centred,
+)
+from depara.similarity.gulp import gulp_length, gulp_source, gulp_target
+from depara.similarity.neighbourhoods import lsim_vector, mutual_knn_vector, square_length
 from depara.types import Float32, Float64
 
 Role = Literal["source", "target"]
 
+BANDWIDTH = 0.5
+"""Width of the kernel of `rbf_cka` in medians of the distances."""
+
 
 @dataclass(frozen=True)
 class Vectors:
-    """The two vectors of a score; ``length`` gives ``V`` from the number of probes."""
+    """The two vectors of a score; ``length`` gives ``V`` from the number of probes.
+
+    ``symmetric``: a pair has one value, whichever of the two is the source. It follows where both
+    roles have the same vector, and is said where they have not.
+    """
 
     source_vector: Callable[[GraphGrams], Float32]
     target_vector: Callable[[GraphGrams], Float32]
     length: Callable[[int], int]
+    symmetric: bool = False
+
+    def __post_init__(self) -> None:
+        if self.has_one_vector:
+            object.__setattr__(self, "symmetric", True)
 
     @property
-    def symmetric(self) -> bool:
-        """True when a pair has one value, whichever of the two is the source."""
+    def has_one_vector(self) -> bool:
+        """Whether a graph has the same vector as a source and as a target."""
         return self.source_vector is self.target_vector
 
 
@@ -82,10 +104,27 @@ def cka_vector(grams: GraphGrams) -> Float32:
     return _unit_vector(u_centred(grams.raw_NN), float(np.linalg.norm(grams.raw_NN)))
 
 
+def rbf_cka_vector(grams: GraphGrams) -> Float32:
+    """Returns the same as `cka_vector` of a Gaussian kernel of half the median distance.
+
+    The kernel falls to 0.14 at the median distance, so that near probes decide. With its width the
+    score tends to `cka` (Alvarez, "Gaussian RBF CKA in the Large Bandwidth Limit", 2021).
+    """
+    distances_NN = distances(centred_gram(grams.raw_NN))
+    if not distances_NN.any():
+        return np.zeros(condensed_length(grams.num_probes), dtype=np.float32)
+    kernel_NN = gaussian_kernel(distances_NN, BANDWIDTH)
+    return _unit_vector(u_centred(kernel_NN), float(np.linalg.norm(kernel_NN)))
+
+
 RSA = Vectors(rsa_vector, rsa_vector, edge_count)
 RSA_ZSCORE = Vectors(rsa_zscore_vector, rsa_zscore_vector, edge_count)
 DDS = Vectors(dds_vector, dds_vector, condensed_length)
 CKA = Vectors(cka_vector, cka_vector, condensed_length)
+RBF_CKA = Vectors(rbf_cka_vector, rbf_cka_vector, condensed_length)
+GULP = Vectors(gulp_source, gulp_target, gulp_length, symmetric=True)
+MUTUAL_KNN = Vectors(mutual_knn_vector, mutual_knn_vector, square_length)
+LSIM = Vectors(lsim_vector, lsim_vector, square_length)
 DIRECTED = Vectors(directed_source, directed_target, condensed_length)
 
 
@@ -105,7 +144,7 @@ def score_vectors(name: str, grams: GraphGrams, role: Role) -> Float32:
     Args:
         name: a key of `SCORES`.
         grams: of the graph.
-        role: ``source`` or ``target``; symmetric scores have the same vector for both.
+        role: ``source`` or ``target``; most symmetric scores have the same vector for both.
 
     Raises:
         ValueError: no such score, or fewer probes than it needs.
@@ -125,7 +164,7 @@ def score_block(name: str, source_vectors_AV: Float32, target_vectors_BV: Float3
 
     Inner products in single precision within a range of values, summed in double precision over
     the ranges, and cut off at the ends of the score's interval that rounding oversteps. The same
-    object for both blocks of a symmetric score is computed at half the work.
+    object for both blocks of a score with one vector is computed at half the work.
 
     Args:
         name: a key of `SCORES`.
@@ -134,10 +173,10 @@ def score_block(name: str, source_vectors_AV: Float32, target_vectors_BV: Float3
 
     Raises:
         ValueError: no such score; vectors of different lengths; the same vectors for both roles
-            of a score that is not symmetric.
+            of a score that has two.
     """
     row = _row(name)
-    if source_vectors_AV is target_vectors_BV and not find_vectors(name).symmetric:
+    if source_vectors_AV is target_vectors_BV and not find_vectors(name).has_one_vector:
         raise ValueError(
             f"{name} has other vectors for targets than for sources: make both, by their role"
         )

@@ -25,6 +25,10 @@ FIGURES = {
     "rsa_zscore": (0.66, 0.657),
     "dds": (0.68, 0.659),
     "cka": (0.64, 0.626),
+    "rbf_cka": (None, 0.636),
+    "gulp": (None, 0.708),
+    "mutual_knn": (None, 0.697),
+    "lsim": (None, 0.285),
     "directed": (None, 0.673),
 }
 

@@ -11,8 +11,7 @@ import numpy as np
 
 from depara.catalog import SCORES
 from depara.grams import GraphGrams
-from depara.similarity.condensed import condensed_length
-from depara.similarity.scores import Role, score_block, score_vectors
+from depara.similarity.scores import Role, find_vectors, score_block, score_vectors
 from depara.types import Float32, Float64
 
 GramsReader = Callable[[int], GraphGrams]
@@ -52,7 +51,7 @@ def score_tile(
     defined = [name for name in names if num_probes >= SCORES[name].min_probes]
     if not defined:
         return scores
-    group = _group_size(len(defined), num_probes, memory_bytes)
+    group = _group_size(defined, num_probes, memory_bytes)
     for targets, target_vectors in _groups(defined, read_targets, num_targets, group, "target"):
         for sources, source_vectors in _groups(defined, read_sources, num_sources, group, "source"):
             for name in defined:
@@ -62,9 +61,9 @@ def score_tile(
     return scores
 
 
-def _group_size(num_scores: int, num_probes: int, memory_bytes: int) -> int:
+def _group_size(names: Sequence[str], num_probes: int, memory_bytes: int) -> int:
     """Graphs of one group: two groups of vectors beside the work on one graph."""
-    vectors_bytes = num_scores * condensed_length(num_probes) * 4
+    vectors_bytes = 4 * sum(find_vectors(name).length(num_probes) for name in names)
     work_bytes = _WORK_MATRICES * num_probes**2 * 8
     return max(1, (memory_bytes - work_bytes) // (2 * vectors_bytes))
 
@@ -75,9 +74,12 @@ def _groups(
     """Yields which graphs, and their vectors of each score: one row per graph."""
     for start in range(0, count, size):
         graphs = range(start, min(start + size, count))
-        rows: dict[str, list[Float32]] = {name: [] for name in names}
-        for graph in graphs:
+        rows: dict[str, Float32] = {}
+        for place, graph in enumerate(graphs):
             grams = read(graph)
             for name in names:
-                rows[name].append(score_vectors(name, grams, role))
-        yield slice(graphs.start, graphs.stop), {n: np.stack(part) for n, part in rows.items()}
+                vector = score_vectors(name, grams, role)
+                if name not in rows:
+                    rows[name] = np.empty((len(graphs), vector.size), dtype=np.float32)
+                rows[name][place] = vector
+        yield slice(graphs.start, graphs.stop), rows

@@ -13,7 +13,7 @@ from depara.similarity.scores import score_block, score_vectors
 from depara.store.schemas import NEIGHBOURS
 from tests.oracle.grams import grams_of
 
-NUM_PROBES = 12
+NUM_PROBES = 24
 NAMES = list(SCORES)
 
 
@@ -52,8 +52,10 @@ def test_groups_change_nothing_and_follow_the_memory(grams: list[GraphGrams]) ->
     small, large = tile(1), tile(2**30)
     for name in NAMES:
         np.testing.assert_allclose(small[name], large[name], atol=1e-6)
-    assert _group_size(5, NUM_PROBES, 1) == 1
-    assert _group_size(5, 1000, 4 * 2**30) > 150
+    assert _group_size(NAMES, NUM_PROBES, 1) == 1
+    assert _group_size(["rsa", "dds"], 1000, 4 * 2**30) > 400
+    halves = _group_size(["rsa"], 1000, 2**30) / _group_size(["lsim"], 1000, 2**30)
+    assert halves == pytest.approx(2, rel=0.05)  # a square has twice the values
 
 
 def test_a_score_with_too_few_probes_is_missing() -> None:

@@ -1,0 +1,85 @@
+"""GULP: how far apart the predictions of ridge regressions on two graphs' features are.
+
+``N`` probes, ``V = N(N+1)/2``.
+
+Features are centred over the probes and scaled to mean squared norm 1, so that their covariance
+has trace 1 and the ridge needs no unit. ``S = K (K + N lambda I)^-1`` predicts all probes from all
+by ridge regression. The squared distance of Boix-Adsera et al., "GULP: a prediction-based metric
+between representations", NeurIPS 2022,
+
+    ``d^2 = tr(C^-l C C^-l C) + tr(C'^-l C' C'^-l C') - 2 tr(C^-l C'' C'^-l C''^T)``
+
+with covariances ``C``, ``C'``, ``C''`` (across) and ``C^-l = (C + lambda I)^-1``, is
+``||S - S'||^2``: the expected squared difference, summed over the probes, of the two predictions of
+labels drawn at random, independent and of variance 1.
+Both smoothers are between 0 and ``I`` and map constants to 0, hence ``d^2 <= N - 1``, and the score
+
+    ``1 - d^2 / (N - 1) = <sqrt(2 / (N-1)) S, sqrt(2 / (N-1)) S'> + a + a'``
+
+with ``a = 1/2 - ||S||^2 / (N-1)``, which is of one graph, is from 0 to 1. A source's vector ends in
+``(a, 1)``, a target's in ``(1, a')``. A graph of constant features has a zero vector by definition.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from depara.grams import GraphGrams
+from depara.similarity.condensed import condense, condensed_length
+from depara.similarity.grams import centred_gram, inverse
+from depara.types import Float32, Float64
+
+RIDGE = 1e-2
+"""``lambda``, as a share of the trace of the covariance.
+
+The paper leaves it open: it says which directions count, those with more than this share of the
+variance. From 1e-3 to 3e-2 the score ranks alike, at 1e-4 and at 0.1 it ranks worse (measured on 14
+encoders with known transfers).
+"""
+
+_OWN = 2
+"""Values behind the matrix."""
+
+
+def gulp_source(grams: GraphGrams) -> Float32:
+    """Returns a source's smoother, ``a`` and 1: float32 ``V + 2``."""
+    return _vector(grams, is_source=True)
+
+
+def gulp_target(grams: GraphGrams) -> Float32:
+    """Returns a target's smoother, 1 and ``a``: float32 ``V + 2``."""
+    return _vector(grams, is_source=False)
+
+
+def gulp_length(num_probes: int) -> int:
+    """Returns ``N(N+1)/2 + 2``."""
+    return condensed_length(num_probes) + _OWN
+
+
+def smoother(gram_NN: Float64, ridge: float) -> Float64:
+    """Returns ``S = K (K + lambda tr(K) I)^-1 = I - lambda tr(K) (K + lambda tr(K) I)^-1``.
+
+    Args:
+        gram_NN: ``K``, not 0.
+        ridge: ``lambda``.
+    """
+    smoother_NN = gram_NN / np.trace(gram_NN)
+    diagonal = np.diag_indices_from(smoother_NN)
+    smoother_NN[diagonal] += ridge
+    smoother_NN = inverse(smoother_NN)
+    smoother_NN *= -ridge
+    smoother_NN[diagonal] += 1.0
+    return smoother_NN
+
+
+def _vector(grams: GraphGrams, *, is_source: bool) -> Float32:
+    count = grams.num_probes
+    vector = np.zeros(gulp_length(count), dtype=np.float32)
+    gram_NN = centred_gram(grams.raw_NN)
+    if gram_NN.any():
+        smoother_NN = smoother(gram_NN, RIDGE)
+        own = 0.5 - float(np.sum(smoother_NN**2)) / (count - 1)
+        smoother_NN *= np.sqrt(2 / (count - 1))
+        vector[:-_OWN] = condense(smoother_NN)
+        vector[-_OWN:] = (own, 1.0) if is_source else (1.0, own)
+    return vector
