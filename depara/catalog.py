@@ -224,6 +224,11 @@ SOURCES: Mapping[str, Source] = {
 """The origins of models by the word before the colon."""
 
 
+def z_column(score: str) -> str:
+    """Returns the column that says how far a score is from chance, in deviations."""
+    return f"{score}_z"
+
+
 def shared_by_all_methods(field: str) -> bool:
     """Whether a field of `attribution` is a part of every graph key: no method claims it."""
     return not any(field in method.parameters for method in METHODS.values())

@@ -12,6 +12,7 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 
+from depara.catalog import z_column
 from depara.query.own import OwnModel
 from depara.query.progress import Progress
 from depara.query.zoo import Zoo
@@ -19,7 +20,7 @@ from depara.similarity import plan_tiles, score_tile, similarity_tile
 from depara.similarity.pair_table import similarity_table
 from depara.similarity.stored import GraphRef, StoredBlock
 from depara.store.graphs import CommittedGraph
-from depara.types import Float16, Float64, ProbeRange
+from depara.types import Float16, Float32, Float64, ProbeRange
 
 Graphs = Mapping[str, CommittedGraph]
 """Open graphs by key."""
@@ -50,11 +51,16 @@ def compare(
         DamagedGraphError: a graph is not what was committed.
         DeparaError, ValueError, ArithmeticError: a graph's numbers cannot be compared.
     """
-    node_AL, edge_AL = _tiles(zoo.graphs, own.refs, zoo, graphs, memory_bytes, on_progress)
+    node_AL, edge_AL, z_AL = _tiles(zoo.graphs, own.refs, zoo, graphs, memory_bytes, on_progress)
     places = [place for place, graph in enumerate(zoo.graphs) if graph.is_ranked]
     output = own.refs.index(own.output)
-    there = {"node_similarity": node_AL[:, [output]], "edge_similarity": edge_AL[:, [output]]}
-    back = {"node_similarity": node_AL[places].T, "edge_similarity": edge_AL[places].T}
+    found: dict[str, Float64 | Float32] = {
+        "node_similarity": node_AL,
+        "edge_similarity": edge_AL,
+        z_column("edge_similarity"): z_AL,
+    }
+    there = {name: score_AL[:, [output]] for name, score_AL in found.items()}
+    back = {name: score_AL[places].T for name, score_AL in found.items()}
     on_progress("comparing by other scores", 0, 0)
     there |= _neighbours(zoo.graphs, (own.output,), zoo, graphs, memory_bytes, workers)
     back |= _neighbours(own.refs, zoo.outputs, zoo, graphs, memory_bytes, workers)
@@ -101,10 +107,11 @@ def _tiles(
     graphs: Graphs,
     memory_bytes: int,
     on_progress: Progress,
-) -> tuple[Float64, Float64]:
-    """Node and edge similarity of all pairs, which are symmetric: ``(A, L)`` each."""
+) -> tuple[Float64, Float64, Float32]:
+    """Node and edge similarity of all pairs and the edges' z, symmetric: ``(A, L)`` each."""
     node_AL = np.empty((len(sources), len(targets)))
     edge_AL = np.empty_like(node_AL)
+    z_AL = np.empty_like(node_AL, np.float32)
     counter = _Counter(len(sources), zoo.num_probes, on_progress)
     tiles = plan_tiles(
         len(sources),
@@ -125,7 +132,8 @@ def _tiles(
         )
         node_AL[rows, columns] = scores.node_AB
         edge_AL[rows, columns] = scores.edge_AB
-    return node_AL, edge_AL
+        z_AL[rows, columns] = scores.edge_z_AB
+    return node_AL, edge_AL, z_AL
 
 
 def _neighbours(
@@ -135,14 +143,14 @@ def _neighbours(
     graphs: Graphs,
     memory_bytes: int,
     workers: int,
-) -> dict[str, Float64]:
+) -> dict[str, Float64 | Float32]:
     """The other scores of all pairs, ``(sources, targets)`` each; the longer side in pieces."""
     names = list(zoo.config.similarity.scores)
     by_source = len(sources) >= len(targets)
     longer = sources if by_source else targets
     cuts = [len(longer) * piece // workers for piece in range(workers + 1)]
 
-    def piece(cut: tuple[int, int]) -> dict[str, Float64]:
+    def piece(cut: tuple[int, int]) -> dict[str, Float64 | Float32]:
         mine = longer[slice(*cut)]
         rows, columns = (mine, targets) if by_source else (sources, mine)
         return score_tile(
@@ -158,4 +166,4 @@ def _neighbours(
     with ThreadPoolExecutor(workers) as pool:
         parts = list(pool.map(piece, [cut for cut in pairwise(cuts) if cut[0] < cut[1]]))
     axis = 0 if by_source else 1
-    return {name: np.concatenate([part[name] for part in parts], axis=axis) for name in names}
+    return {name: np.concatenate([part[name] for part in parts], axis=axis) for name in parts[0]}

@@ -22,11 +22,14 @@ with ``a = 1/2 - ||S||^2 / (N-1)``, which is of one graph, is from 0 to 1. A sou
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from depara.grams import GraphGrams
-from depara.similarity.condensed import condense, condensed_length
+from depara.similarity.condensed import condense
 from depara.similarity.grams import centred_gram, inverse
+from depara.similarity.layouts import CONDENSED
 from depara.types import Float32, Float64
 
 RIDGE = 1e-2
@@ -37,8 +40,8 @@ variance. From 1e-3 to 3e-2 the score ranks alike, at 1e-4 and at 0.1 it ranks w
 encoders with known transfers).
 """
 
-_OWN = 2
-"""Values behind the matrix."""
+SMOOTHER = replace(CONDENSED, own=2)
+"""A condensed smoother, and ``a`` and 1 behind it."""
 
 
 def gulp_source(grams: GraphGrams) -> Float32:
@@ -49,11 +52,6 @@ def gulp_source(grams: GraphGrams) -> Float32:
 def gulp_target(grams: GraphGrams) -> Float32:
     """Returns a target's smoother, 1 and ``a``: float32 ``V + 2``."""
     return _vector(grams, is_source=False)
-
-
-def gulp_length(num_probes: int) -> int:
-    """Returns ``N(N+1)/2 + 2``."""
-    return condensed_length(num_probes) + _OWN
 
 
 def smoother(gram_NN: Float64, ridge: float) -> Float64:
@@ -74,12 +72,12 @@ def smoother(gram_NN: Float64, ridge: float) -> Float64:
 
 def _vector(grams: GraphGrams, *, is_source: bool) -> Float32:
     count = grams.num_probes
-    vector = np.zeros(gulp_length(count), dtype=np.float32)
+    vector = np.zeros(SMOOTHER.length(count), dtype=np.float32)
     gram_NN = centred_gram(grams.raw_NN)
     if gram_NN.any():
         smoother_NN = smoother(gram_NN, RIDGE)
         own = 0.5 - float(np.sum(smoother_NN**2)) / (count - 1)
         smoother_NN *= np.sqrt(2 / (count - 1))
-        vector[:-_OWN] = condense(smoother_NN)
-        vector[-_OWN:] = (own, 1.0) if is_source else (1.0, own)
+        vector[:-2] = condense(smoother_NN)
+        vector[-2:] = (own, 1.0) if is_source else (1.0, own)
     return vector

@@ -76,8 +76,3 @@ def lsim_vector(grams: GraphGrams) -> Float32:
     norms_N[norms_N == 0] = 1.0  # a probe that is like no other
     cosine_NN /= norms_N[:, None] * math.sqrt(count)
     return cosine_NN.ravel().astype(np.float32)
-
-
-def square_length(num_probes: int) -> int:
-    """Returns ``N^2``."""
-    return num_probes**2

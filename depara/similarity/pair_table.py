@@ -14,13 +14,13 @@ import pyarrow as pa
 from depara.similarity.combine import combine
 from depara.similarity.stored import GraphRef
 from depara.store.schemas import TABLES
-from depara.types import Float64
+from depara.types import Float32, Float64
 
 
 def similarity_table(
     sources: Sequence[GraphRef],
     targets: Sequence[GraphRef],
-    matrices: Mapping[str, Float64],
+    matrices: Mapping[str, Float64 | Float32],
     *,
     lambda_: float,
     num_probes: int,
@@ -54,6 +54,7 @@ def similarity_table(
         "num_probes": np.full(node_AB.size, num_probes, dtype=np.int32),
     }
     for name, matrix_AB in matrices.items():
-        columns[name] = pa.array(matrix_AB.ravel(), from_pandas=True)
-    absent = pa.nulls(node_AB.size, pa.float64())
-    return pa.table([columns.get(name, absent) for name in schema.names], schema=schema)
+        columns[name] = pa.array(matrix_AB.ravel(), schema.field(name).type, from_pandas=True)
+    for field in schema:
+        columns.setdefault(field.name, pa.nulls(node_AB.size, field.type))
+    return pa.table([columns[name] for name in schema.names], schema=schema)

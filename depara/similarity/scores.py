@@ -20,7 +20,7 @@ import numpy as np
 from depara.catalog import SCORES, Score, load
 from depara.errors import near_names
 from depara.grams import ROUNDING, GraphGrams
-from depara.graph.edges import edge_count, edges_from_gram
+from depara.graph.edges import edges_from_gram
 from depara.graph.ranks import rank_vector
 from depara.similarity.condensed import condense, condensed_length
 from depara.similarity.directed import directed_source, directed_target
@@ -34,8 +34,9 @@ from depara.similarity.grams import (
     pearson_matrix,
     u_centred,
 )
-from depara.similarity.gulp import gulp_length, gulp_source, gulp_target
-from depara.similarity.neighbourhoods import lsim_vector, mutual_knn_vector, square_length
+from depara.similarity.gulp import SMOOTHER, gulp_source, gulp_target
+from depara.similarity.layouts import CONDENSED, EDGES, SQUARE, Layout
+from depara.similarity.neighbourhoods import lsim_vector, mutual_knn_vector
 from depara.types import Float32, Float64
 
 Role = Literal["source", "target"]
@@ -46,7 +47,7 @@ BANDWIDTH = 0.5
 
 @dataclass(frozen=True)
 class Vectors:
-    """The two vectors of a score; ``length`` gives ``V`` from the number of probes.
+    """The two vectors of a score; ``layout`` says how they hold their matrices.
 
     ``symmetric``: a pair has one value, whichever of the two is the source. It follows where both
     roles have the same vector, and is said where they have not.
@@ -54,7 +55,7 @@ class Vectors:
 
     source_vector: Callable[[GraphGrams], Float32]
     target_vector: Callable[[GraphGrams], Float32]
-    length: Callable[[int], int]
+    layout: Layout
     symmetric: bool = False
 
     def __post_init__(self) -> None:
@@ -117,15 +118,15 @@ def rbf_cka_vector(grams: GraphGrams) -> Float32:
     return _unit_vector(u_centred(kernel_NN), float(np.linalg.norm(kernel_NN)))
 
 
-RSA = Vectors(rsa_vector, rsa_vector, edge_count)
-RSA_ZSCORE = Vectors(rsa_zscore_vector, rsa_zscore_vector, edge_count)
-DDS = Vectors(dds_vector, dds_vector, condensed_length)
-CKA = Vectors(cka_vector, cka_vector, condensed_length)
-RBF_CKA = Vectors(rbf_cka_vector, rbf_cka_vector, condensed_length)
-GULP = Vectors(gulp_source, gulp_target, gulp_length, symmetric=True)
-MUTUAL_KNN = Vectors(mutual_knn_vector, mutual_knn_vector, square_length)
-LSIM = Vectors(lsim_vector, lsim_vector, square_length)
-DIRECTED = Vectors(directed_source, directed_target, condensed_length)
+RSA = Vectors(rsa_vector, rsa_vector, EDGES)
+RSA_ZSCORE = Vectors(rsa_zscore_vector, rsa_zscore_vector, EDGES)
+DDS = Vectors(dds_vector, dds_vector, CONDENSED)
+CKA = Vectors(cka_vector, cka_vector, CONDENSED)
+RBF_CKA = Vectors(rbf_cka_vector, rbf_cka_vector, CONDENSED)
+GULP = Vectors(gulp_source, gulp_target, SMOOTHER, symmetric=True)
+MUTUAL_KNN = Vectors(mutual_knn_vector, mutual_knn_vector, SQUARE)
+LSIM = Vectors(lsim_vector, lsim_vector, SQUARE)
+DIRECTED = Vectors(directed_source, directed_target, CONDENSED)
 
 
 def find_vectors(name: str) -> Vectors:

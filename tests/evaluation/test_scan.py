@@ -13,7 +13,7 @@ from depara.evaluation.scan import hybrid_scores, score_columns, transfer_scores
 from depara.results import ScanResults, open_scan
 from depara.similarity import layer_ranking, model_ranking
 from depara.store.scans import finish_scan, write_table
-from depara.store.schemas import NEIGHBOURS, TABLES
+from depara.store.schemas import CALIBRATED, NEIGHBOURS, TABLES
 from depara.store.storage import Storage
 
 MODELS = ("a", "b", "c", "d", "e")
@@ -25,7 +25,7 @@ def similarity_table() -> pa.Table:
     rng = np.random.default_rng(0)
     graphs = [(model, layer) for model in MODELS for layer in LAYERS]
     rows = [
-        (*source, *target, *rng.uniform(-1, 1, size=3), *[None] * len(NEIGHBOURS), 10)
+        (*source, *target, *rng.uniform(-1, 1, size=3), *[None] * len(NEIGHBOURS | CALIBRATED), 10)
         for source in graphs
         for target in graphs
     ]

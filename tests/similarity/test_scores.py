@@ -57,7 +57,7 @@ def test_vectors_are_float32_of_the_stated_length(name: str):
     for role in ("source", "target"):
         vector = score_vectors(name, grams, role)
         assert vector.dtype == np.float32
-        assert vector.shape == (find_vectors(name).length(N),)
+        assert vector.shape == (find_vectors(name).layout.length(N),)
 
 
 @pytest.mark.parametrize("name", SYMMETRIC)
