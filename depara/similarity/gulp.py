@@ -14,14 +14,18 @@ with covariances ``C``, ``C'``, ``C''`` (across) and ``C^-l = (C + lambda I)^-1`
 labels drawn at random, independent and of variance 1.
 Both smoothers are between 0 and ``I`` and map constants to 0, hence ``d^2 <= N - 1``, and the score
 
-    ``1 - d^2 / (N - 1) = <sqrt(2 / (N-1)) S, sqrt(2 / (N-1)) S'> + a + a'``
+    ``1 - d^2 / (N - 1) = <R, R'> + b b' + a + a'``
 
-with ``a = 1/2 - ||S||^2 / (N-1)``, which is of one graph, is from 0 to 1. A source's vector ends in
-``(a, 1)``, a target's in ``(1, a')``. A graph of constant features has a zero vector by definition.
+is from 0 to 1. ``a = 1/2 - ||S||^2 / (N-1)`` is of one graph; ``R = sqrt(2 / (N-1)) (S - h H)``
+with the centring matrix ``H`` and the mean ``h = tr(S) / (N-1)`` of ``S`` in its directions, and
+``b = sqrt(2) h``: a smoother of many directions is near ``H``, and single precision keeps what
+tells it apart. A source's vector ends in ``(a, 1, b)``, a target's in ``(1, a', b')``. A graph of
+constant features has a zero vector by definition.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -40,17 +44,17 @@ variance. From 1e-3 to 3e-2 the score ranks alike, at 1e-4 and at 0.1 it ranks w
 encoders with known transfers).
 """
 
-SMOOTHER = replace(CONDENSED, own=2)
-"""A condensed smoother, and ``a`` and 1 behind it."""
+SMOOTHER = replace(CONDENSED, own=3)
+"""A condensed ``R``, and ``a``, 1 and ``b`` behind it."""
 
 
 def gulp_source(grams: GraphGrams) -> Float32:
-    """Returns a source's smoother, ``a`` and 1: float32 ``V + 2``."""
+    """Returns a source's ``R``, ``a``, 1 and ``b``: float32 ``V + 3``."""
     return _vector(grams, is_source=True)
 
 
 def gulp_target(grams: GraphGrams) -> Float32:
-    """Returns a target's smoother, 1 and ``a``: float32 ``V + 2``."""
+    """Returns a target's ``R``, 1, ``a`` and ``b``: float32 ``V + 3``."""
     return _vector(grams, is_source=False)
 
 
@@ -77,7 +81,11 @@ def _vector(grams: GraphGrams, *, is_source: bool) -> Float32:
     if gram_NN.any():
         smoother_NN = smoother(gram_NN, RIDGE)
         own = 0.5 - float(np.sum(smoother_NN**2)) / (count - 1)
-        smoother_NN *= np.sqrt(2 / (count - 1))
-        vector[:-2] = condense(smoother_NN)
-        vector[-2:] = (own, 1.0) if is_source else (1.0, own)
+        mean = float(np.trace(smoother_NN)) / (count - 1)
+        smoother_NN += mean / count  # less mean times H
+        smoother_NN[np.diag_indices_from(smoother_NN)] -= mean
+        smoother_NN *= math.sqrt(2 / (count - 1))
+        vector[:-3] = condense(smoother_NN)
+        vector[-3:-1] = (own, 1.0) if is_source else (1.0, own)
+        vector[-1] = math.sqrt(2) * mean
     return vector

@@ -39,7 +39,8 @@ class Layout:
 
     ``matrix_length`` gives the values of the matrix from the number of probes; ``sums`` gives, of
     those values and that number, what the matrix sums to, None where it is no matrix of pairs of
-    probes. ``own`` values follow, which are of the graph as a whole.
+    probes. ``own`` values follow, which are of the graph as a whole: what they add to a score is
+    the same for every order of the probes.
     """
 
     matrix_length: Callable[[int], int]

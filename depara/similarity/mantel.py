@@ -1,6 +1,6 @@
 """What a score would be by chance: its mean and deviation over all orders of a graph's probes.
 
-``N`` probes, ``A`` source graphs, ``B`` target graphs, ``K`` values of a graph for the mean.
+``N`` probes, ``A`` source graphs, ``B`` target graphs.
 
 Whether two matrices over the same probes have to do with each other is asked by permuting the
 probes of one of them, rows and columns together (Mantel, "The detection of disease clustering and a
@@ -44,28 +44,25 @@ _ROUNDING = 1e-12
 class Moments:
     """One graph's share in the mean and in the variance of its scores.
 
-    Inner products of two graphs' ``mean_K`` and ``variance_8`` are the mean and the variance.
+    Inner products of two graphs' ``mean_2`` and ``variance_8`` are the mean and the variance.
     """
 
-    mean_K: Float64
+    mean_2: Float64
     variance_8: Float64
 
 
 def moments(vector: Float32, layout: Layout, num_probes: int) -> Moments | None:
     """Returns a graph's moments, or None where its vector holds no matrix of pairs of probes.
 
-    Values behind the matrix (`Layout.own`) do not depend on the order of probes: they are a part of
-    the mean.
+    They are those of the matrix alone: values behind it (`Layout.own`) know no order of the probes.
     """
     if layout.sums is None:
         return None
-    length = layout.matrix_length(num_probes)
-    found = moments_of_sums(layout.sums(vector[:length], num_probes))
-    return Moments(np.concatenate([found.mean_K, vector[length:]]), found.variance_8)
+    return moments_of_sums(layout.sums(vector[: layout.matrix_length(num_probes)], num_probes))
 
 
 def moments_of_sums(sums: MatrixSums) -> Moments:
-    """Returns the moments of a matrix, ``K = 2``."""
+    """Returns the moments of a matrix."""
     count = len(sums.diagonal_N)
     total, trace = float(sums.rows_N.sum()), float(sums.diagonal_N.sum())
     size = sums.squares + float(sums.diagonal_N @ sums.diagonal_N)
@@ -96,7 +93,7 @@ def moments_of_sums(sums: MatrixSums) -> Moments:
 
 def chance(sources: list[Moments], targets: list[Moments]) -> tuple[Float64, Float64]:
     """Returns mean and deviation of every pair's score over all orders: float64 ``(A, B)`` each."""
-    mean_AB = np.stack([m.mean_K for m in sources]) @ np.stack([m.mean_K for m in targets]).T
+    mean_AB = np.stack([m.mean_2 for m in sources]) @ np.stack([m.mean_2 for m in targets]).T
     variance_AB = (
         np.stack([m.variance_8 for m in sources]) @ np.stack([m.variance_8 for m in targets]).T
     )
@@ -104,19 +101,20 @@ def chance(sources: list[Moments], targets: list[Moments]) -> tuple[Float64, Flo
     return mean_AB, np.sqrt(variance_AB, out=variance_AB)
 
 
-def z_scores(values_AB: Float64, sources: list[Moments], targets: list[Moments]) -> Float32:
-    """Returns ``(value - mean) / deviation`` of every pair: float32 ``(A, B)``.
+def z_scores(products_AB: Float64, sources: list[Moments], targets: list[Moments]) -> Float32:
+    """Returns ``(score - mean) / deviation`` of every pair: float32 ``(A, B)``.
 
     NaN where the deviation is 0: a graph whose matrix no order of the probes changes, such as one
     of constant features.
 
     Args:
-        values_AB: the scores, inner products of the graphs' vectors.
+        products_AB: inner products of the graphs' matrices: the scores, less what is the same for
+            every order and would only add its rounding.
         sources: moments of the ``A`` sources.
         targets: moments of the ``B`` targets.
     """
     z_AB, deviation_AB = chance(sources, targets)
-    np.subtract(values_AB, z_AB, out=z_AB)
+    np.subtract(products_AB, z_AB, out=z_AB)
     is_defined_AB = deviation_AB > 0
     np.divide(z_AB, deviation_AB, out=z_AB, where=is_defined_AB)
     z_AB[~is_defined_AB] = np.nan

@@ -2,21 +2,26 @@
 
 ``N`` probes, ``k`` nearest neighbours.
 
-A vector is an ``N x N`` matrix, row by row: row ``i`` is what a graph says of probe ``i`` and the
-others. Neither matrix is symmetric, though the score is: both graphs have the same vector as a
+A vector holds an ``N x N`` matrix, row by row: row ``i`` is what a graph says of probe ``i`` and
+the others. Neither matrix is symmetric, though the score is: both graphs have the same vector as a
 source and as a target.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from depara.grams import GraphGrams
 from depara.similarity.grams import centred_gram, cosine_matrix
+from depara.similarity.layouts import SQUARE
 from depara.types import Float32, Float64
+
+COSINES = replace(SQUARE, own=1)
+"""Rows of cosines less their mean off the diagonal, and that mean behind them."""
 
 NEAREST = 20
 """``k``. The score needs ``k + 2`` probes: with fewer all others are neighbours of each."""
@@ -59,20 +64,26 @@ def nearest(similarity_NN: Float64, count: int) -> NDArray[np.bool_]:
 
 
 def lsim_vector(grams: GraphGrams) -> Float32:
-    """Returns the rows of the raw features' cosines, each over its norm and ``sqrt(N)``: ``N N``.
+    """Returns the rows of raw features' cosines, each over its norm and ``sqrt(N)``: ``N N + 1``.
 
     A probe's cosine with itself is set to 0. The inner product of two graphs is the mean over the
     probes of the cosine of their rows (Chen et al., "Graph-Based Similarity of Neural Network
     Representations", 2021). Free of rotations and of each probe's scale. Cosines are of features
     as they are, as in the paper: where all are positive, as after a ReLU, the score of any two
-    graphs is high.
+    graphs is high. What tells them apart is then small; so that single precision keeps it, the mean
+    value off the diagonal is taken out and stands behind the matrix, over its own norm: the inner
+    product is the same.
     """
     count = grams.num_probes
     if not centred_gram(grams.raw_NN).any():
-        return np.zeros(count**2, dtype=np.float32)
+        return np.zeros(COSINES.length(count), dtype=np.float32)
     cosine_NN = cosine_matrix(grams.raw_NN)
     np.fill_diagonal(cosine_NN, 0.0)
     norms_N = np.linalg.norm(cosine_NN, axis=1)
     norms_N[norms_N == 0] = 1.0  # a probe that is like no other
     cosine_NN /= norms_N[:, None] * math.sqrt(count)
-    return cosine_NN.ravel().astype(np.float32)
+    pairs = count * (count - 1)
+    mean = cosine_NN.sum() / pairs
+    cosine_NN -= mean
+    np.fill_diagonal(cosine_NN, 0.0)
+    return np.append(cosine_NN, mean * math.sqrt(pairs)).astype(np.float32)

@@ -11,7 +11,7 @@ Constant features (to single precision) have zero vectors: they score 0 with eve
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -36,7 +36,7 @@ from depara.similarity.grams import (
 )
 from depara.similarity.gulp import SMOOTHER, gulp_source, gulp_target
 from depara.similarity.layouts import CONDENSED, EDGES, SQUARE, Layout
-from depara.similarity.neighbourhoods import lsim_vector, mutual_knn_vector
+from depara.similarity.neighbourhoods import COSINES, lsim_vector, mutual_knn_vector
 from depara.types import Float32, Float64
 
 Role = Literal["source", "target"]
@@ -125,7 +125,7 @@ CKA = Vectors(cka_vector, cka_vector, CONDENSED)
 RBF_CKA = Vectors(rbf_cka_vector, rbf_cka_vector, CONDENSED)
 GULP = Vectors(gulp_source, gulp_target, SMOOTHER, symmetric=True)
 MUTUAL_KNN = Vectors(mutual_knn_vector, mutual_knn_vector, SQUARE)
-LSIM = Vectors(lsim_vector, lsim_vector, SQUARE)
+LSIM = Vectors(lsim_vector, lsim_vector, COSINES)
 DIRECTED = Vectors(directed_source, directed_target, CONDENSED)
 
 
@@ -137,6 +137,11 @@ def find_vectors(name: str) -> Vectors:
     """
     vectors: Vectors = load(_row(name).code)
     return vectors
+
+
+def defined_scores(names: Iterable[str], num_probes: int) -> list[str]:
+    """Returns those of some scores that so many probes define."""
+    return [name for name in names if num_probes >= _row(name).min_probes]
 
 
 def score_vectors(name: str, grams: GraphGrams, role: Role) -> Float32:
@@ -161,7 +166,16 @@ def score_vectors(name: str, grams: GraphGrams, role: Role) -> Float32:
 
 
 def score_block(name: str, source_vectors_AV: Float32, target_vectors_BV: Float32) -> Float64:
+    """Returns the score of every pair of two blocks, as `score_and_product` has it."""
+    return score_and_product(name, source_vectors_AV, target_vectors_BV)[0]
+
+
+def score_and_product(
+    name: str, source_vectors_AV: Float32, target_vectors_BV: Float32
+) -> tuple[Float64, Float64]:
     """Returns the score of every pair of two blocks: float64 ``(A, B)``.
+
+    Beside it stands the inner product of the matrices alone, which lacks what `Layout.own` adds.
 
     Inner products in single precision within a range of values, summed in double precision over
     the ranges, and cut off at the ends of the score's interval that rounding oversteps. The same
@@ -186,8 +200,10 @@ def score_block(name: str, source_vectors_AV: Float32, target_vectors_BV: Float3
             f"{name} vectors of sources have {source_vectors_AV.shape[1]} values, of targets "
             f"{target_vectors_BV.shape[1]}: both need the same score and the same probe set"
         )
-    values_AB = inner_products(source_vectors_AV, target_vectors_BV)
-    return np.clip(values_AB, row.lowest, 1.0, out=values_AB)
+    length = source_vectors_AV.shape[1] - find_vectors(name).layout.own
+    products_AB = inner_products(source_vectors_AV[:, :length], target_vectors_BV[:, :length])
+    own_AB = source_vectors_AV[:, length:].astype(np.float64) @ target_vectors_BV[:, length:].T
+    return np.clip(products_AB + own_AB, row.lowest, 1.0), products_AB
 
 
 def _row(name: str) -> Score:

@@ -29,7 +29,7 @@ CALIBRATED = {
     "them: 0 by chance (see below); null where the deviation is 0"
     for name in ("edge_similarity", *SCORES)
 }
-"""How far scores are from chance, columns of ``similarity``; none ranks."""
+"""How far scores are from chance, columns of ``similarity``; no ranking is made of them."""
 
 
 def pair_columns(scores: Sequence[str]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pandas as pd
+from pandas.testing import assert_frame_equal
 
 from depara import open_scan
 from depara.store.schemas import CALIBRATED
@@ -18,10 +19,15 @@ def tables(output: str, scan_id: str | None = None) -> dict[str, pd.DataFrame]:
 
 
 def assert_equal(one: dict[str, pd.DataFrame], other: dict[str, pd.DataFrame]) -> None:
-    """Same tables, rows and order; numbers to 1e-6, in deviations from chance to 1e-4."""
+    """Same tables, rows and order; numbers to 1e-6."""
     assert one.keys() == other.keys()
     for name, frame in one.items():
-        z = [column for column in frame if column in CALIBRATED]
-        others = frame.columns.drop(z)
-        pd.testing.assert_frame_equal(frame[others], other[name][others], rtol=0, atol=1e-6)
-        pd.testing.assert_frame_equal(frame[z], other[name][z], rtol=1e-4, atol=1e-4)
+        assert_table_equal(frame, other[name])
+
+
+def assert_table_equal(one: pd.DataFrame, other: pd.DataFrame, atol: float = 1e-6) -> None:
+    """Same rows and order; numbers to ``atol``, distances from chance (in deviations) to 1e-4."""
+    z = [column for column in one if column in CALIBRATED]
+    assert list(one) == list(other)
+    assert_frame_equal(one.drop(columns=z), other.drop(columns=z), rtol=0, atol=atol)
+    assert_frame_equal(one[z], other[z], rtol=1e-4, atol=1e-4)

@@ -7,7 +7,7 @@ import pytest
 
 from depara.similarity.grams import centred_gram
 from depara.similarity.gulp import RIDGE, gulp_source, gulp_target, smoother
-from depara.similarity.scores import find_vectors
+from depara.similarity.scores import find_vectors, score_and_product
 from tests.oracle.grams import grams_of
 from tests.oracle.scores import gulp as oracle
 
@@ -73,3 +73,20 @@ def test_a_pair_has_one_value_though_a_graph_has_two_vectors() -> None:
     assert not find_vectors("gulp").has_one_vector
     assert score(features(0), features(1)) == pytest.approx(score(features(1), features(0)))
     assert score(features(0), features(0)) == pytest.approx(1, abs=5e-7)
+
+
+def test_what_tells_smoothers_apart_is_kept_where_they_know_almost_all_labels() -> None:
+    """Each is near the centring matrix; the product of the rests is exact to their own size."""
+    near = [np.eye(N) + 0.01 * features(seed, N) / N for seed in (0, 1)]
+    rests = []
+    for x in near:
+        rest_NN = smoother(centred_gram(x @ x.T), RIDGE)
+        centring_NN = np.eye(N) - 1 / N
+        rest_NN -= np.trace(rest_NN) / (N - 1) * centring_NN
+        rests.append(rest_NN * np.sqrt(2 / (N - 1)))
+    source, target = gulp_source(grams_of(near[0])), gulp_target(grams_of(near[1]))
+    values_AB, products_AB = score_and_product("gulp", source[None], target[None])
+    assert values_AB[0, 0] == pytest.approx(oracle(*near), abs=5e-7)
+    size = np.linalg.norm(rests[0]) * np.linalg.norm(rests[1])
+    assert size < 1e-3
+    assert products_AB[0, 0] == pytest.approx(np.sum(rests[0] * rests[1]), abs=1e-6 * size)

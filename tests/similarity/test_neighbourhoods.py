@@ -10,7 +10,9 @@ import pytest
 
 from depara.grams import GraphGrams
 from depara.similarity.neighbourhoods import NEAREST, lsim_vector, mutual_knn_vector, nearest
+from depara.similarity.scores import score_and_product
 from tests.oracle.grams import grams_of
+from tests.oracle.scores import lsim as oracle
 
 N = 60
 
@@ -21,6 +23,15 @@ def features(seed: int, num_probes: int = N) -> np.ndarray:
 
 def masks(vector_NN: np.ndarray) -> np.ndarray:
     return vector_NN.reshape(N, N) * np.sqrt(N * NEAREST)
+
+
+def rows_of(vector: np.ndarray) -> np.ndarray:
+    """The matrix of a vector, with the mean that `lsim_vector` takes out put back."""
+    matrix_NN = vector[: N * N].reshape(N, N).copy()
+    if vector.size > N * N:
+        matrix_NN += vector[-1] / np.sqrt(N * (N - 1))
+        np.fill_diagonal(matrix_NN, 0.0)
+    return matrix_NN
 
 
 def test_each_row_names_the_nearest_others() -> None:
@@ -93,7 +104,7 @@ def test_both_see_only_a_few_probes_where_only_a_few_have_moved(
 ) -> None:
     changed = features(0).copy()
     changed[:3] = features(5)[:3]
-    rows, rows_of_changed = (vector(grams_of(f)).reshape(N, N) for f in (features(0), changed))
+    rows, rows_of_changed = (rows_of(vector(grams_of(f))) for f in (features(0), changed))
     per_probe = N * np.sum(rows * rows_of_changed, axis=1)
     assert per_probe[:3].max() < 0.8
     assert per_probe[3:].min() > 0.7
@@ -106,3 +117,24 @@ def test_a_probe_like_no_other_counts_as_0_for_lsim() -> None:
     vector = lsim_vector(grams_of(orthogonal))
     assert np.isfinite(vector).all()
     assert float(vector @ vector) == pytest.approx(3 / 4)
+
+
+def test_lsim_keeps_what_tells_graphs_apart_where_all_cosines_are_near_1() -> None:
+    """The product of the matrices alone is exact to their own size, not to that of the score."""
+    near = [features(seed) + 300 for seed in (0, 1)]
+    vectors = [lsim_vector(grams_of(f)) for f in near]
+    exact = []
+    for x in near:
+        unit = x / np.linalg.norm(x, axis=1, keepdims=True)
+        cosine_NN = unit @ unit.T
+        np.fill_diagonal(cosine_NN, 0)
+        cosine_NN /= np.linalg.norm(cosine_NN, axis=1, keepdims=True) * np.sqrt(N)
+        cosine_NN -= cosine_NN.sum() / (N * (N - 1))
+        np.fill_diagonal(cosine_NN, 0)
+        exact.append(cosine_NN)
+    score, product = score_and_product("lsim", vectors[0][None], vectors[1][None])
+    assert score[0, 0] == pytest.approx(oracle(*near), abs=2e-7)
+    assert score[0, 0] > 1 - 1e-6
+    size = np.linalg.norm(exact[0]) * np.linalg.norm(exact[1])
+    assert size < 1e-6
+    assert product[0, 0] == pytest.approx(np.sum(exact[0] * exact[1]), abs=1e-4 * size)

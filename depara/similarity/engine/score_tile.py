@@ -10,10 +10,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from depara.catalog import SCORES, z_column
+from depara.catalog import z_column
 from depara.grams import GraphGrams
 from depara.similarity.mantel import Moments, moments, z_scores
-from depara.similarity.scores import Role, find_vectors, score_block, score_vectors
+from depara.similarity.scores import (
+    Role,
+    defined_scores,
+    find_vectors,
+    score_and_product,
+    score_vectors,
+)
 from depara.types import Float32, Float64
 
 GramsReader = Callable[[int], GraphGrams]
@@ -53,7 +59,7 @@ def score_tile(
     shape = (num_sources, num_targets)
     scores: dict[str, Float64 | Float32] = {name: np.full(shape, np.nan) for name in names}
     scores |= {z_column(name): np.full(shape, np.nan, np.float32) for name in names}
-    defined = [name for name in names if num_probes >= SCORES[name].min_probes]
+    defined = defined_scores(names, num_probes)
     if not defined:
         return scores
     group = _group_size(defined, num_probes, memory_bytes)
@@ -61,10 +67,10 @@ def score_tile(
         for rows, sources in _groups(defined, read_sources, num_sources, group, "source"):
             for name in defined:
                 source, target = sources[name], targets[name]
-                values = score_block(name, source.vectors, target.vectors)
+                values, products = score_and_product(name, source.vectors, target.vectors)
                 scores[name][rows, columns] = values
                 if source.moments and target.moments:
-                    z = z_scores(values, source.moments, target.moments)
+                    z = z_scores(products, source.moments, target.moments)
                     scores[z_column(name)][rows, columns] = z
     return scores
 

@@ -10,7 +10,7 @@ from depara.config.schema import SimilarityConfig
 from depara.grams import GraphGrams
 from depara.similarity.engine.score_tile import _group_size, score_tile
 from depara.similarity.mantel import moments, z_scores
-from depara.similarity.scores import find_vectors, score_block, score_vectors
+from depara.similarity.scores import find_vectors, score_and_product, score_vectors
 from depara.store.schemas import CALIBRATED, NEIGHBOURS, pair_columns
 from tests.oracle.grams import grams_of
 
@@ -33,7 +33,7 @@ def test_every_pair_has_the_score_of_its_own_vectors(grams: list[GraphGrams]) ->
     for name in NAMES:
         for row, source in enumerate(sources):
             for column, target in enumerate(targets):
-                pair = score_block(
+                pair, product = score_and_product(
                     name,
                     score_vectors(name, source, "source")[None],
                     score_vectors(name, target, "target")[None],
@@ -46,7 +46,7 @@ def test_every_pair_has_the_score_of_its_own_vectors(grams: list[GraphGrams]) ->
                 )
                 assert of_source is not None
                 assert of_target is not None
-                z = z_scores(pair, [of_source], [of_target])[0, 0]
+                z = z_scores(product, [of_source], [of_target])[0, 0]
                 assert got[z_column(name)][row, column] == pytest.approx(z, rel=1e-4, abs=1e-3)
         assert got[z_column(name)].dtype == np.float32
         if name != "directed":
