@@ -174,6 +174,34 @@ SCORES: Mapping[str, Score] = {
         code="depara.similarity.scores:DIRECTED",
         lowest=float("-inf"),
     ),
+    "rbf_cka": Score(
+        meaning="debiased CKA with a Gaussian kernel of half the median distance, -1 to 1",
+        reference="Kornblith et al., ICML 2019; Song et al., JMLR 2012",
+        code="depara.similarity.scores:RBF_CKA",
+        min_probes=4,
+    ),
+    "gulp": Score(
+        meaning="1 - GULP^2 / (N - 1), the mean squared difference of what ridge regressions on "
+        "both (lambda 0.01) predict of random labels, 0 to 1",
+        reference="Boix-Adsera et al., 'GULP: a prediction-based metric between representations', "
+        "NeurIPS 2022",
+        code="depara.similarity.scores:GULP",
+        lowest=0.0,
+    ),
+    "mutual_knn": Score(
+        meaning="mean share of the 20 nearest probes (cosine of centred raw features) that both "
+        "name, 0 to 1; 20 / (N - 1) by chance; null below 22 probes",
+        reference="Huh et al., 'The Platonic Representation Hypothesis', ICML 2024, there not "
+        "centred",
+        code="depara.similarity.scores:MUTUAL_KNN",
+        lowest=0.0,
+        min_probes=22,
+    ),
+    "lsim": Score(
+        meaning="mean over the probes of the cosine of their raw cosines with the others, -1 to 1",
+        reference="Chen et al., 'Graph-Based Similarity of Neural Network Representations', 2021",
+        code="depara.similarity.scores:LSIM",
+    ),
 }
 """The label-free neighbours of DEPARA's scores by their name, a column of ``similarity``."""
 
@@ -231,6 +259,11 @@ SOURCES: Mapping[str, Source] = {
     "python": Source("python:package.module:callable", "depara.models.python_source:PythonSource"),
 }
 """The origins of models by the word before the colon."""
+
+
+def z_column(score: str) -> str:
+    """Returns the column that says how far a score is from chance, in deviations."""
+    return f"{score}_z"
 
 
 def shared_by_all_methods(field: str) -> bool:

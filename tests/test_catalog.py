@@ -59,10 +59,11 @@ MINE = Method(times_input=True, path=path)
     "depara/similarity/level.py": """
 import numpy as np
 from depara.graph.ranks import rank_vector
+from depara.similarity.layouts import Layout
 from depara.similarity.scores import Vectors
 def vector(grams):
     return rank_vector(np.diagonal(grams.raw_NN).astype(np.float32))
-LEVEL = Vectors(vector, vector, lambda count: count)
+LEVEL = Vectors(vector, vector, Layout(lambda count: count))
 """,
     "depara/labelled/number.py": """
 def number(features):

@@ -34,8 +34,8 @@ RULES: Mapping[str, Mapping[str, float]] = {
     },
 }
 """The candidates, written down before any of the suite's truths was measured: what a prototype on
-other zoos had found promising, and the best sum of an earlier table. ``V`` node, ``Vc`` node less the zoo's mean map, ``E`` edge, ``D``
-directed, ``K`` mutual k nearest neighbours."""
+other zoos had found promising, and the best sum of an earlier table. ``V`` node, ``Vc`` node less
+the zoo's mean map, ``E`` edge, ``D`` directed, ``K`` mutual k nearest neighbours."""
 
 RESAMPLES = 4_000
 

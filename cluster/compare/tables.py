@@ -17,13 +17,17 @@ from depara.similarity.centre import Centre, centred_matrix
 from depara.similarity.nulls import null_similarity, without_sources
 from depara.similarity.pair_table import centre_table, similarity_table
 from depara.store.scans import read_table, write_table
+from depara.store.schemas import TABLES, pair_columns
 from depara.store.storage import Storage
-from depara.types import Float64
+from depara.types import Float32, Float64
+
+Matrices = dict[str, Float64 | Float32]
+"""Scores ``(sources, targets)`` by column name."""
 
 
 @dataclass(frozen=True)
 class TileResult:
-    """All scores of one tile by column name: float64 ``(A, B)`` each.
+    """All scores of one tile by column name: ``(A, B)`` each, float64, their z float32.
 
     ``rows`` and ``columns`` are the tile's places in the matrix. ``mirrored`` is None where the
     pairs with exchanged roles are not wanted, else it holds those scores that are not symmetric,
@@ -32,8 +36,8 @@ class TileResult:
 
     rows: tuple[int, ...]
     columns: tuple[int, ...]
-    scores: dict[str, Float64]
-    mirrored: dict[str, Float64] | None
+    scores: dict[str, Float64 | Float32]
+    mirrored: dict[str, Float64 | Float32] | None
 
 
 def write_result_tables(
@@ -49,9 +53,10 @@ def write_result_tables(
     if failure is not None:
         return failure
     storage = Storage(output)
-    names = ["node_similarity", "edge_similarity", *reduction.config.similarity.scores]
+    names = pair_columns(reduction.config.similarity.scores)
     shape = (len(reduction.sources), len(reduction.targets))
-    matrices = {name: np.full(shape, np.nan) for name in names}
+    types = {name: TABLES["similarity"].field(name).type.to_pandas_dtype() for name in names}
+    matrices = {name: np.full(shape, np.nan, types[name]) for name in names}
     if known is not None:
         try:
             _take_known(storage, known, matrices)
@@ -72,7 +77,7 @@ def write_result_tables(
         return failure_of(error)
 
 
-def _take_known(storage: Storage, known: KnownPairs, matrices: dict[str, Float64]) -> None:
+def _take_known(storage: Storage, known: KnownPairs, matrices: Matrices) -> None:
     """Fills in the pairs that an earlier scan has compared."""
     table = read_table(storage, known.scan_id, "similarity", known.fact)
     if table.num_rows != known.num_sources * known.num_targets:
@@ -89,9 +94,7 @@ def _take_known(storage: Storage, known: KnownPairs, matrices: dict[str, Float64
         matrix[here] = score.reshape(known.num_sources, known.num_targets)[there]
 
 
-def result_tables(
-    reduction: Reduction, matrices: dict[str, Float64], centre: Centre
-) -> dict[str, pa.Table]:
+def result_tables(reduction: Reduction, matrices: Matrices, centre: Centre) -> dict[str, pa.Table]:
     """Returns the similarity table, the rankings that follow from it, and the centre's."""
     place = {graph: index for index, graph in enumerate(reduction.sources)}
     of_targets = centre.rows([place[graph] for graph in reduction.targets])

@@ -15,11 +15,12 @@ from cluster.compare.unusable import failure_of_graphs
 from cluster.pool.context import ScanContext
 from cluster.pool.launcher import Ref
 from cluster.pool.tasks import TaskFailure, collect_facts, follow
+from depara.catalog import z_column
 from depara.similarity import find_vectors, score_tile, similarity_tile
 from depara.similarity.stored import NUMERIC_ERRORS, StoredBlock, check_graph, open_graphs
 from depara.store.graphs import CommittedGraph
 from depara.store.storage import Storage
-from depara.types import Float64
+from depara.types import Float32, Float64
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def compute_tile(settings: TileSettings, job: TileJob) -> TileResult | TaskFailu
                 memory_bytes=settings.memory_bytes,
             )
             neighbours = _neighbours(settings, settings.scores, sources, targets)
-            mirrored: dict[str, Float64] = {}
+            mirrored: dict[str, Float64 | Float32] = {}
             if job.mirrored:
                 directed = [name for name in settings.scores if not find_vectors(name).symmetric]
                 mirrored = _neighbours(settings, directed, targets, sources)
@@ -62,7 +63,12 @@ def compute_tile(settings: TileSettings, job: TileJob) -> TileResult | TaskFailu
             (*job.sources, *job.targets),
             lambda graph: check_graph(graph, settings.scores),
         )
-    scores = {"node_similarity": own.node_AB, "edge_similarity": own.edge_AB, **neighbours}
+    scores = {
+        "node_similarity": own.node_AB,
+        "edge_similarity": own.edge_AB,
+        z_column("edge_similarity"): own.edge_z_AB,
+        **neighbours,
+    }
     return TileResult(job.rows, job.columns, scores, mirrored if job.mirrored else None)
 
 
@@ -71,7 +77,7 @@ def _neighbours(
     names: Sequence[str],
     sources: Sequence[CommittedGraph],
     targets: Sequence[CommittedGraph],
-) -> dict[str, Float64]:
+) -> dict[str, Float64 | Float32]:
     return score_tile(
         list(names),
         lambda graph: sources[graph].read_grams(),

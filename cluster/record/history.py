@@ -16,6 +16,7 @@ from depara.errors import StoreError
 from depara.identity import short_hash
 from depara.similarity.stored import GraphRef, graph_refs
 from depara.store.scans import finished_manifests, read_table
+from depara.store.schemas import pair_columns
 from depara.store.storage import Storage
 from depara.types import Failure
 
@@ -131,7 +132,7 @@ def known_pairs(reduction: Reduction, previous: PreviousScan | None) -> KnownPai
     if previous is None:
         return None
     scores = set(previous.manifest.get("scores", []))
-    if not set(reduction.config.similarity.scores) <= scores:
+    if not set(pair_columns(reduction.config.similarity.scores)) <= scores:
         return None
     targets = previous.targets
     if reduction.is_square and targets != previous.graphs:

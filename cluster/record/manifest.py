@@ -29,7 +29,7 @@ from depara.store.describing import layer_columns, model_columns
 from depara.store.known import write_cards
 from depara.store.layout import scan_file_path, scan_folder
 from depara.store.scans import finish_scan, write_table
-from depara.store.schemas import TABLES
+from depara.store.schemas import TABLES, pair_columns
 from depara.store.storage import Storage
 from depara.types import Failure, ModelCard, Probe
 
@@ -195,7 +195,7 @@ def _manifest(
         "work": {**record.work, "node_files_reused": files_reused},
         "probe_set": record.prepared.plan.probe_set_key,
         "pairs": config.similarity.pairs,
-        "scores": list(config.similarity.scores),
+        "scores": pair_columns(config.similarity.scores),
         "comparison": record.prepared.settings,
         "rankings_key": rankings_key(record.reduction),
         "labels_key": labels_key(record.reduction, labels),

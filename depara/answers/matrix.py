@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pandas.api.types import is_float_dtype
 
+from depara.catalog import SCORES, z_column
 from depara.errors import ConfigError, near_names
 from depara.results import ScanResults
 from depara.similarity import at_lambda
@@ -60,8 +61,10 @@ def _with_score(frame: pd.DataFrame, score: str, own: float, lambda_: float | No
         hint = near_names(score, known) or f"the scores are {', '.join(known)}"
         raise ConfigError(f"no score {score!r}: {hint}")
     if frame[score].isna().all() and len(frame):
+        of_score = {z_column(name): repr(name) for name in SCORES}.get(score, "it")
         raise ConfigError(
-            f"the scan did not compute {score!r}: name it in similarity.scores and scan again"
+            f"the scan did not compute {score!r}: name {of_score} in similarity.scores and scan "
+            "again"
         )
     if lambda_ is None:
         return frame

@@ -14,8 +14,9 @@ from depara.evaluation.schema import HYBRID
 from depara.evaluation.truth import Kind, Truth
 from depara.results.results import ScanResults
 from depara.similarity.general import generally_best
+from depara.store.schemas import CALIBRATED
 
-_NO_SCORES = ("num_probes",)
+_NO_SCORES = ("num_probes", *CALIBRATED)
 _INTERVAL_ENDS = ("_low", "_high")
 _SHOWN = 5
 
@@ -96,7 +97,8 @@ def hybrid_scores(scores: pd.DataFrame) -> pd.Series[float]:
 def score_columns(schema: pa.Schema) -> list[str]:
     """Returns the columns of a similarity table that rank: the numeric ones.
 
-    ``num_probes`` is none, nor are the ends of an interval (``..._low``, ``..._high``).
+    ``num_probes`` is none, nor are distances from chance (``..._z``) and the ends of an interval
+    (``..._low``, ``..._high``).
     """
     return [
         column.name

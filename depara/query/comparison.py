@@ -13,6 +13,7 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 
+from depara.catalog import z_column
 from depara.query.centre import QueryCentre, query_centre
 from depara.query.cosines import Graphs, QueryCosines, read_cosines
 from depara.query.own import OwnModel
@@ -22,7 +23,7 @@ from depara.similarity import Tile, edge_tile, plan_tiles, score_tile
 from depara.similarity.centre import centred_matrix
 from depara.similarity.pair_table import similarity_table
 from depara.similarity.stored import GraphRef, StoredBlock
-from depara.types import Float64
+from depara.types import Float32, Float64
 
 
 @dataclass(frozen=True)
@@ -66,17 +67,22 @@ def compare(
         own, zoo, graphs, memory_bytes, workers, on_progress, with_outputs=has_intervals
     )
     node_AL = cosines.node_similarity(zoo.graphs, own.refs)
-    edge_AL = _edges(zoo.graphs, own.refs, zoo, graphs, memory_bytes, workers)
+    edge_AL, z_AL = _edges(zoo.graphs, own.refs, zoo, graphs, memory_bytes, workers)
     places = [place for place, graph in enumerate(zoo.graphs) if graph.is_ranked]
     output = own.refs.index(own.output)
-    there = {"node_similarity": node_AL[:, [output]], "edge_similarity": edge_AL[:, [output]]}
-    back = {"node_similarity": node_AL[places].T, "edge_similarity": edge_AL[places].T}
+    found: dict[str, Float64 | Float32] = {
+        "node_similarity": node_AL,
+        "edge_similarity": edge_AL,
+        z_column("edge_similarity"): z_AL,
+    }
+    there = {name: score_AL[:, [output]] for name, score_AL in found.items()}
+    back = {name: score_AL[places].T for name, score_AL in found.items()}
     centre = query_centre(own, zoo, graphs, cosines, stored_centre)
     if centre is not None:
         of_zoo, of_output = centre.rows(zoo.graphs), centre.rows([own.output])
         of_own, of_outputs = centre.rows(own.refs), centre.rows(zoo.outputs)
-        there["node_centred"] = centred_matrix(there["node_similarity"], of_zoo, of_output)
-        back["node_centred"] = centred_matrix(back["node_similarity"], of_own, of_outputs)
+        there["node_centred"] = centred_matrix(node_AL[:, [output]], of_zoo, of_output)
+        back["node_centred"] = centred_matrix(node_AL[places].T, of_own, of_outputs)
     on_progress("comparing by other scores", 0, 0)
     there |= _neighbours(zoo.graphs, (own.output,), zoo, graphs, memory_bytes, workers)
     back |= _neighbours(own.refs, zoo.outputs, zoo, graphs, memory_bytes, workers)
@@ -98,9 +104,10 @@ def _edges(
     graphs: Graphs,
     memory_bytes: int,
     workers: int,
-) -> Float64:
-    """Edge similarity of all pairs, which is symmetric: ``(A, L)``."""
+) -> tuple[Float64, Float32]:
+    """Edge similarity of all pairs and its z, which are symmetric: ``(A, L)`` each."""
     edge_AL = np.empty((len(sources), len(targets)))
+    z_AL = np.empty_like(edge_AL, np.float32)
     tiles = plan_tiles(
         len(sources),
         len(targets),
@@ -113,7 +120,7 @@ def _edges(
     def compute(tile: Tile) -> None:
         rows = slice(tile.source_start, tile.source_stop)
         columns = slice(tile.target_start, tile.target_stop)
-        edge_AL[rows, columns] = edge_tile(
+        edge_AL[rows, columns], z_AL[rows, columns] = edge_tile(
             StoredBlock([graphs[ref.key] for ref in sources[rows]]),
             StoredBlock([graphs[ref.key] for ref in targets[columns]]),
             num_probes=zoo.num_probes,
@@ -122,7 +129,7 @@ def _edges(
 
     with ThreadPoolExecutor(workers) as pool:
         list(pool.map(compute, tiles))
-    return edge_AL
+    return edge_AL, z_AL
 
 
 def _neighbours(
@@ -132,14 +139,14 @@ def _neighbours(
     graphs: Graphs,
     memory_bytes: int,
     workers: int,
-) -> dict[str, Float64]:
+) -> dict[str, Float64 | Float32]:
     """The other scores of all pairs, ``(sources, targets)`` each; the longer side in pieces."""
     names = list(zoo.config.similarity.scores)
     by_source = len(sources) >= len(targets)
     longer = sources if by_source else targets
     cuts = [len(longer) * piece // workers for piece in range(workers + 1)]
 
-    def piece(cut: tuple[int, int]) -> dict[str, Float64]:
+    def piece(cut: tuple[int, int]) -> dict[str, Float64 | Float32]:
         mine = longer[slice(*cut)]
         rows, columns = (mine, targets) if by_source else (sources, mine)
         return score_tile(
@@ -155,4 +162,4 @@ def _neighbours(
     with ThreadPoolExecutor(workers) as pool:
         parts = list(pool.map(piece, [cut for cut in pairwise(cuts) if cut[0] < cut[1]]))
     axis = 0 if by_source else 1
-    return {name: np.concatenate([part[name] for part in parts], axis=axis) for name in names}
+    return {name: np.concatenate([part[name] for part in parts], axis=axis) for name in parts[0]}

@@ -116,7 +116,7 @@ def centred_similarity(
     return found_AR
 
 
-def centred_matrix(node_AB: Float64, source: Centre, target: Centre) -> Float64:
+def centred_matrix(node_AB: NDArray[np.floating], source: Centre, target: Centre) -> Float64:
     """Returns ``node_centred`` of every pair over all probes: float64 ``(A, B)``."""
     of_source, of_target = source.mean(), target.mean()
     columns = [

@@ -19,11 +19,10 @@ defined, and at least ``1 - (1 + max_i k_ii / c)^2``.
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg import cholesky
-from scipy.linalg.lapack import dpotri
 
 from depara.grams import GraphGrams
 from depara.similarity.condensed import condense
+from depara.similarity.grams import inverse
 from depara.types import Float32, Float64
 
 RIDGE = 1.0
@@ -49,16 +48,6 @@ def _squared_errors(grams: GraphGrams) -> Float64:
     mean_square = np.trace(gram_NN) / len(gram_NN) or 1.0
     inverse_NN = gram_NN / mean_square
     inverse_NN[np.diag_indices_from(inverse_NN)] += RIDGE
-    inverse_NN = _inverse(inverse_NN)
+    inverse_NN = inverse(inverse_NN)
     inverse_NN /= np.diagonal(inverse_NN)[:, None].copy()
     return inverse_NN.T @ inverse_NN
-
-
-def _inverse(matrix_NN: Float64) -> Float64:
-    """Returns the inverse of a positive definite matrix, by Cholesky."""
-    inverse_NN, info = dpotri(cholesky(matrix_NN, lower=True), lower=True)
-    if info:
-        raise np.linalg.LinAlgError(f"the Gram matrix cannot be inverted (dpotri: {info})")
-    lower_NN: Float64 = np.tril(inverse_NN)
-    lower_NN += np.tril(inverse_NN, -1).T
-    return lower_NN

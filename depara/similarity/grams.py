@@ -5,7 +5,11 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+from scipy.linalg import cholesky
+from scipy.linalg.lapack import dpotri
 
 from depara.grams import ROUNDING
 from depara.types import Float64
@@ -42,6 +46,59 @@ def centred(matrix_NN: Float64) -> Float64:
     centred_NN: Float64 = matrix_NN - means_N[:, None]
     centred_NN -= means_N
     return centred_NN
+
+
+def centred_gram(raw_NN: Float64) -> Float64:
+    """Returns the Gram matrix of features less their mean, all 0 where features are constant.
+
+    They are where what is left is rounding beside ``K``: a variance of at most 1e-6 of the mean
+    square.
+    """
+    gram_NN = centred(raw_NN)
+    is_constant = np.trace(gram_NN) <= ROUNDING * np.trace(raw_NN)
+    return np.zeros_like(gram_NN) if is_constant else gram_NN
+
+
+def distances(gram_NN: Float64) -> Float64:
+    """Returns the Euclidean distance of every two probes' features, ``N N``; the diagonal is 0."""
+    squares_N = np.diagonal(gram_NN)
+    distances_NN: Float64 = gram_NN * -2.0
+    distances_NN += squares_N
+    distances_NN += squares_N[:, None]
+    np.maximum(distances_NN, 0.0, out=distances_NN)
+    return np.sqrt(distances_NN, out=distances_NN)
+
+
+def gaussian_kernel(distances_NN: Float64, bandwidth: float) -> Float64:
+    """Returns ``exp(-d_ij^2 / (2 sigma^2))``, ``sigma`` in medians of the distances that are not 0.
+
+    Kornblith et al., "Similarity of Neural Network Representations Revisited", ICML 2019, set the
+    width so: the median frees it of the features' scale.
+
+    Args:
+        distances_NN: symmetric, some of them not 0.
+        bandwidth: ``sigma`` over the median.
+    """
+    of_pairs = distances_NN[np.triu_indices(len(distances_NN), 1)]
+    sigma = bandwidth * float(np.median(of_pairs[of_pairs > 0]))
+    kernel_NN: Float64 = distances_NN / (math.sqrt(2) * sigma)
+    np.square(kernel_NN, out=kernel_NN)
+    np.negative(kernel_NN, out=kernel_NN)
+    return np.exp(kernel_NN, out=kernel_NN)
+
+
+def inverse(matrix_NN: Float64) -> Float64:
+    """Returns the inverse of a positive definite matrix, by Cholesky.
+
+    Raises:
+        LinAlgError: it is not positive definite.
+    """
+    inverse_NN, info = dpotri(cholesky(matrix_NN, lower=True), lower=True)
+    if info:
+        raise np.linalg.LinAlgError(f"the Gram matrix cannot be inverted (dpotri: {info})")
+    lower_NN: Float64 = np.tril(inverse_NN)
+    lower_NN += np.tril(inverse_NN, -1).T
+    return lower_NN
 
 
 def u_centred(matrix_NN: Float64) -> Float64:

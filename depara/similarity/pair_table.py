@@ -15,13 +15,13 @@ from depara.similarity.centre import Centre
 from depara.similarity.combine import combine
 from depara.similarity.stored import GraphRef
 from depara.store.schemas import TABLES
-from depara.types import Float64
+from depara.types import Float32, Float64
 
 
 def similarity_table(
     sources: Sequence[GraphRef],
     targets: Sequence[GraphRef],
-    matrices: Mapping[str, Float64],
+    matrices: Mapping[str, Float64 | Float32],
     *,
     terms: Mapping[str, float],
     num_probes: int,
@@ -55,9 +55,10 @@ def similarity_table(
         "num_probes": np.full(similarity_AB.size, num_probes, dtype=np.int32),
     }
     for name, matrix_AB in matrices.items():
-        columns[name] = pa.array(matrix_AB.ravel(), from_pandas=True)
-    absent = pa.nulls(similarity_AB.size, pa.float64())
-    return pa.table([columns.get(name, absent) for name in schema.names], schema=schema)
+        columns[name] = pa.array(matrix_AB.ravel(), schema.field(name).type, from_pandas=True)
+    for field in schema:
+        columns.setdefault(field.name, pa.nulls(similarity_AB.size, field.type))
+    return pa.table([columns[name] for name in schema.names], schema=schema)
 
 
 def centre_table(graphs: Sequence[GraphRef], centre: Centre) -> pa.Table:

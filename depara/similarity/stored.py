@@ -11,7 +11,7 @@ import numpy as np
 
 from depara.errors import DeparaError
 from depara.graph import rank_vector
-from depara.similarity.scores import score_vectors
+from depara.similarity.scores import defined_scores, score_vectors
 from depara.store.graphs import CommittedGraph, open_graph
 from depara.store.storage import Storage
 from depara.types import Float16, Float32, ProbeRange
@@ -120,6 +120,8 @@ def open_graphs(storage: Storage, graphs: Sequence[GraphRef]) -> list[CommittedG
 def check_graph(graph: CommittedGraph, scores: Sequence[str]) -> None:
     """Does with one graph alone what a comparison does with it.
 
+    Scores that need more probes than it has are left out, as there.
+
     Raises:
         DeparaError, ValueError, ArithmeticError: it cannot be compared.
     """
@@ -130,6 +132,6 @@ def check_graph(graph: CommittedGraph, scores: Sequence[str]) -> None:
     rank_vector(graph.read_edges())
     if scores:
         grams = graph.read_grams()
-        for name in scores:
+        for name in defined_scores(scores, grams.num_probes):
             for role in ("source", "target"):
                 score_vectors(name, grams, role)

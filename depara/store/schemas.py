@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pyarrow as pa
 
-from depara.catalog import SCORES, TERMS
+from depara.catalog import SCORES, TERMS, z_column
 
 SCHEMA_VERSION = "1"
 
@@ -23,6 +25,20 @@ _TERMS = [
 
 NEIGHBOURS = {name: f"{score.meaning}; null when not computed" for name, score in SCORES.items()}
 """The label-free neighbours of DEPARA's scores, columns of ``similarity``."""
+
+CALIBRATED = {
+    z_column(name): f"{name} less its mean over all orders of one graph's probes, in deviations of "
+    "them: 0 by chance (see below); null where the deviation is 0"
+    for name in ("edge_similarity", *SCORES)
+}
+"""How far scores are from chance, columns of ``similarity``; no ranking is made of them."""
+
+
+def pair_columns(scores: Sequence[str]) -> list[str]:
+    """Returns the columns of ``similarity`` that tiles compute, with these scores."""
+    names = ["edge_similarity", *scores]
+    return ["node_similarity", *names, *map(z_column, names)]
+
 
 _TARGET = _field("target_model", pa.string(), "model that stands for the target task (key)")
 _SOURCE = _field("source_model", pa.string(), "model to transfer from (key)")
@@ -122,6 +138,7 @@ TABLES: dict[str, pa.Schema] = {
             *_TERMS,
             _SIMILARITY,
             *(_field(name, pa.float64(), text, null=True) for name, text in NEIGHBOURS.items()),
+            *(_field(name, pa.float32(), text, null=True) for name, text in CALIBRATED.items()),
             _field("num_probes", pa.int32(), "probes compared, count"),
         ]
     ),

@@ -34,5 +34,7 @@ def test_what_is_no_score_or_was_not_computed_is_refused() -> None:
         matrix(scan, "cke")
     with pytest.raises(ConfigError, match=r"did not compute 'cka': name it in similarity.scores"):
         matrix(scan, "cka")
+    with pytest.raises(ConfigError, match=r"compute 'cka_z': name 'cka' in similarity.scores"):
+        matrix(scan, "cka_z")
     with pytest.raises(ConfigError, match="a lambda belongs to the score 'similarity'"):
         matrix(scan, "cka", 1.0)

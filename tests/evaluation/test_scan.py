@@ -16,7 +16,7 @@ from depara.results import ScanResults, open_scan
 from depara.similarity import layer_ranking, model_ranking
 from depara.similarity.general import generally_best
 from depara.store.scans import finish_scan, write_table
-from depara.store.schemas import NEIGHBOURS, TABLES
+from depara.store.schemas import CALIBRATED, NEIGHBOURS, TABLES
 from depara.store.storage import Storage
 
 MODELS = ("a", "b", "c", "d", "e")
@@ -29,7 +29,13 @@ def similarity_table() -> pa.Table:
     rng = np.random.default_rng(0)
     graphs = [(model, layer) for model in MODELS for layer in LAYERS]
     rows = [
-        (*source, *target, *rng.uniform(-1, 1, size=len(TERMS) + 1), *[None] * len(NEIGHBOURS), 10)
+        (
+            *source,
+            *target,
+            *rng.uniform(-1, 1, size=len(TERMS) + 1),
+            *[None] * len(NEIGHBOURS | CALIBRATED),
+            10,
+        )
         for source in graphs
         for target in graphs
     ]

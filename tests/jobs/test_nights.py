@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from cluster.compare import tiles as reducer
@@ -14,7 +15,11 @@ from cluster.pool.worker import Worker
 from cluster.record.manifest import ScanSummary
 from depara import open_scan
 from depara.errors import ModelError
+from depara.store.schemas import CALIBRATED
+from depara.store.storage import sha256_hex
 from tests.jobs.inline import scan_inline, tiny
+from tests.jobs.tables import assert_table_equal
+from tests.maintenance.outputs import edit_json
 
 MODELS = [tiny("a", 0), tiny("b", 1), tiny("c", 2)]
 STEADY = {"uncertainty": {"resamples": 100}}
@@ -102,11 +107,8 @@ def test_one_new_model_computes_its_graphs_rows_and_columns(
     assert watch.pairs == (new * new + new * 6 if pairs == "all" else grown.num_pairs - known)
     whole = night(tmp_path / "whole", photos, **similarity)
     for name in ("similarity", "model_ranking", "layer_ranking", "label_scores", "uncertainty"):
-        pd.testing.assert_frame_equal(
-            table(tmp_path, grown.scan_id, name),
-            table(tmp_path / "whole", whole.scan_id, name),
-            rtol=0,
-            atol=1e-6,
+        assert_table_equal(
+            table(tmp_path, grown.scan_id, name), table(tmp_path / "whole", whole.scan_id, name)
         )
 
 
@@ -121,7 +123,7 @@ def test_a_removed_model_is_in_no_table(photos: Path, tmp_path: Path, watch: Wat
         assert not (frame == "c").to_numpy().any(), name
     whole = night(tmp_path / "whole", photos, MODELS[:2])
     for name in ("similarity", "layer_ranking", "rank_uncertainty", "label_scores"):
-        pd.testing.assert_frame_equal(
+        assert_table_equal(
             table(tmp_path, less.scan_id, name), table(tmp_path / "whole", whole.scan_id, name)
         )
 
@@ -198,6 +200,34 @@ def test_fewer_scores_are_reused_and_more_are_computed(
     assert more.num_reused_pairs == 0
     assert more.num_reused_graphs == 9
     assert table(tmp_path, more.scan_id)["rsa"].notna().all()
+
+
+def test_a_scan_whose_scores_are_not_calibrated_is_read_and_compared_anew(
+    photos: Path, tmp_path: Path, watch: Watch
+) -> None:
+    scores = ["cka", "dds"]
+    first = night(tmp_path, photos, similarity={"scores": scores})
+    folder = tmp_path / "scans" / first.scan_id
+    path = folder / "similarity.parquet"
+    older = pq.read_table(path).drop_columns(list(CALIBRATED))
+    pq.write_table(older, path)
+    fact = {"rows": older.num_rows, "bytes": path.stat().st_size}
+    fact |= {"sha256": sha256_hex(path.read_bytes())}
+    edit_json(
+        folder / "manifest.json",
+        lambda manifest: manifest.update(
+            scores=scores, tables=manifest["tables"] | {"similarity": fact}
+        ),
+    )
+    before = table(tmp_path, first.scan_id)
+    assert before["cka"].notna().all()
+    assert before["cka_z"].isna().all()
+    watch.reset()
+    again = night(tmp_path, photos, similarity={"scores": scores})
+    assert (again.num_reused_pairs, again.num_reused_graphs, watch.units) == (0, 9, [])
+    after = table(tmp_path, again.scan_id)
+    assert after[["edge_similarity_z", "cka_z", "dds_z"]].notna().all(axis=None)
+    assert_table_equal(after.drop(columns=list(CALIBRATED)), before.drop(columns=list(CALIBRATED)))
 
 
 def test_fresh_recomputes_everything(photos: Path, tmp_path: Path, watch: Watch) -> None:

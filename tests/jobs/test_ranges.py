@@ -34,10 +34,12 @@ def scan(tmp_path_factory: pytest.TempPathFactory) -> Any:
         odd("faint", "Scaled", kwargs={"factor": 1e-26}, layers=["block2", "output"]),
         odd("loud", "Scaled", kwargs={"factor": 1e20}, layers="output"),
     ]
+    photos = draw(folder / "probes", 24)
     summary = scan_inline(
         str(folder / "out"),
-        draw(folder / "probes"),
+        photos,
         models,
+        probes={"source": str(photos), "count": 24},
         similarity={"pairs": "all"},
         uncertainty={"resamples": 100},
         nulls=1,

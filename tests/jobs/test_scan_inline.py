@@ -11,6 +11,7 @@ import pytest
 
 from cluster.pool.phases import PHASES, PhaseClock
 from depara import open_scan
+from depara.catalog import SCORES
 from depara.errors import ModelError
 from depara.extraction.session import ModelSession
 from depara.store.scans import read_manifest
@@ -128,19 +129,23 @@ def test_every_setting_runs_and_keeps_the_scores_in_range(
 def test_neighbour_scores_stand_beside_the_paper_s_in_both_directions(
     photos: Path, tmp_path: Path
 ) -> None:
+    probes = {"source": str(photos), "count": 24}  # as many as every score needs
     for pairs in ("outputs", "all"):
-        scan_inline(str(tmp_path), photos, MODELS, scan_id=pairs, similarity={"pairs": pairs})
+        similarity = {"pairs": pairs}
+        scan_inline(
+            str(tmp_path), photos, MODELS, scan_id=pairs, similarity=similarity, probes=probes
+        )
     keys = ["source_model", "source_layer", "target_model", "target_layer"]
     few, many = (
         open_scan(str(tmp_path), pairs).table("similarity").set_index(keys)
         for pairs in ("outputs", "all")
     )
-    scores = ["rsa", "rsa_zscore", "dds", "cka", "directed"]
+    scores = list(SCORES)
     assert few[scores].notna().all(axis=None)
     pd.testing.assert_frame_equal(few[scores], many.loc[few.index, scores], atol=1e-6)
     there = many.loc[("first", "code", "second", "code")]
     back = many.loc[("second", "code", "first", "code")]
-    for name in ("rsa", "dds", "cka"):
+    for name in (name for name in SCORES if name != "directed"):
         assert there[name] == pytest.approx(back[name])
     assert there["directed"] != pytest.approx(back["directed"], abs=1e-4)
     scan_inline(str(tmp_path), photos, MODELS[:2], scan_id="none", similarity={"scores": []})

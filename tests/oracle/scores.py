@@ -53,9 +53,58 @@ def dds(source_ND: Array, target_ND: Array) -> float:
 
 def debiased_cka(source_ND: Array, target_ND: Array) -> float:
     """Kornblith et al. 2019, Eq. 3, with the HSIC of Song et al. 2012, Eq. 5."""
-    source, target = source_ND.astype(np.float64), target_ND.astype(np.float64)
-    cross = _unbiased_hsic(source, target)
-    return cross / math.sqrt(_unbiased_hsic(source, source) * _unbiased_hsic(target, target))
+    return _debiased(*(x @ x.T for x in (source_ND.astype(np.float64), target_ND.astype(float))))
+
+
+def rbf_cka(source_ND: Array, target_ND: Array, bandwidth: float = 0.5) -> float:
+    """The same with the kernels of Kornblith et al. 2019."""
+    kernels = []
+    for x in (source_ND.astype(np.float64), target_ND.astype(np.float64)):
+        apart = [[math.dist(one, other) for other in x] for one in x]
+        sigma = bandwidth * np.median([apart[i][j] for i, j in combinations(range(len(x)), 2)])
+        kernels.append(np.exp(-(np.array(apart) ** 2) / (2 * sigma**2)))
+    return _debiased(*kernels)
+
+
+def gulp(source_ND: Array, target_ND: Array, ridge: float = 1e-2) -> float:
+    """Boix-Adsera et al. 2022: 1 less the squared distance, by covariances, over ``N - 1``."""
+    x, y = (each - each.mean(axis=0) for each in (source_ND, target_ND))
+    x, y = (math.sqrt(len(each)) * each / np.linalg.norm(each) for each in (x, y))
+    count = len(x)
+    of_x, of_y, across = x.T @ x / count, y.T @ y / count, x.T @ y / count
+    inverse_x = np.linalg.inv(of_x + ridge * np.eye(len(of_x)))
+    inverse_y = np.linalg.inv(of_y + ridge * np.eye(len(of_y)))
+    squared = (
+        np.trace(inverse_x @ of_x @ inverse_x @ of_x)
+        + np.trace(inverse_y @ of_y @ inverse_y @ of_y)
+        - 2 * np.trace(inverse_x @ across @ inverse_y @ across.T)
+    )
+    return float(1 - squared / (count - 1))
+
+
+def mutual_knn(source_ND: Array, target_ND: Array, nearest: int = 20) -> float:
+    """Huh et al. 2024: the mean share of common neighbours, here by cosine of centred features."""
+    shares = []
+    x, y = (each - each.mean(axis=0) for each in (source_ND, target_ND))
+    for i in range(len(x)):
+        others = [j for j in range(len(x)) if j != i]
+        sets = [
+            set(sorted(others, key=lambda j: -_cosine(each[i], each[j]))[:nearest])
+            for each in (x, y)
+        ]
+        shares.append(len(sets[0] & sets[1]) / nearest)
+    return math.fsum(shares) / len(shares)
+
+
+def lsim(source_ND: Array, target_ND: Array) -> float:
+    """Chen et al. 2021: the mean cosine of the two rows of each probe in the cosine graphs."""
+    graphs = [
+        np.array(
+            [[0 if i == j else _cosine(x[i], x[j]) for j in range(len(x))] for i in range(len(x))]
+        )
+        for x in (source_ND.astype(np.float64), target_ND.astype(np.float64))
+    ]
+    return math.fsum(map(_cosine, *graphs)) / len(source_ND)
 
 
 def biased_cka(source_ND: Array, target_ND: Array) -> float:
@@ -91,8 +140,17 @@ def directed(source_ND: Array, target_ND: Array, ridge: float = 1.0) -> float:
     return 1 - squared_error / float(np.sum(target**2))
 
 
-def _unbiased_hsic(source_ND: NDArray[np.float64], target_ND: NDArray[np.float64]) -> float:
-    kernel, other = source_ND @ source_ND.T, target_ND @ target_ND.T
+def _debiased(kernel_NN: NDArray[np.float64], other_NN: NDArray[np.float64]) -> float:
+    own = _unbiased_hsic(kernel_NN, kernel_NN) * _unbiased_hsic(other_NN, other_NN)
+    return _unbiased_hsic(kernel_NN, other_NN) / math.sqrt(own)
+
+
+def _cosine(a: Array, b: Array) -> float:
+    return math.fsum(a * b) / math.sqrt(math.fsum(a * a) * math.fsum(b * b))
+
+
+def _unbiased_hsic(kernel_NN: NDArray[np.float64], other_NN: NDArray[np.float64]) -> float:
+    kernel, other = kernel_NN.copy(), other_NN.copy()
     np.fill_diagonal(kernel, 0)
     np.fill_diagonal(other, 0)
     count = len(kernel)
@@ -114,5 +172,9 @@ SCORES = {
     "rsa_zscore": lambda source, target: rsa(zscore(source), zscore(target)),
     "dds": dds,
     "cka": debiased_cka,
+    "rbf_cka": rbf_cka,
+    "gulp": gulp,
+    "mutual_knn": mutual_knn,
+    "lsim": lsim,
     "directed": directed,
 }

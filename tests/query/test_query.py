@@ -24,6 +24,7 @@ from depara.store.storage import Storage
 from depara.types import Float16, ProbeRange
 from tests.conftest import ROOT
 from tests.jobs.inline import scan_inline, tiny
+from tests.jobs.tables import assert_table_equal
 from tests.maintenance.outputs import edit_json, flip, graph_of, node_files, truncate, upload
 from tests.query.models import NEW, ZOO
 from tests.store.s3 import mock_s3, select_s3
@@ -66,7 +67,7 @@ def assert_same(found: QueryAnswer, whole: Path, table: str, name: str = "new") 
         assert mine.loc[~is_source, "null_similarity"].notna().all()
         due.loc[is_source, "null_similarity"] = None
     assert len(mine)
-    pd.testing.assert_frame_equal(mine, due, check_exact=False, atol=2e-6, rtol=0)
+    assert_table_equal(mine, due, atol=2e-6)
 
 
 @pytest.fixture(scope="module")

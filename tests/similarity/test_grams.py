@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from depara.similarity.condensed import condense, condensed_length
-from depara.similarity.grams import centred, cosine_matrix, pearson_matrix, u_centred
+from depara.similarity.grams import (
+    centred,
+    centred_gram,
+    cosine_matrix,
+    distances,
+    gaussian_kernel,
+    inverse,
+    pearson_matrix,
+    u_centred,
+)
 from tests.oracle.grams import grams_of
 from tests.oracle.scores import hsic_over_quadruples
 
@@ -64,3 +73,60 @@ def test_condensed_matrices_keep_their_inner_product():
     assert a_V.shape == (condensed_length(7),) == (28,)
     assert float(a_V.astype(float) @ b_V) == pytest.approx(np.sum(a_NN * b_NN), rel=1e-6)
     np.testing.assert_allclose(a_V[:3], [a_NN[0, 0], 2**0.5 * a_NN[0, 1], 2**0.5 * a_NN[0, 2]])
+
+
+def test_distances_are_those_of_the_features():
+    features_ND = features() + 20
+    expected_NN = np.linalg.norm(features_ND[:, None] - features_ND, axis=2)
+    got_NN = distances(centred_gram(features_ND @ features_ND.T))
+    np.testing.assert_allclose(got_NN, expected_NN, atol=1e-6)
+    assert (np.diagonal(got_NN) < 1e-6).all()
+
+
+def test_a_gram_of_constant_features_is_0_and_of_others_centred():
+    features_ND = features()
+    deviations_ND = features_ND - features_ND.mean(axis=0)
+    got_NN = centred_gram(features_ND @ features_ND.T)
+    np.testing.assert_allclose(got_NN, deviations_ND @ deviations_ND.T, atol=1e-10)
+    nearly_ND = 1e4 + 1e-3 * features_ND
+    assert (centred_gram(nearly_ND @ nearly_ND.T) == 0).all()
+
+
+@pytest.mark.parametrize("twins", [0, 4])
+def test_the_kernel_is_half_a_median_wide_and_equal_probes_do_not_narrow_it(twins: int):
+    features_ND = features()
+    features_ND[:twins] = features_ND[0]
+    distances_NN = np.linalg.norm(features_ND[:, None] - features_ND, axis=2)
+    pairs = distances_NN[np.triu_indices(7, 1)]
+    width = np.median(pairs[pairs > 0]) / 2
+    expected_NN = np.exp(-(distances_NN**2) / (2 * width**2))
+    np.testing.assert_allclose(gaussian_kernel(distances_NN, 0.5), expected_NN, rtol=1e-12)
+
+
+def test_debiased_cka_of_a_wide_kernel_tends_to_the_linear_one():
+    """Alvarez 2021: the difference vanishes as the width to the power -2."""
+
+    def alignment(first_NN: np.ndarray, second_NN: np.ndarray) -> float:
+        first_NN, second_NN = u_centred(first_NN), u_centred(second_NN)
+        norms = np.linalg.norm(first_NN) * np.linalg.norm(second_NN)
+        return float(np.sum(first_NN * second_NN) / norms)
+
+    one_ND = features(0, (30, 5))
+    grams = [x @ x.T for x in (one_ND, np.tanh(one_ND) + features(1, (30, 5)) / 9)]
+    apart = [distances(centred_gram(one)) for one in grams]
+    linear = alignment(*grams)
+    errors = [
+        abs(alignment(*(gaussian_kernel(one, width) for one in apart)) - linear)
+        for width in (0.5, 5.0, 50.0, 500.0)
+    ]
+    assert errors[0] > 0.01
+    assert errors[1] < errors[0] / 5
+    assert errors[2] == pytest.approx(errors[1] / 100, rel=0.1)
+    assert errors[3] < 1e-6
+
+
+def test_an_inverse_is_of_a_positive_definite_matrix():
+    matrix_NN = features() @ features().T + np.eye(7)
+    np.testing.assert_allclose(inverse(matrix_NN) @ matrix_NN, np.eye(7), atol=1e-9)
+    with pytest.raises(np.linalg.LinAlgError):
+        inverse(-np.eye(3))

@@ -13,6 +13,7 @@ from scipy.stats import spearmanr
 
 from depara.catalog import SCORES
 from depara.grams import GraphGrams
+from depara.similarity import score_tile
 from depara.similarity.scores import score_block, score_vectors
 from tests.oracle.grams import grams_of
 
@@ -25,6 +26,10 @@ FIGURES = {
     "rsa_zscore": (0.66, 0.657),
     "dds": (0.68, 0.659),
     "cka": (0.64, 0.626),
+    "rbf_cka": (None, 0.636),
+    "gulp": (None, 0.708),
+    "mutual_knn": (None, 0.697),
+    "lsim": (None, 0.285),
     "directed": (None, 0.673),
 }
 
@@ -79,3 +84,19 @@ def test_scores_rank_the_mini_zoo_as_well_as_published(name: str, minizoo):
     assert rho == pytest.approx(measured, abs=0.003)
     if published is not None:
         assert rho == pytest.approx(published, abs=0.02 + 0.005)
+
+
+def test_lsim_ranks_by_its_distance_from_chance_and_not_by_itself(minizoo):
+    """Its mean by chance differs from graph to graph; cka has one deviation for all."""
+    grams, truth_AB = minizoo
+    count = len(grams)
+    found = score_tile(
+        ["lsim", "cka"], grams.__getitem__, count, grams.__getitem__, count,
+        num_probes=grams[0].num_probes, memory_bytes=2**30,
+    )  # fmt: skip
+    rho = {
+        name: mean_rho(values_AB.astype(np.float64), truth_AB) for name, values_AB in found.items()
+    }
+    assert rho["lsim_z"] == pytest.approx(0.618, abs=0.003)
+    assert rho["lsim_z"] > rho["lsim"] + 0.3
+    assert rho["cka_z"] == pytest.approx(rho["cka"], abs=0.003)

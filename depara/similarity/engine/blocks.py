@@ -44,13 +44,17 @@ class GraphBlock(Protocol):
 
 @dataclass(frozen=True)
 class TileScores:
-    """Scores of every (source, target) of a tile: float64 ``(A, B)``, each in [-1, 1]."""
+    """Scores of every (source, target) of a tile: float64 ``(A, B)``, each in [-1, 1].
+
+    ``edge_z_AB``, float32, says how far ``edge_AB`` is from chance (`depara.similarity.mantel`).
+    """
 
     node_AB: Float64
     edge_AB: Float64
+    edge_z_AB: Float32
 
     def __post_init__(self) -> None:
-        assert self.node_AB.shape == self.edge_AB.shape
+        assert self.node_AB.shape == self.edge_AB.shape == self.edge_z_AB.shape
         assert self.node_AB.dtype == self.edge_AB.dtype == np.float64
 
 

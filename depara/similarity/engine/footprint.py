@@ -4,7 +4,8 @@
 ``A + B``, or ``A`` when both blocks are the same graphs.
 
 ======================  ====================================================================
-both passes             ``A B (8 + 8 + 4)``: two float64 scores and one float32 product
+both passes             ``A B (8 + 8 + 4 + 16)``: two float64 scores, one float32 product or z,
+                        mean and deviation by chance in float64
 node pass               ``graphs * 16384 * 4``: float32 panels
                         ``2 graphs n P * 2``: float16 maps of this step and of the next
                         ``2 * 8 n P * 2``: the few graphs being read, and their decoding
@@ -27,7 +28,7 @@ from depara.similarity.engine.stream import EDGE_READ_AHEAD, READ_GRAPHS
 MAX_EDGE_GROUP = 64
 """Graphs of the passing block per product: more would not make the product faster."""
 
-_SCORE_BYTES = 8 + 8 + 4
+_SCORE_BYTES = 8 + 8 + 4 + 16
 
 
 @dataclass(frozen=True)

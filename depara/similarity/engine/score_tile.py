@@ -6,13 +6,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from depara.catalog import SCORES
+from depara.catalog import z_column
 from depara.grams import GraphGrams
-from depara.similarity.condensed import condensed_length
-from depara.similarity.scores import Role, score_block, score_vectors
+from depara.similarity.mantel import Moments, moments, z_scores
+from depara.similarity.scores import (
+    Role,
+    defined_scores,
+    find_vectors,
+    score_and_product,
+    score_vectors,
+)
 from depara.types import Float32, Float64
 
 GramsReader = Callable[[int], GraphGrams]
@@ -31,8 +38,10 @@ def score_tile(
     *,
     num_probes: int,
     memory_bytes: int,
-) -> dict[str, Float64]:
-    """Returns every named score of every (source, target) pair: float64 ``(A, B)`` by name.
+) -> dict[str, Float64 | Float32]:
+    """Returns every named score of every (source, target) pair, and how far it is from chance.
+
+    Scores are float64 ``(A, B)`` by name, their z float32 ``(A, B)`` by `z_column` of it.
 
     Blocks are cut into groups whose vectors of all scores fit the memory. The targets' groups are
     outside: their vectors are made once, the sources' once for each group of targets. A score
@@ -48,36 +57,54 @@ def score_tile(
         memory_bytes: limit of what this call allocates, as far as one graph at a time allows.
     """
     shape = (num_sources, num_targets)
-    scores = {name: np.full(shape, np.nan) for name in names}
-    defined = [name for name in names if num_probes >= SCORES[name].min_probes]
+    scores: dict[str, Float64 | Float32] = {name: np.full(shape, np.nan) for name in names}
+    scores |= {z_column(name): np.full(shape, np.nan, np.float32) for name in names}
+    defined = defined_scores(names, num_probes)
     if not defined:
         return scores
-    group = _group_size(len(defined), num_probes, memory_bytes)
-    for targets, target_vectors in _groups(defined, read_targets, num_targets, group, "target"):
-        for sources, source_vectors in _groups(defined, read_sources, num_sources, group, "source"):
+    group = _group_size(defined, num_probes, memory_bytes)
+    for columns, targets in _groups(defined, read_targets, num_targets, group, "target"):
+        for rows, sources in _groups(defined, read_sources, num_sources, group, "source"):
             for name in defined:
-                scores[name][sources, targets] = score_block(
-                    name, source_vectors[name], target_vectors[name]
-                )
+                source, target = sources[name], targets[name]
+                values, products = score_and_product(name, source.vectors, target.vectors)
+                scores[name][rows, columns] = values
+                if source.moments and target.moments:
+                    z = z_scores(products, source.moments, target.moments)
+                    scores[z_column(name)][rows, columns] = z
     return scores
 
 
-def _group_size(num_scores: int, num_probes: int, memory_bytes: int) -> int:
+@dataclass
+class _Rows:
+    """A group's vectors of one score, one row per graph, and their moments, where they have any."""
+
+    vectors: Float32
+    moments: list[Moments]
+
+
+def _group_size(names: Sequence[str], num_probes: int, memory_bytes: int) -> int:
     """Graphs of one group: two groups of vectors beside the work on one graph."""
-    vectors_bytes = num_scores * condensed_length(num_probes) * 4
+    vectors_bytes = 4 * sum(find_vectors(name).layout.length(num_probes) for name in names)
     work_bytes = _WORK_MATRICES * num_probes**2 * 8
     return max(1, (memory_bytes - work_bytes) // (2 * vectors_bytes))
 
 
 def _groups(
     names: Sequence[str], read: GramsReader, count: int, size: int, role: Role
-) -> Iterator[tuple[slice, dict[str, Float32]]]:
-    """Yields which graphs, and their vectors of each score: one row per graph."""
+) -> Iterator[tuple[slice, dict[str, _Rows]]]:
+    """Yields which graphs, and what they have of each score."""
     for start in range(0, count, size):
         graphs = range(start, min(start + size, count))
-        rows: dict[str, list[Float32]] = {name: [] for name in names}
-        for graph in graphs:
+        rows: dict[str, _Rows] = {}
+        for place, graph in enumerate(graphs):
             grams = read(graph)
             for name in names:
-                rows[name].append(score_vectors(name, grams, role))
-        yield slice(graphs.start, graphs.stop), {n: np.stack(part) for n, part in rows.items()}
+                vector = score_vectors(name, grams, role)
+                if name not in rows:
+                    empty = np.empty((len(graphs), vector.size), dtype=np.float32)
+                    rows[name] = _Rows(empty, [])
+                rows[name].vectors[place] = vector
+                of_graph = moments(vector, find_vectors(name).layout, grams.num_probes)
+                rows[name].moments += [of_graph] if of_graph is not None else []
+        yield slice(graphs.start, graphs.stop), rows

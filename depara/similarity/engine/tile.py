@@ -19,6 +19,8 @@ from depara.similarity.engine.footprint import Footprint
 from depara.similarity.engine.preflight import MAX_COSINE, check_blocks, take_edges
 from depara.similarity.engine.products import NodeProducts, node_similarity
 from depara.similarity.engine.stream import stream_edges, stream_maps
+from depara.similarity.layouts import sums_of_edges
+from depara.similarity.mantel import Moments, moments_of_sums, z_scores
 from depara.types import Float32, Float64
 
 
@@ -59,16 +61,14 @@ def similarity_tile(
         f"{source.num_pixels} px per map"
     )
     check_blocks(source, target, footprint, memory_bytes, what, "plan smaller tiles")
-    return TileScores(
-        node_AB=_node_scores(source, target, footprint, memory_bytes),
-        edge_AB=_edge_scores(source, target, footprint, memory_bytes),
-    )
+    node_AB = _node_scores(source, target, footprint, memory_bytes)
+    return TileScores(node_AB, *_edge_scores(source, target, footprint, memory_bytes))
 
 
 def edge_tile(
     source: GraphBlock, target: GraphBlock, *, num_probes: int, memory_bytes: int
-) -> Float64:
-    """Returns ``s_E`` alone of every (source, target) pair of two blocks, ``(A, B)``.
+) -> tuple[Float64, Float32]:
+    """Returns ``s_E`` alone of every (source, target) pair of two blocks, and its z: ``(A, B)``.
 
     Arguments and errors are those of `similarity_tile`; no maps are read, nor counted.
     """
@@ -122,25 +122,39 @@ def _checked_cosines(node_AB: Float64) -> Float64:
 
 def _edge_scores(
     source: GraphBlock, target: GraphBlock, footprint: Footprint, memory_bytes: int
-) -> Float64:
-    """Holds the ranks of the smaller block and passes the other one by in groups."""
+) -> tuple[Float64, Float32]:
+    """Holds the ranks of the smaller block and passes the other one by in groups.
+
+    Returns rho and its distance from chance.
+    """
     num_edges = edge_count(footprint.num_probes)
     resident, passing = source, target
     if footprint.num_resident < source.num_graphs:
         resident, passing = target, source
     resident_RE = np.empty((resident.num_graphs, num_edges), dtype=np.float32)
+    of_resident: list[Moments] = []
     for _ in _ranked_groups(resident, resident_RE):
-        pass
+        of_resident += _moments(resident_RE, footprint.num_probes)
     if footprint.symmetric:
-        return edge_similarity(resident_RE, resident_RE)
+        rho_AB = edge_similarity(resident_RE, resident_RE)
+        return rho_AB, z_scores(rho_AB, of_resident, of_resident)
     rho_AB = np.empty((footprint.num_sources, footprint.num_targets), dtype=np.float64)
     rho_RG = rho_AB if resident is source else rho_AB.T
     group = footprint.max_edge_group(memory_bytes)
     buffer_GE = np.empty((group, num_edges), dtype=np.float32)
+    of_passing: list[Moments] = []
     for graphs in _ranked_groups(passing, buffer_GE):
         passing_GE = buffer_GE[: graphs.stop - graphs.start]
         rho_RG[:, graphs] = edge_similarity(resident_RE, passing_GE)
-    return rho_AB
+        of_passing += _moments(passing_GE, footprint.num_probes)
+    of_sources, of_targets = of_resident, of_passing
+    if resident is target:
+        of_sources, of_targets = of_passing, of_resident
+    return rho_AB, z_scores(rho_AB, of_sources, of_targets)
+
+
+def _moments(ranks_GE: Float32, num_probes: int) -> list[Moments]:
+    return [moments_of_sums(sums_of_edges(ranks_E, num_probes)) for ranks_E in ranks_GE]
 
 
 def _ranked_groups(block: GraphBlock, buffer_GE: Float32) -> Iterator[slice]:

@@ -23,6 +23,7 @@ from cluster.record.history import (
 from depara.config import parse_scan
 from depara.similarity.stored import GraphRef
 from depara.store.keys import comparison_settings
+from depara.store.schemas import pair_columns
 from depara.types import Failure
 
 SCAN = "probes: {source: x}\nmodels: [{id: a, source: 'torchvision:x'}]"
@@ -51,7 +52,7 @@ def previous(
     manifest = {
         "scan_id": "night1",
         "pairs": pairs,
-        "scores": list(names),
+        "scores": pair_columns(names),
         "tables": {"similarity": {"rows": 7}},
     }
     return PreviousScan(manifest, graphs, {}, {})
@@ -119,6 +120,12 @@ def test_fewer_scores_than_the_table_has_are_known_and_more_are_not() -> None:
     assert known_pairs(reduction(A, B, overrides=("similarity.scores=[cka]",)), table) is not None
     more = reduction(A, B, overrides=("similarity.scores=[cka, rsa]",))
     assert known_pairs(more, table) is None
+
+
+def test_pairs_of_a_scan_before_scores_were_calibrated_are_compared_anew() -> None:
+    before = previous(A, B)
+    before.manifest["scores"] = ["rsa", "rsa_zscore", "dds", "cka", "directed"]
+    assert known_pairs(reduction(A, B, overrides=("similarity.scores=[cka]",)), before) is None
 
 
 def test_a_square_is_continued_from_a_square_alone() -> None:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from depara.catalog import SCORES
+from depara.catalog import SCORES, z_column
 from depara.config.schema import SimilarityConfig
 from depara.grams import GraphGrams
 from depara.similarity.engine.score_tile import _group_size, score_tile
-from depara.similarity.scores import score_block, score_vectors
-from depara.store.schemas import NEIGHBOURS
+from depara.similarity.mantel import moments, z_scores
+from depara.similarity.scores import find_vectors, score_and_product, score_vectors
+from depara.store.schemas import CALIBRATED, NEIGHBOURS, pair_columns
 from tests.oracle.grams import grams_of
 
-NUM_PROBES = 12
+NUM_PROBES = 24
 NAMES = list(SCORES)
 
 
@@ -32,14 +33,25 @@ def test_every_pair_has_the_score_of_its_own_vectors(grams: list[GraphGrams]) ->
     for name in NAMES:
         for row, source in enumerate(sources):
             for column, target in enumerate(targets):
-                pair = score_block(
+                pair, product = score_and_product(
                     name,
                     score_vectors(name, source, "source")[None],
                     score_vectors(name, target, "target")[None],
                 )
                 assert got[name][row, column] == pytest.approx(pair[0, 0], abs=1e-6)
+                layout = find_vectors(name).layout
+                of_source, of_target = (
+                    moments(score_vectors(name, one, role), layout, NUM_PROBES)
+                    for one, role in ((source, "source"), (target, "target"))
+                )
+                assert of_source is not None
+                assert of_target is not None
+                z = z_scores(product, [of_source], [of_target])[0, 0]
+                assert got[z_column(name)][row, column] == pytest.approx(z, rel=1e-4, abs=1e-3)
+        assert got[z_column(name)].dtype == np.float32
         if name != "directed":
             assert got[name][2, 0] == pytest.approx(1, abs=1e-5)
+            assert got[z_column(name)][2, 0] > 3  # itself is not there by chance
 
 
 def test_groups_change_nothing_and_follow_the_memory(grams: list[GraphGrams]) -> None:
@@ -52,8 +64,12 @@ def test_groups_change_nothing_and_follow_the_memory(grams: list[GraphGrams]) ->
     small, large = tile(1), tile(2**30)
     for name in NAMES:
         np.testing.assert_allclose(small[name], large[name], atol=1e-6)
-    assert _group_size(5, NUM_PROBES, 1) == 1
-    assert _group_size(5, 1000, 4 * 2**30) > 150
+        z = z_column(name)
+        np.testing.assert_allclose(small[z], large[z], rtol=1e-4, atol=1e-3)
+    assert _group_size(NAMES, NUM_PROBES, 1) == 1
+    assert _group_size(["rsa", "dds"], 1000, 4 * 2**30) > 400
+    halves = _group_size(["rsa"], 1000, 2**30) / _group_size(["lsim"], 1000, 2**30)
+    assert halves == pytest.approx(2, rel=0.05)  # a square has twice the values
 
 
 def test_a_score_with_too_few_probes_is_missing() -> None:
@@ -63,8 +79,13 @@ def test_a_score_with_too_few_probes_is_missing() -> None:
         num_probes=3, memory_bytes=2**20,
     )  # fmt: skip
     assert np.isnan(got["cka"]).all()
+    assert np.isnan(got["cka_z"]).all()
     assert np.isfinite(got["dds"]).all()
 
 
 def test_scan_file_and_table_know_the_same_scores() -> None:
     assert SimilarityConfig().scores == NAMES == list(NEIGHBOURS)
+    assert list(CALIBRATED) == [z_column(name) for name in ("edge_similarity", *NAMES)]
+    assert set(pair_columns(NAMES)) == {
+        "node_similarity", "edge_similarity", *NEIGHBOURS, *CALIBRATED
+    }  # fmt: skip

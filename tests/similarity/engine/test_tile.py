@@ -6,12 +6,14 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from scipy.stats import rankdata
 
 from depara.errors import ConfigError, NonFiniteError, StoreError
 from depara.graph import edges_from_gram
 from depara.similarity import Footprint, TileScores, edge_tile, similarity_tile
 from depara.similarity.engine import footprint
 from tests.oracle import similarity as oracle
+from tests.oracle.mantel import over_all_orders
 from tests.oracle.similarity import unit_maps
 from tests.similarity.engine.array_block import ArrayBlock, random_block
 
@@ -33,6 +35,7 @@ def tile(source: ArrayBlock, target: ArrayBlock, memory_bytes: int = PLENTY_BYTE
 def assert_same(scores: TileScores, expected: TileScores, tolerance: float = 1e-6) -> None:
     np.testing.assert_allclose(scores.node_AB, expected.node_AB, atol=tolerance, rtol=0)
     np.testing.assert_allclose(scores.edge_AB, expected.edge_AB, atol=tolerance, rtol=0)
+    np.testing.assert_allclose(scores.edge_z_AB, expected.edge_z_AB, atol=1e4 * tolerance)
 
 
 @pytest.mark.parametrize("symmetric", [True, False])
@@ -57,10 +60,11 @@ def test_scores_agree_with_the_pair_loop(block: ArrayBlock, symmetric: bool):
 def test_the_edges_of_a_tile_alone_are_the_same_and_read_no_maps(symmetric: bool):
     both = random_block(9, NUM_PROBES, 50)
     source, target = (both, both) if symmetric else (both.part(slice(4)), both.part(slice(4, 9)))
-    edge_AB = edge_tile(source, target, num_probes=NUM_PROBES, memory_bytes=PLENTY_BYTES)
+    edge_AB, z_AB = edge_tile(source, target, num_probes=NUM_PROBES, memory_bytes=PLENTY_BYTES)
     assert not source.maps_read
     assert not target.maps_read
     np.testing.assert_array_equal(edge_AB, tile(source, target).edge_AB)
+    np.testing.assert_array_equal(z_AB, tile(source, target).edge_z_AB)
 
 
 def test_the_edges_of_a_tile_alone_must_fit(block: ArrayBlock):
@@ -97,7 +101,7 @@ def test_symmetric_tile_equals_the_full_one_and_reads_once(block: ArrayBlock):
 def test_swapping_source_and_target_transposes(block: ArrayBlock):
     few, many = block.part(slice(2)), block.part(slice(2, 9))
     forward, backward = tile(few, many), tile(many, few)
-    assert_same(TileScores(backward.node_AB.T.copy(), backward.edge_AB.T.copy()), forward)
+    assert_same(TileScores(*(each.T.copy() for each in vars(backward).values())), forward)
 
 
 @pytest.mark.parametrize("source_cuts", [None, [1], [5, 6, 23], list(range(1, 24))])
@@ -122,7 +126,7 @@ def test_block_sizes_do_not_change_scores(block: ArrayBlock):
             for b in range(0, 9, size):
                 rows, columns = slice(a, a + size), slice(b, b + size)
                 part = tile(block.part(rows), block.part(columns))
-                cut = TileScores(expected.node_AB[rows, columns], expected.edge_AB[rows, columns])
+                cut = TileScores(*(each[rows, columns] for each in vars(expected).values()))
                 assert_same(part, cut)
 
 
@@ -204,6 +208,24 @@ def test_hand_made_graphs_come_in_the_papers_order():
     np.testing.assert_allclose(scores.node_AB[:, 0], [1, 1, 0.5, 0], atol=1e-3)
     np.testing.assert_allclose(scores.edge_AB[:, 0], [1, 33 / 35, 29 / 35, -1], atol=1e-6)
     assert np.argsort(-(scores.node_AB + 2 * scores.edge_AB)[:, 0]).tolist() == [0, 1, 2, 3]
+
+
+def test_edges_are_as_far_from_chance_as_all_orders_of_the_probes_say():
+    rng = np.random.default_rng(0)
+    edges = rng.uniform(-1, 1, (3, 10)).astype(np.float32)
+    graphs = ArrayBlock(np.ones((3, 5, 1), dtype=np.float16), edges)
+    for targets in (slice(0, 1), slice(3)):  # the resident block is that of targets, of sources
+        scores = tile(graphs, graphs.part(targets))
+        for a in range(3):
+            for b in range(*targets.indices(3)):
+                matrices = [np.zeros((5, 5)), np.zeros((5, 5))]
+                for matrix, graph in zip(matrices, (a, b), strict=True):
+                    matrix[np.triu_indices(5, 1)] = rankdata(edges[graph]) - 5.5
+                    matrix += matrix.T
+                mean, deviation = over_all_orders(*matrices)
+                value = np.sum(matrices[0] * matrices[1])
+                expected = (value - mean) / deviation
+                assert scores.edge_z_AB[a, b] == pytest.approx(expected, abs=1e-4)
 
 
 def peak_bytes(source: ArrayBlock, target: ArrayBlock, limit_bytes: int) -> int:
