@@ -138,11 +138,17 @@ TERMS: Mapping[str, Term] = {
         reference="Song et al., DEPARA, CVPR 2020, Eq. 5, s_E",
         column="edge_similarity",
     ),
+    "directed": Term(
+        meaning="share of the target's variance predicted at left-out probes, up to 1",
+        reference="ours: leave-one-out kernel ridge, see SCORES",
+        column="directed",
+        absent="; null when not computed",
+    ),
 }
 """The terms of ``similarity`` by their name in `similarity.terms`; each is resampled with the
 probes, so that the sum has its intervals."""
 
-DEFAULT_TERMS: Mapping[str, float] = {"node": 1.0, "edge": 2.0}
+DEFAULT_TERMS: Mapping[str, float] = {"node": 1.0, "edge": 1.0, "directed": 1.0}
 """Their weights where the scan file gives none; see docs/method.md."""
 
 SCORES: Mapping[str, Score] = {

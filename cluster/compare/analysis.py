@@ -234,6 +234,7 @@ def _uncertainty_calls(
         budget_s=_budget_s(reduction, spent_s, context),
         min_resamples=min(_MIN_RESAMPLES, config.resamples),
         workers=launcher.capacity(),
+        with_directed=bool(reduction.config.similarity.terms.get("directed")),
     )
     taken = plan.settings.num_resamples
     if taken < config.resamples:

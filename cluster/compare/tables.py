@@ -53,7 +53,7 @@ def write_result_tables(
     if failure is not None:
         return failure
     storage = Storage(output)
-    names = pair_columns(reduction.config.similarity.scores)
+    names = pair_columns(reduction.config.similarity.computed_scores)
     shape = (len(reduction.sources), len(reduction.targets))
     types = {name: TABLES["similarity"].field(name).type.to_pandas_dtype() for name in names}
     matrices = {name: np.full(shape, np.nan, types[name]) for name in names}

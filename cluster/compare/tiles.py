@@ -108,7 +108,7 @@ def reduce_graphs(
         threads=max(1, int(compute.num_cpus)),
         num_probes=reduction.num_probes,
         memory_bytes=int(compute.memory),
-        scores=tuple(reduction.config.similarity.scores),
+        scores=tuple(reduction.config.similarity.computed_scores),
     )
     jobs = tile_jobs(reduction, missing_regions(reduction, known), launcher.capacity())
     if known is not None:

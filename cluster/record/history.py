@@ -132,7 +132,7 @@ def known_pairs(reduction: Reduction, previous: PreviousScan | None) -> KnownPai
     if previous is None:
         return None
     scores = set(previous.manifest.get("scores", []))
-    if not set(pair_columns(reduction.config.similarity.scores)) <= scores:
+    if not set(pair_columns(reduction.config.similarity.computed_scores)) <= scores:
         return None
     targets = previous.targets
     if reduction.is_square and targets != previous.graphs:

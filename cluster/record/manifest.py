@@ -195,7 +195,7 @@ def _manifest(
         "work": {**record.work, "node_files_reused": files_reused},
         "probe_set": record.prepared.plan.probe_set_key,
         "pairs": config.similarity.pairs,
-        "scores": pair_columns(config.similarity.scores),
+        "scores": pair_columns(config.similarity.computed_scores),
         "comparison": record.prepared.settings,
         "rankings_key": rankings_key(record.reduction),
         "labels_key": labels_key(record.reduction, labels),

@@ -232,12 +232,13 @@ class SimilarityConfig(Section):
     )
 
     terms: dict[TermName, Weight] = dict(DEFAULT_TERMS)
-    """Weights of what `similarity` is the sum of: node, node_centred and edge similarity."""
+    """Weights of what `similarity` is the sum of: node, node_centred, edge, directed."""
     lambda_: Annotated[Weight, Field(alias="lambda")] = DEFAULT_TERMS["edge"]
     """Weight of the edge similarity; given without terms, similarity is the paper's,
     node_similarity + lambda * edge_similarity."""
     scores: list[NeighbourScore] = list(SCORES)
-    """Label-free neighbours to compute beside DEPARA's own scores; [] for none."""
+    """Label-free neighbours to compute beside DEPARA's own scores; [] for none but those that are
+    weighted terms."""
     label_scores: bool = True
     """Scores with labels (k-NN, LogME, H-score, ...), where at least two classes are labelled."""
     pairs: Pairs = "outputs"
@@ -260,6 +261,13 @@ class SimilarityConfig(Section):
                 "give one of the two"
             )
         return filled
+
+    @property
+    def computed_scores(self) -> tuple[str, ...]:
+        """The scores to compute: those asked for, and those that are weighted terms."""
+        columns = (TERMS[name].column for name, weight in self.terms.items() if weight)
+        needed = [column for column in columns if column in SCORES]
+        return tuple(dict.fromkeys((*self.scores, *needed)))
 
     @field_validator("terms")
     @classmethod

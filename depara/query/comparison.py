@@ -141,7 +141,7 @@ def _neighbours(
     workers: int,
 ) -> dict[str, Float64 | Float32]:
     """The other scores of all pairs, ``(sources, targets)`` each; the longer side in pieces."""
-    names = list(zoo.config.similarity.scores)
+    names = list(zoo.config.similarity.computed_scores)
     by_source = len(sources) >= len(targets)
     longer = sources if by_source else targets
     cuts = [len(longer) * piece // workers for piece in range(workers + 1)]

@@ -152,6 +152,7 @@ def _tasks(
         memory_bytes=memory_bytes,
         settings=settings,
         workers=workers,
+        with_directed=bool(zoo.config.similarity.terms.get("directed")),
     )
     wanted = set(block.rankings)
     return [

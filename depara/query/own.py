@@ -177,7 +177,7 @@ def _sound(storage: Storage, key: str, zoo: Zoo) -> CommittedGraph | None:
         graph = open_graph(storage, key)
     except StoreError:
         return None
-    return None if unusable_graphs([graph], zoo.config.similarity.scores) else graph
+    return None if unusable_graphs([graph], zoo.config.similarity.computed_scores) else graph
 
 
 @contextmanager

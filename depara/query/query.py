@@ -177,7 +177,7 @@ class _Query:
             raise
         except NUMERIC_ERRORS as error:
             self.on_progress("looking for damaged graphs", 0, 0)
-            scores = zoo.config.similarity.scores
+            scores = zoo.config.similarity.computed_scores
             keys = dict.fromkeys(graph.key for graph in zoo.graphs)
             unusable = unusable_graphs([opened[key] for key in keys], scores)
             if not unusable:

@@ -127,7 +127,7 @@ class Grid:
 
         Those that the scan did not compute are left out.
         """
-        names = [*COLUMNS, *SCORES]
+        names = list(dict.fromkeys((*COLUMNS, *SCORES)))
         keys = ["target_model", "target_layer", "source_model", "source_layer"]
         table = self.scan.arrow_columns("similarity", [*keys, *names])
         target, source = (self._codes(table[f"{one}_model"]) for one in ("target", "source"))

@@ -25,7 +25,7 @@ CURVE_CHARS = 180_000
 _LADDER = ((3, 3), (2, 2), (2, 1))
 _PAIR_DIGITS = 19
 _SIMPLE = ("rsa", "dds", "cka")
-_FIRST_TO_KEEP = [*COLUMNS, *_SIMPLE, *(name for name in SCORES if name not in _SIMPLE)]
+_FIRST_TO_KEEP = list(dict.fromkeys((*COLUMNS, *_SIMPLE, *SCORES)))
 _FEW_MODELS = 40
 
 

@@ -31,7 +31,8 @@ RIDGE = 1.0
 
 def directed_source(grams: GraphGrams) -> Float32:
     """Returns ``I - R'R`` of a source as a condensed vector; all 0 for constant features."""
-    errors_NN = _squared_errors(grams)
+    residuals_NN = leave_one_out_residuals(grams)
+    errors_NN = residuals_NN.T @ residuals_NN
     np.negative(errors_NN, out=errors_NN)
     errors_NN[np.diag_indices_from(errors_NN)] += 1.0
     return condense(errors_NN)
@@ -42,12 +43,15 @@ def directed_target(grams: GraphGrams) -> Float32:
     return condense(grams.zscored_NN / (np.trace(grams.zscored_NN) or 1.0))
 
 
-def _squared_errors(grams: GraphGrams) -> Float64:
-    """Returns ``R'R``, ``N N``; the identity for constant features, which predict the mean."""
+def leave_one_out_residuals(grams: GraphGrams) -> Float64:
+    """Returns ``R`` of a source, ``N N``; the identity for constant features.
+
+    ``R y`` are the residuals of the targets ``y`` at each probe, left out of the fit.
+    """
     gram_NN = grams.zscored_NN
     mean_square = np.trace(gram_NN) / len(gram_NN) or 1.0
     inverse_NN = gram_NN / mean_square
     inverse_NN[np.diag_indices_from(inverse_NN)] += RIDGE
     inverse_NN = inverse(inverse_NN)
     inverse_NN /= np.diagonal(inverse_NN)[:, None].copy()
-    return inverse_NN.T @ inverse_NN
+    return inverse_NN

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from depara.errors import DeparaError
+from depara.grams import GraphGrams
 from depara.graph import rank_vector
 from depara.similarity.scores import defined_scores, score_vectors
 from depara.store.graphs import CommittedGraph, open_graph
@@ -97,6 +98,10 @@ class StoredBlock:
     def read_edges(self, graph: int) -> Float32:
         """Returns the cosines (E,) of one graph."""
         return self._graphs[graph].read_edges()
+
+    def read_grams(self, graph: int) -> GraphGrams:
+        """Returns the Grams of one graph."""
+        return self._graphs[graph].read_grams()
 
 
 def read_range(graph: CommittedGraph, probes: ProbeRange) -> Float16:

@@ -22,6 +22,7 @@ _TERMS = [
     _field(term.column, pa.float64(), f"{term.meaning}{term.absent}", null=bool(term.absent))
     for term in TERMS.values()
 ]
+_OWN_TERMS = [field for field in _TERMS if field.name not in SCORES]
 
 NEIGHBOURS = {name: f"{score.meaning}; null when not computed" for name, score in SCORES.items()}
 """The label-free neighbours of DEPARA's scores, columns of ``similarity``."""
@@ -135,7 +136,7 @@ TABLES: dict[str, pa.Schema] = {
             _field("source_layer", pa.string(), "its cut point (key)"),
             _field("target_model", pa.string(), "model that stands for the target task (key)"),
             _field("target_layer", pa.string(), "its layer (key)"),
-            *_TERMS,
+            *_OWN_TERMS,
             _SIMILARITY,
             *(_field(name, pa.float64(), text, null=True) for name, text in NEIGHBOURS.items()),
             *(_field(name, pa.float32(), text, null=True) for name, text in CALIBRATED.items()),

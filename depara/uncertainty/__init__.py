@@ -4,7 +4,6 @@
 """
 
 from depara.uncertainty.block import (
-    BlockCentre,
     BlockUncertainty,
     ModelUncertainty,
     block_uncertainty,
@@ -18,6 +17,7 @@ from depara.uncertainty.resampling import ResampledScores, resampled_scores
 from depara.uncertainty.settings import UncertaintySettings
 from depara.uncertainty.stability import Stability, StabilityRow, summarize_stability
 from depara.uncertainty.tables import uncertainty_tables
+from depara.uncertainty.terms import BlockCentre
 
 __all__ = [
     "BlockCentre",

@@ -8,12 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from depara.similarity.centre import Centre, centred_similarity
 from depara.similarity.combine import combine
 from depara.similarity.engine.blocks import GraphBlock
-from depara.types import Float32, Float64
+from depara.types import Float32
 from depara.uncertainty.candidates import RANKINGS, GraphLabel, Ranking, candidate_groups
 from depara.uncertainty.intervals import (
     RankIntervals,
@@ -21,18 +18,17 @@ from depara.uncertainty.intervals import (
     rank_intervals,
     score_intervals,
 )
-from depara.uncertainty.resampling import ResampledScores, resampled_scores
+from depara.uncertainty.resampling import resampled_scores
 from depara.uncertainty.settings import UncertaintySettings
 from depara.uncertainty.stability import Stability, ranking_stability
-from depara.uncertainty.weights import ProbeWeights
-
-
-@dataclass(frozen=True)
-class BlockCentre:
-    """How a block's sources and targets lie to the zoo's mean map."""
-
-    sources: Centre
-    targets: Centre
+from depara.uncertainty.terms import (
+    BlockCentre,
+    CentredTerm,
+    DirectedTerm,
+    ResampledTerm,
+    add_terms,
+    intervals_of,
+)
 
 
 @dataclass(frozen=True)
@@ -47,8 +43,8 @@ class ModelUncertainty:
 class BlockUncertainty:
     """Intervals of the scores of every pair of a block, and of the rankings that were asked for.
 
-    ``scores`` holds ``similarity`` and its terms by their column; without a centre, no
-    ``node_centred``.
+    ``scores`` holds ``similarity`` and its terms by their column: ``node_centred`` where there is
+    a centre, ``directed`` where it has a weight.
     """
 
     sources: tuple[GraphLabel, ...]
@@ -116,12 +112,15 @@ def block_uncertainty(
         source, target, weights.weights_RN, memory_bytes=memory_bytes, cosines_ABN=cosines_ABN
     )
     scores = {
-        "node_similarity": _intervals(resampled.node_BAR, weights),
-        "edge_similarity": _intervals(resampled.edge_BAR, weights),
+        "node_similarity": intervals_of(resampled.node_BAR, weights),
+        "edge_similarity": intervals_of(resampled.edge_BAR, weights),
     }
-    centred = _add_terms_in_place(resampled, terms, centre, weights)
-    if centred is not None:
-        scores["node_centred"] = centred
+    further: dict[str, ResampledTerm] = {}
+    if centre is not None:
+        further["node_centred"] = CentredTerm.of(centre, weights)
+    if terms.get("directed"):
+        further["directed"] = DirectedTerm.of(source, target, weights, memory_bytes)
+    scores |= add_terms(resampled, further, terms, weights)
     similarity_BAR = resampled.node_BAR
     value_AB = combine({name: score.value_AB for name, score in scores.items()}, terms)
     bootstrap_BAR = similarity_BAR[:, :, weights.bootstrap]
@@ -146,41 +145,6 @@ def block_uncertainty(
         model=model,
         layer_ranks=ranks.get("layer"),
     )
-
-
-def _intervals(score_BAR: Float32, weights: ProbeWeights) -> ScoreIntervals:
-    """Returns the intervals of a score; its value is that of all probes once, the first row."""
-    value_AB: Float64 = score_BAR[:, :, 0].T.astype(np.float64)
-    return score_intervals(value_AB, score_BAR[:, :, weights.bootstrap])
-
-
-def _add_terms_in_place(
-    resampled: ResampledScores,
-    terms: Mapping[str, float],
-    centre: BlockCentre | None,
-    weights: ProbeWeights,
-) -> ScoreIntervals | None:
-    """Turns node similarities into similarities, target by target: no third array of this size.
-
-    Returns the intervals of ``node_centred`` where there is a centre.
-    """
-    node, edge = np.float32(terms.get("node", 0.0)), np.float32(terms.get("edge", 0.0))
-    parts = []
-    shares_RN = weights.weights_RN / weights.weights_RN.sum(axis=1, keepdims=True)
-    of_source = centre.sources.weighted(shares_RN) if centre else None
-    of_target = centre.targets.weighted(shares_RN) if centre else None
-    for place, (node_AR, edge_AR) in enumerate(
-        zip(resampled.node_BAR, resampled.edge_BAR, strict=True)
-    ):
-        centred_AR = None
-        if of_source is not None and of_target is not None:
-            centred_AR = centred_similarity(node_AR, of_source, of_target, place)
-            parts.append(_intervals(centred_AR.astype(np.float32)[None], weights))
-        node_AR *= node
-        node_AR += edge * edge_AR
-        if centred_AR is not None:
-            node_AR += np.float32(terms.get("node_centred", 0.0)) * centred_AR
-    return ScoreIntervals.joined(parts) if parts else None
 
 
 def _check_labels(

@@ -15,6 +15,8 @@ edge pass               ``(B + chunk) E * 8``: orders of the targets and of a ch
 summary                 ``A R * 40 + A B * 200``: one target's resamples, centred, sorted and
                         ranked; intervals and ranks
                         ``B R * 16``: the targets' products with the zoo's mean map
+directed                ``A B N * 4``: errors; ``M / 4``, or one Gram: those of some targets
+                        ``N N * 64``: one source's Grams and the work on them
 ======================  ====================================================================
 """
 
@@ -46,6 +48,7 @@ _RANKING_BYTES_PER_EDGE = 80
 """One graph's places, and its ties at worst."""
 
 _SUMMARY_BYTES, _RESULT_BYTES, _CENTRED_BYTES = 40, 200, 16
+_GRAMS_BYTES = 64
 
 _RANK_S = 1.4e-9
 """Nominal seconds per ranked edge on one core, while a batch fits in cache."""
@@ -71,7 +74,8 @@ class EdgeSteps:
 class ResamplingFootprint:
     """Bytes that resampling one block of pairs needs, by its shape and by the weights.
 
-    ``active_edges`` are the numbers of edges of positive weight of each resample, falling.
+    ``active_edges`` are the numbers of edges of positive weight of each resample, falling;
+    ``with_directed`` says that the directed term is resampled.
     """
 
     num_sources: int
@@ -79,6 +83,7 @@ class ResamplingFootprint:
     num_probes: int
     num_pixels: int
     active_edges: tuple[int, ...]
+    with_directed: bool = False
 
     def __post_init__(self) -> None:
         assert min(self.num_sources, self.num_targets, self.num_pixels) >= 1
@@ -150,7 +155,13 @@ class ResamplingFootprint:
     def _summary_bytes(self) -> int:
         per_target = _SUMMARY_BYTES * self.num_resamples + _RESULT_BYTES * self.num_targets
         centred = _CENTRED_BYTES * self.num_resamples * self.num_targets
-        return self._scores_bytes + self.num_sources * per_target + centred
+        summary = self.num_sources * per_target + centred
+        if not self.with_directed:
+            return self._scores_bytes + summary
+        errors = 4 * self.num_sources * self.num_targets * self.num_probes
+        grams = (4 + _GRAMS_BYTES) * self.num_probes**2
+        # The Grams of a group of targets take a quarter of the limit at most.
+        return (self._scores_bytes + errors + max(summary, grams)) * 4 // 3
 
     @property
     def _node_fixed_bytes(self) -> int:
@@ -178,6 +189,11 @@ def resampling_seconds(
     # 40 % of the edges have both probes in a bootstrap resample: (1 - 1/e)^2.
     products = num_sources * num_targets * (0.4 * edges + num_probes)
     return num_resamples * (rank_s * ranks + _PRODUCT_S * products)
+
+
+def directed_seconds(num_sources: int, num_targets: int, *, num_probes: int) -> float:
+    """Returns the nominal time of the directed term's errors on one core, s, for any resamples."""
+    return _PRODUCT_S * num_sources * num_targets * float(num_probes) ** 3
 
 
 def affordable_resamples(

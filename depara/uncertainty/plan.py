@@ -11,7 +11,11 @@ from itertools import pairwise
 
 from depara.errors import ConfigError
 from depara.uncertainty.candidates import RANKINGS, GraphLabel, Ranking
-from depara.uncertainty.footprint import ResamplingFootprint, affordable_resamples
+from depara.uncertainty.footprint import (
+    ResamplingFootprint,
+    affordable_resamples,
+    directed_seconds,
+)
 from depara.uncertainty.settings import UncertaintySettings
 
 
@@ -46,6 +50,7 @@ def plan_uncertainty(
     budget_s: float | None = None,
     min_resamples: int = 100,
     workers: int = 1,
+    with_directed: bool = False,
 ) -> UncertaintyPlan:
     """Returns tasks that each fit in ``memory_bytes``, the quickest found for ``workers``.
 
@@ -64,6 +69,7 @@ def plan_uncertainty(
             (`affordable_resamples`). None takes all of them.
         min_resamples: as few as a budget may leave.
         workers: tasks that run side by side.
+        with_directed: the directed term is resampled too.
 
     Raises:
         ConfigError: not even one model's layers against one target fit in ``memory_bytes``.
@@ -73,6 +79,8 @@ def plan_uncertainty(
     if not (units and targets):
         return UncertaintyPlan((), settings)
     if budget_s is not None:
+        if with_directed:
+            budget_s -= directed_seconds(num_sources, len(targets), num_probes=num_probes)
         count = affordable_resamples(
             num_sources,
             len(targets),
@@ -89,6 +97,7 @@ def plan_uncertainty(
             len(targets),
             settings.weighted_edges(num_probes, with_subsets="model" in rankings),
             (num_probes, num_pixels, memory_bytes, workers),
+            with_directed,
         )
         tasks += [UncertaintyTask(rows, columns, rankings) for rows, columns in blocks]
     return UncertaintyPlan(tuple(tasks), settings)
@@ -117,6 +126,7 @@ def _quickest_blocks(
     num_targets: int,
     active_edges: tuple[int, ...],
     limits: tuple[int, int, int, int],
+    with_directed: bool,
 ) -> list[Block]:
     """Returns blocks of whole units against blocks of targets, the quickest that fit."""
     num_probes, num_pixels, memory_bytes, workers = limits
@@ -131,6 +141,7 @@ def _quickest_blocks(
                 num_probes=num_probes,
                 num_pixels=num_pixels,
                 active_edges=active_edges,
+                with_directed=with_directed,
             )
             least_bytes = footprint.min_bytes  # the last one is the smallest
             if least_bytes > memory_bytes:

@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from depara.errors import StoreError
+from depara.grams import GraphGrams
 from depara.types import Float16, Float32, Float64, ProbeRange
 
 
@@ -40,6 +41,9 @@ class GraphBlock(Protocol):
 
     def read_edges(self, graph: int) -> Float32:
         """Returns the cosines ``(E,)`` of one graph, in ``pdist`` order."""
+
+    def read_grams(self, graph: int) -> GraphGrams:
+        """Returns the Grams of one graph."""
 
 
 @dataclass(frozen=True)

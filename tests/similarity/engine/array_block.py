@@ -7,8 +7,10 @@ from itertools import pairwise
 
 import numpy as np
 
+from depara.grams import GraphGrams
 from depara.graph import edges_from_gram
-from depara.types import Float16, Float32, ProbeRange
+from depara.types import Float16, Float32, Float64, ProbeRange
+from tests.oracle.grams import grams_of
 from tests.oracle.similarity import unit_maps
 
 
@@ -16,9 +18,14 @@ class ArrayBlock:
     """A `GraphBlock` over ``maps_GNP`` float16 and ``edges_GE`` float32."""
 
     def __init__(
-        self, maps_GNP: Float16, edges_GE: Float32, *, cuts: Sequence[int] | None = None
+        self,
+        maps_GNP: Float16,
+        edges_GE: Float32,
+        *,
+        cuts: Sequence[int] | None = None,
+        features_GND: Float64 | None = None,
     ) -> None:
-        self.maps_GNP, self.edges_GE = maps_GNP, edges_GE
+        self.maps_GNP, self.edges_GE, self.features_GND = maps_GNP, edges_GE, features_GND
         bounds = [0, *(cuts or ()), maps_GNP.shape[1]]
         self._ranges = [ProbeRange(a, b) for a, b in pairwise(bounds)]
         self.maps_read: list[tuple[ProbeRange, int]] = []
@@ -43,8 +50,14 @@ class ArrayBlock:
         self.edges_read.append(graph)
         return self.edges_GE[graph].copy()
 
+    def read_grams(self, graph: int) -> GraphGrams:
+        assert self.features_GND is not None
+        return grams_of(self.features_GND[graph])
+
     def part(self, graphs: slice | Sequence[int], cuts: Sequence[int] | None = None) -> ArrayBlock:
-        return ArrayBlock(self.maps_GNP[graphs], self.edges_GE[graphs], cuts=cuts)
+        features_GND = None if self.features_GND is None else self.features_GND[graphs]
+        maps_GNP, edges_GE = self.maps_GNP[graphs], self.edges_GE[graphs]
+        return ArrayBlock(maps_GNP, edges_GE, cuts=cuts, features_GND=features_GND)
 
 
 def random_block(num_graphs: int, num_probes: int, num_pixels: int, seed: int = 0) -> ArrayBlock:
@@ -52,7 +65,7 @@ def random_block(num_graphs: int, num_probes: int, num_pixels: int, seed: int = 
     rng = np.random.default_rng(seed)
     shared = rng.standard_normal((num_probes, num_pixels))
     shared_features = rng.standard_normal((num_probes, 8))
-    maps, edges = [], []
+    maps, edges, every = [], [], []
     for _ in range(num_graphs):
         weight = rng.random()
         raw = weight * shared + rng.standard_normal(shared.shape)
@@ -61,4 +74,5 @@ def random_block(num_graphs: int, num_probes: int, num_pixels: int, seed: int = 
         features = weight * shared_features + rng.standard_normal(shared_features.shape)
         features[rng.random(num_probes) < 0.05] = 0.0  # several edges of 0: ties
         edges.append(edges_from_gram(features @ features.T))
-    return ArrayBlock(np.stack(maps), np.stack(edges))
+        every.append(features)
+    return ArrayBlock(np.stack(maps), np.stack(edges), features_GND=np.stack(every))
