@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from depara.catalog import DEFAULT_TERMS
 from depara.store.artifacts import table_of_rows
 from depara.store.schemas import TABLES
 
@@ -27,7 +28,8 @@ HOSTILE = (
     "tab\tline\nbreak",
 )
 FAMILIES = ("resnet", "vit", "convnext", "efficientnet", "swin", "mixer", "deit", "regnet")
-LAMBDA = 2.0
+TERMS = dict(DEFAULT_TERMS)
+LAMBDA = TERMS["edge"]
 
 
 @dataclass(frozen=True)
@@ -185,6 +187,6 @@ def manifest(zoo: ZooTables, facts: dict[str, Any]) -> dict[str, Any]:
         "config": {
             "output": SCRIPT,
             "probes": {"source": MARKUP, "count": zoo.num_probes},
-            "similarity": {"lambda": LAMBDA, "label_scores": True},
+            "similarity": {"terms": TERMS, "lambda": LAMBDA, "label_scores": True},
         },
     }

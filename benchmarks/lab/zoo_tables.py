@@ -22,7 +22,7 @@ from depara.store.scans import finish_scan, write_table
 from depara.store.schemas import TABLES
 from depara.store.storage import Storage
 
-_SCORES = ("rsa", "rsa_zscore", "dds", "cka", "directed")
+_SCORES = ("rsa", "rsa_zscore", "dds", "cka")
 
 
 def write_zoo(output: str, zoo: ZooTables, scan_id: str = "20260131T020000Z-synth1") -> str:
@@ -41,7 +41,7 @@ def zoo_tables(zoo: ZooTables) -> dict[str, pa.Table]:
 
 
 class _Scores:
-    """Node and edge similarities of every source layer with every target's output, ``L M M``."""
+    """Node, edge and directed similarities of every source layer with every target's output, ``L M M``."""
 
     def __init__(self, zoo: ZooTables) -> None:
         rng = np.random.default_rng(zoo.seed)
@@ -60,7 +60,8 @@ class _Scores:
         # At the output layers both are symmetric, as real ones are.
         for part in (self.node, self.edge):
             part[-1] = (part[-1] + part[-1].T) / 2
-        self.total = self.node + LAMBDA * self.edge
+        self.directed = np.tanh(self.edge) - 0.1 * rng.random(self.edge.shape)  # not symmetric
+        self.total = self.node + LAMBDA * self.edge + self.directed
         self.width = 0.02 + 0.05 * rng.random((size, size))
 
 
@@ -81,6 +82,7 @@ def _pairs(zoo: ZooTables, scores: _Scores) -> dict[str, pa.Table]:
         return {
             "node_similarity": scores.node[depth, t, s],
             "edge_similarity": scores.edge[depth, t, s],
+            "directed": scores.directed[depth, t, s],
             "similarity": scores.total[depth, t, s],
         }
 
@@ -110,7 +112,7 @@ def _pairs(zoo: ZooTables, scores: _Scores) -> dict[str, pa.Table]:
         }
     )
     values = parts(depth, every_t, every_s)
-    others = {name: _neighbour(values, name, rng) for name in _SCORES}
+    others = {name: _neighbour(values, name) for name in _SCORES}
     similarity = pa.table(
         {
             "source_model": names.take(every_s),
@@ -128,11 +130,9 @@ def _pairs(zoo: ZooTables, scores: _Scores) -> dict[str, pa.Table]:
     return found | _lambda_tables(zoo, ranking)
 
 
-def _neighbour(values: dict[str, NDArray[Any]], name: str, rng: Any) -> NDArray[Any]:
-    """Returns another score of the same pairs: the edges', bent; ``directed`` is not symmetric."""
+def _neighbour(values: dict[str, NDArray[Any]], name: str) -> NDArray[Any]:
+    """Returns another score of the same pairs: the edges', bent."""
     bent = np.tanh(values["edge_similarity"] * (0.8 + 0.1 * _SCORES.index(name)))
-    if name == "directed":
-        bent = bent - 0.1 * rng.random(len(bent))
     return np.asarray(bent + 0.1 * values["node_similarity"])
 
 

@@ -22,7 +22,7 @@ MATRIX_CHARS = 3_550_000
 """Most characters of all matrices: 3 of DEPARA's two parts and three other scores at 1,000."""
 PAIR_CHARS = 400_000
 CURVE_CHARS = 180_000
-_LADDER = ((3, 3), (2, 2), (2, 1))
+_LADDER = ((3, 3, 3), (2, 2, 2), (2, 2, 1), (2, 1, 1))
 _PAIR_DIGITS = 19
 _SIMPLE = ("rsa", "dds", "cka")
 _FIRST_TO_KEEP = list(dict.fromkeys((*COLUMNS, *_SIMPLE, *SCORES)))
@@ -42,8 +42,9 @@ def pack_matrices(
 ) -> Matrices:
     """Returns the scores as finely as they fit; ``parts``, what ranks, are kept in any case.
 
-    18 bits a value where all fit, else 12, then 12 for the parts and 6 for the others, the last of
-    which are then left out. A symmetric matrix is its upper triangle, row by row, without the
+    18 bits a value where all fit, else 12, then 12 for the parts and 6 for the others, then 6 for
+    parts that are not symmetric too. The last of the others are left out where that does not do. A
+    symmetric matrix is its upper triangle, row by row, without the
     diagonal; any other is whole.
     """
     is_symmetric = {name: _is_symmetric(one) for name, one in scores.items()}
@@ -51,8 +52,9 @@ def pack_matrices(
         name: one.shape[0] * (one.shape[0] - 1) // 2 if is_symmetric[name] else one.size
         for name, one in scores.items()
     }
-    for own, others in _LADDER:
-        digits = {name: own if name in parts else others for name in scores}
+    for symmetric, asymmetric, others in _LADDER:
+        own = {name: symmetric if is_symmetric[name] else asymmetric for name in parts}
+        digits = {name: own.get(name, others) for name in scores}
         if sum(cells[name] * digits[name] for name in scores) <= most_chars:
             break
     kept, chars, left_out = {}, 0, []

@@ -18,26 +18,30 @@ def combine(scores: Mapping[str, NDArray[np.floating]], terms: Mapping[str, floa
     standardising them first ranks worse.
 
     Args:
-        scores: the terms by the name of their column, of any one shape.
-        terms: weights by the name of the term (`depara.catalog.TERMS`), finite and >= 0.
+        scores: the weighted terms by the name of their column, of any one shape.
+        terms: weights by the name of the term (`depara.catalog.TERMS`), finite and >= 0, not all
+            of them 0.
 
     Raises:
         ValueError: no such term, shapes differ, or a weight is negative or not finite.
     """
     unknown = [name for name in terms if name not in TERMS]
-    if unknown or not terms:
-        raise ValueError(f"no term {unknown or 'given'}: the terms are {', '.join(TERMS)}")
-    parts = {name: np.asarray(scores[TERMS[name].column], np.float64) for name in terms}
-    shapes = {name: part.shape for name, part in parts.items()}
-    if len(set(shapes.values())) > 1:
-        raise ValueError(f"terms of different shapes: {shapes}")
+    if unknown:
+        raise ValueError(f"no term {', '.join(unknown)}: the terms are {', '.join(TERMS)}")
     wrong = {name: weight for name, weight in terms.items() if not 0 <= weight < np.inf}
     if wrong:
         raise ValueError(f"weights of terms must be finite and at least 0, got {wrong}")
-    total = np.zeros(next(iter(parts.values())).shape)
-    for name in TERMS:  # one order, whatever the order of the weights: the same rounding
-        if name in terms:
-            total += float(terms[name]) * parts[name]
+    # In one order, whatever that of the weights: the same rounding.
+    weighted = [name for name in TERMS if terms.get(name)]
+    if not weighted:
+        raise ValueError(f"no term has a weight: the terms are {', '.join(TERMS)}")
+    parts = {name: np.asarray(scores[TERMS[name].column], np.float64) for name in weighted}
+    shapes = {name: part.shape for name, part in parts.items()}
+    if len(set(shapes.values())) > 1:
+        raise ValueError(f"terms of different shapes: {shapes}")
+    total = np.zeros(parts[weighted[0]].shape)
+    for name in weighted:
+        total += float(terms[name]) * parts[name]
     return total
 
 

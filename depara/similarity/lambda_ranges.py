@@ -37,7 +37,7 @@ def lambda_tables(
         lambdas: values >= 0, infinity allowed.
     """
     lambda_ = terms.get("edge", 0.0)
-    others = {name: weight for name, weight in terms.items() if name != "edge"}
+    others = {name: weight for name, weight in terms.items() if name != "edge" and weight}
     grid = tuple(sorted({*lambdas, lambda_}))
     ranges: list[tuple[str, str, float, float, float]] = []
     fields, rank_fields = TABLES["lambda_ranges"], TABLES["lambda_ranking"]

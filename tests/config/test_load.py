@@ -25,7 +25,8 @@ def test_defaults_are_the_documented_ones() -> None:
     assert config.canvas.side == config.map_side == 224
     assert (config.attribution.method, config.attribution.scalar) == ("grad_input", "l2norm")
     assert config.edges.normalize == "zscore"
-    assert config.similarity.lambda_ == 2.0
+    assert config.similarity.lambda_ == 1.0
+    assert config.similarity.terms == {"node": 1.0, "edge": 1.0, "directed": 1.0}
     assert config.compute.memory == 4 * 1024**3
     assert config.models[0].layers == "blocks"
 

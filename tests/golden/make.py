@@ -79,7 +79,15 @@ def tables(folder: Path) -> dict[str, list[dict[str, Any]]]:
         {"id": "gone", "source": "python:tests.jobs.zoo:Absent"},
     ]
     output = str(folder / "out")
-    scan_inline(output, draw(folder / "probes"), models, nulls=1, uncertainty={"resamples": 100})
+    papers = {"lambda": 2.0}
+    scan_inline(
+        output,
+        draw(folder / "probes"),
+        models,
+        nulls=1,
+        uncertainty={"resamples": 100},
+        similarity=papers,
+    )
     scan = open_scan(output)
     found = {}
     for name in TABLES:

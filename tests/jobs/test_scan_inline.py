@@ -51,7 +51,8 @@ def test_models_with_equal_weights_share_their_graphs(photos: Path, tmp_path: Pa
     assert len(list(tmp_path.glob("graphs/*/*/graph.json"))) == 6
     ranking = open_scan(str(tmp_path)).rank_models("a")
     assert ranking["source_model"].tolist() == ["b", "c"]
-    assert ranking["similarity"].iloc[0] == pytest.approx(3, abs=2e-3)
+    assert ranking["node_similarity"].iloc[0] == pytest.approx(1, abs=2e-3)
+    assert ranking["edge_similarity"].iloc[0] == pytest.approx(1, abs=1e-6)
     night = scan_inline(str(tmp_path), photos, models)
     assert night.num_reused_graphs == night.num_graphs == 9, "shared graphs count for each model"
 

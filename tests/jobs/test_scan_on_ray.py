@@ -117,7 +117,8 @@ def test_the_tables_have_their_columns_keys_and_sizes(scanned: tuple[Path, Resul
     ).any()
     assert set(similarity["target_layer"]) == {"code"}
     assert (similarity["num_probes"] == 12).all()
-    combined = similarity["node_similarity"] + 2 * similarity["edge_similarity"]
+    terms = similarity[["node_similarity", "edge_similarity", "directed"]]
+    combined = terms.sum(axis=1)
     np.testing.assert_allclose(similarity["similarity"], combined)
     ranking = scan.table("model_ranking")
     assert ranking.groupby("target_model")["rank"].apply(list).tolist() == [[1, 2]] * 3

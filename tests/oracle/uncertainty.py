@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import squareform
 from scipy.stats import spearmanr
 
+from tests.oracle.scores import zscore
+
 Array = NDArray[np.floating]
 
 
@@ -56,6 +58,24 @@ def resampled_node_centred(maps_a: Array, maps_b: Array, mean: Array, weights_N:
     right = (maps_b.astype(np.float64) - mean)[drawn].ravel()
     norm = math.sqrt(math.fsum(left**2) * math.fsum(right**2))
     return math.fsum(left * right) / norm if norm > 1e-5 * len(drawn) else 0.0
+
+
+def resampled_directed(source_ND: Array, target_ND: Array, weights_N: Array) -> float:
+    """The share of the drawn probes' target variance that ridge regressions predict, each fitted
+    without the probe it predicts, on all others once (see `tests.oracle.scores.directed`)."""
+    source, target = zscore(source_ND), zscore(target_ND)
+    scale = math.sqrt(float(np.mean(np.sum(source**2, axis=1))))
+    source = source / scale if scale else source
+    errors, squares = [], []
+    for left_out in range(len(source)):
+        kept = [probe for probe in range(len(source)) if probe != left_out]
+        covariance = source[kept].T @ source[kept] + np.eye(source.shape[1])
+        fit = np.linalg.solve(covariance, source[kept].T @ target[kept])
+        errors.append(float(np.sum((target[left_out] - source[left_out] @ fit) ** 2)))
+        squares.append(float(np.sum(target[left_out] ** 2)))
+    drawn = drawn_probes(weights_N)
+    variance = math.fsum(squares[probe] for probe in drawn)
+    return 1 - math.fsum(errors[probe] for probe in drawn) / variance
 
 
 def ranks_by_name(scores: dict[str, float]) -> dict[str, int]:

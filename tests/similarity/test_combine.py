@@ -19,7 +19,7 @@ def test_terms_are_added_by_their_weights():
     combined = combine(SCORES, {"node": 1.0, "edge": 2.0})
     assert combined.dtype == np.float64
     assert combined.tolist() == [[2.5, 0.75]]
-    assert combine(SCORES, {"edge": 0.0, "node": 1.0}).tolist() == [[0.5, -0.25]]
+    assert combine(SCORES, {"edge": 0.0, "node": 1.0, "directed": 0.0}).tolist() == [[0.5, -0.25]]
     assert combine(SCORES, {"node_centred": 4.0, "edge": 1.0}).tolist() == [[2.0, 3.5]]
 
 

@@ -91,6 +91,7 @@ def test_columns_and_types_are_those_of_the_tables(scores: dict):
         "node_similarity": real,
         "node_centred": real,
         "edge_similarity": real,
+        "directed": real,
     }
     assert dict(zip(layers.column_names, layers.schema.types, strict=True)) == {
         "target_model": text,
@@ -102,6 +103,7 @@ def test_columns_and_types_are_those_of_the_tables(scores: dict):
         "node_similarity": real,
         "node_centred": real,
         "edge_similarity": real,
+        "directed": real,
     }
 
 
@@ -146,7 +148,7 @@ def test_one_model_alone_has_empty_rankings_with_their_columns():
     table = table_of({("vgg", "fc", "vgg", "fc"): 1.0})
     for ranking in (model_ranking(table, OUTPUTS), layer_ranking(table, OUTPUTS, DEPTHS)):
         assert ranking.num_rows == 0
-        assert ranking.num_columns == 9
+        assert ranking.num_columns == 10
     assert model_ranking(table_of({}), OUTPUTS).num_rows == 0
     assert layer_ranking(table_of({}), OUTPUTS, DEPTHS).num_rows == 0
 

@@ -63,22 +63,27 @@ def centre_of(block: ArrayBlock) -> Centre:
     )
 
 
-@pytest.mark.parametrize("centred_weight", [0.0, 1.5])
+@pytest.mark.parametrize(("centred_weight", "directed_weight"), [(0.0, 0.0), (1.5, 3.0)])
 def test_intervals_and_ranks_are_those_of_explicit_resamples(
-    block: ArrayBlock, centred_weight: float
+    block: ArrayBlock, centred_weight: float, directed_weight: float
 ):
     centre, columns = centre_of(block), OUTPUTS[:2]
     result = analyse(
         block,
         targets=columns,
-        terms={"node": 1.0, "node_centred": centred_weight, "edge": 2.0},
+        terms={
+            "node": 1.0,
+            "node_centred": centred_weight,
+            "edge": 2.0,
+            "directed": directed_weight,
+        },
         centre=BlockCentre(centre, centre.rows(columns)),
     )
     mean_NP = block.maps_GNP[OUTPUTS].astype(np.float64).mean(axis=0)
     weights = probe_weights(NUM_PROBES, num_resamples=40, seed=2).weights_RN
     for place, target in enumerate(columns):
         node = np.empty((len(weights), len(LABELS)))
-        centred, edge = np.empty_like(node), np.empty_like(node)
+        centred, edge, directed = (np.empty_like(node) for _ in range(3))
         for r, weights_N in enumerate(weights):
             for a in range(len(LABELS)):
                 maps = block.maps_GNP[a], block.maps_GNP[target]
@@ -86,13 +91,20 @@ def test_intervals_and_ranks_are_those_of_explicit_resamples(
                 centred[r, a] = oracle.resampled_node_centred(*maps, mean_NP, weights_N)
                 edges = block.edges_GE[a], block.edges_GE[target]
                 edge[r, a] = oracle.resampled_edge_similarity(*edges, weights_N)
-        similarity = node + centred_weight * centred + 2.0 * edge
+                features = block.features_GND[a], block.features_GND[target]
+                directed[r, a] = oracle.resampled_directed(*features, weights_N)
+        similarity = node + centred_weight * centred + 2.0 * edge + directed_weight * directed
+        if not directed_weight:
+            assert "directed" not in result.scores
         for samples, name in (
             (node, "node_similarity"),
             (centred, "node_centred"),
             (edge, "edge_similarity"),
+            (directed, "directed"),
             (similarity, "similarity"),
         ):
+            if name not in result.scores:
+                continue
             low, high = np.quantile(samples[1:], (0.05, 0.95), axis=0)
             expected = {"value_AB": samples[0], "low_AB": low, "high_AB": high}
             for field, values in expected.items():
@@ -221,6 +233,7 @@ def test_the_summary_stays_within_the_limit():
     cosines = np.random.default_rng(0).random((120, 12), np.float32)
     centre = Centre.of_zoo(cosines, np.ones_like(cosines), [True] * 120)
     arguments["centre"] = BlockCentre(centre, centre.rows(range(5)))
+    arguments["terms"] = {"node": 1.0, "edge": 1.0, "directed": 1.0}
     limit_bytes = int(2 * 4 * 120 * 5 * 411 * 1.0) + 40 * 120 * 411 + (256 << 10)
     tracemalloc.start()
     block_uncertainty(block, block.part(slice(5)), memory_bytes=limit_bytes, **arguments)
