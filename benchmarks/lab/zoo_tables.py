@@ -41,7 +41,7 @@ def zoo_tables(zoo: ZooTables) -> dict[str, pa.Table]:
 
 
 class _Scores:
-    """Node, edge and directed similarities of every source layer with every target's output, ``L M M``."""
+    """Node, edge and directed scores of every layer with every target's output, ``L M M``."""
 
     def __init__(self, zoo: ZooTables) -> None:
         rng = np.random.default_rng(zoo.seed)
@@ -66,7 +66,6 @@ class _Scores:
 
 
 def _pairs(zoo: ZooTables, scores: _Scores) -> dict[str, pa.Table]:
-    rng = np.random.default_rng(zoo.seed + 1)
     size, count = zoo.num_models, zoo.num_layers
     target, source = np.nonzero(~np.eye(size, dtype=bool))
     names, layers = pa.array(zoo.names()), pa.array(zoo.layers())

@@ -25,7 +25,6 @@ CURVE_CHARS = 180_000
 _LADDER = ((3, 3, 3), (2, 2, 2), (2, 2, 1), (2, 1, 1))
 _PAIR_DIGITS = 19
 _SIMPLE = ("rsa", "dds", "cka")
-_FIRST_TO_KEEP = list(dict.fromkeys((*COLUMNS, *_SIMPLE, *SCORES)))
 _FEW_MODELS = 40
 
 
@@ -58,7 +57,9 @@ def pack_matrices(
         if sum(cells[name] * digits[name] for name in scores) <= most_chars:
             break
     kept, chars, left_out = {}, 0, []
-    for name in sorted(scores, key=lambda one: (one not in parts, _FIRST_TO_KEEP.index(one))):
+    for name in dict.fromkeys((*parts, *_SIMPLE, *SCORES, *COLUMNS)):
+        if name not in scores:
+            continue
         values_MM = scores[name]
         chars += cells[name] * digits[name]
         if name not in parts and chars > most_chars:

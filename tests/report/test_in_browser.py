@@ -80,7 +80,7 @@ def test_a_thousand_models_are_ranked_in_time(
     opened(browser, made(1000))
     rounds = [browser.ask(SWITCH) for _ in range(TRIES)]
     best = {name: min(one[name] for one in rounds) for name in rounds[0]}
-    assert {"similarity", "rsa", "dds", "cka", "lambda 60"} <= set(best)
+    assert {"similarity", "directed", "rsa", "lambda 60"} <= set(best)
     assert max(best.values()) < RANK_MS, best
 
 
@@ -134,11 +134,12 @@ def test_the_numbers_are_those_of_the_tables(browser: Browser, page: Made) -> No
 def test_the_slider_ranks_anew(browser: Browser, made: Callable[[int], Made]) -> None:
     one = opened(browser, made(100))
     grid = Grid(one.scan)
-    assert words(browser, "#moved").startswith("100 of 100 first choices by λ = 2.00")
+    assert words(browser, "#moved").startswith("100 of 100 first choices by λ = 1.00")
     names = {name: np.where(np.isnan(v), -9, v) for name, v in grid.scores.items()}
-    node, edge = names["node_similarity"], names["edge_similarity"]
+    edge = names["edge_similarity"]
+    rest = names["node_similarity"] + names["directed"]
     own = np.nanargmax(grid.similarity_MM, axis=1)
-    expected = {"λ = 0.00": node, "λ = 6.00": node + 6 * edge, "λ = ∞": edge}
+    expected = {"λ = 0.00": rest, "λ = 6.00": rest + 6 * edge, "λ = ∞": edge}
     for at, (name, values) in zip((0, 60, 100), expected.items(), strict=True):
         browser.ask(
             f"""(() => {{

@@ -45,6 +45,9 @@ def test_where_they_do_not_fit_the_simple_ones_stay_longest() -> None:
     assert {c["digits"] for c in pack_matrices(every, PARTS, whole - 1).columns.values()} == {2}
     tight = pack_matrices(every, PARTS, 4 * triangle + 3 * triangle)
     assert tight.left_out == ("rsa_zscore", "directed")
+    with_directed = pack_matrices(every, (*PARTS, "directed"), 4 * triangle + 1600)
+    assert with_directed.columns["directed"]["digits"] == 1
+    assert with_directed.columns["edge_similarity"]["digits"] == 2
     assert tight.columns["node_similarity"]["digits"] == 2
     assert tight.columns["cka"]["digits"] == 1
     none = pack_matrices(every, PARTS, 0)
