@@ -18,7 +18,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install lint test chaos demo demo-imagenet pictures bench zoo-sweep clean
+.PHONY: help install lint test chaos demo demo-imagenet pictures bench truth zoo-sweep clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -60,10 +60,14 @@ bench: $(VENV)/.dev ## run every script in benchmarks/ but the sweep
 	  echo "benchmarks/$$script.py"; $(BIN)/python -m benchmarks.$$script || exit 1; \
 	done
 
+truth: $(VENV)/.truth ## train and measure the truth suite (an hour, once), judge every score by it
+	@$(BIN)/python -m benchmarks.truth.make
+	@$(BIN)/python -m benchmarks.truth
+
 zoo-sweep: $(VENV)/.dev ## every architecture against plain autograd, an hour; SWEEP_ARGS="--jobs 2"
 	@$(BIN)/python -m benchmarks.zoo_sweep $(SWEEP_ARGS)
 
-clean: ## remove caches, builds, the digit zoo and the examples' results; .venv stays
+clean: ## remove caches, builds, the digit zoo and the examples' results; .venv and the suite stay
 	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 	@rm -rf examples/*/zoo examples/*/zoo-mixed depara-out/digits* depara-out/imagenet
 	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
@@ -87,6 +91,10 @@ $(VENV)/.demo: $(VENV)/.torch
 $(VENV)/.imagenet: $(VENV)/.torch
 	@$(call pip_install,depara and the ImageNet models,-e ".[scan$(comma)imagenet-demo]")
 	@$(call pip_install,$(MOBILENET),--no-deps $(MOBILENET))
+	@touch $@
+
+$(VENV)/.truth: $(VENV)/.torch
+	@$(call pip_install,depara and the truth suite's images,-e ".[truth]")
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.torch

@@ -1,5 +1,7 @@
 """Trains the suite's encoders and measures their transfers: ``python -m benchmarks.truth.make``.
 
+It needs what `pip install -e ".[truth]"` (or `make truth`) installs.
+
 About an hour on 2 cores, once: each result is kept in ``cache/`` under a hash of all that decides
 it, and a run that was ended goes on where it was.
 
