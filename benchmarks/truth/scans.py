@@ -74,7 +74,10 @@ def find_zoos(folder: Path) -> list[Zoo]:
         zoos.append(_digit_zoo("mixed digits", DIGITS / "scan-mixed.yaml", mixed, is_mixed=True))
     if (SHARED / "minizoo").is_dir():
         zoos.append(_mini_zoo(folder))
-    return [*zoos, *(_made_zoo(zoo) for zoo in ZOOS if (folder_of(zoo) / "truth.csv").exists())]
+    missing = [zoo.name for zoo in ZOOS if not (folder_of(zoo) / "truth.csv").exists()]
+    if missing:
+        print(f"not measured yet: {'; '.join(missing)}: run python -m benchmarks.truth.make")
+    return [*zoos, *(_made_zoo(zoo) for zoo in ZOOS if zoo.name not in missing)]
 
 
 def _made_zoo(zoo: MadeZoo) -> Zoo:
