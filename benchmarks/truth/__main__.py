@@ -23,8 +23,9 @@ import numpy as np
 
 from benchmarks._report import machine_line, write_report
 from benchmarks.truth.rules import (
+    DEFAULT_RULE,
+    FORMER,
     RULES,
-    SHIPPED,
     Judged,
     judge,
     left_out_choice,
@@ -108,7 +109,7 @@ def _pair(spearman: float, regret: float) -> str:
 
 
 def differences_table(judged: Sequence[Judged], names: Sequence[str], title: str) -> list[str]:
-    """Every rule and score against the shipped rule, in pairs."""
+    """Every rule and score against the paper's sum, in pairs."""
     undecided = [zoo for zoo in judged if not zoo.decided]
     parts = {
         "undecided zoos": undecided,
@@ -119,7 +120,7 @@ def differences_table(judged: Sequence[Judged], names: Sequence[str], title: str
     lines = [
         f"## {title}",
         "",
-        f"Gain in Spearman over {SHIPPED} (5 to 95 %, targets resampled in pairs; targets that",
+        f"Gain in Spearman over {FORMER} (5 to 95 %, targets resampled in pairs; targets that",
         "share their truth together), and in regret@1 (negative is better).",
         "",
         "| score | "
@@ -128,10 +129,10 @@ def differences_table(judged: Sequence[Judged], names: Sequence[str], title: str
         "|---|" + "---:|" * (len(parts) + 1),
     ]
     for name in names:
-        if name == SHIPPED or any((name, "spearman") not in zoo.values for zoo in undecided):
+        if name == FORMER or any((name, "spearman") not in zoo.values for zoo in undecided):
             continue
-        cells = [_interval(*paired(zoos, name, SHIPPED, "spearman")[:3]) for zoos in parts.values()]
-        cells.append(_interval(*paired(undecided, name, SHIPPED, "regret")[:3]))
+        cells = [_interval(*paired(zoos, name, FORMER, "spearman")[:3]) for zoos in parts.values()]
+        cells.append(_interval(*paired(undecided, name, FORMER, "regret")[:3]))
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return [*lines, ""]
 
@@ -151,15 +152,15 @@ def left_out_table(judged: Sequence[Judged]) -> list[str]:
         "",
         "The rule with the highest mean Spearman on all other zoos, and what it reaches here.",
         "",
-        f"| zoo | chosen without it | Spearman / regret@1 | {SHIPPED} |",
+        f"| zoo | chosen without it | Spearman / regret@1 | {FORMER} |",
         "|---|---|---:|---:|",
     ]
     for row in table.itertuples():
-        shipped = _pair(row.shipped_spearman, row.shipped_regret)
-        lines.append(f"| {row.zoo} | {row.rule} | {_pair(row.spearman, row.regret)} | {shipped} |")
-    columns = ["spearman", "regret", "shipped_spearman", "shipped_regret"]
-    spearman, regret, *shipped_pair = table[columns].mean()
-    lines.append(f"| mean | | {_pair(spearman, regret)} | {_pair(*shipped_pair)} |")
+        former = _pair(row.former_spearman, row.former_regret)
+        lines.append(f"| {row.zoo} | {row.rule} | {_pair(row.spearman, row.regret)} | {former} |")
+    columns = ["spearman", "regret", "former_spearman", "former_regret"]
+    spearman, regret, *former_pair = table[columns].mean()
+    lines.append(f"| mean | | {_pair(spearman, regret)} | {_pair(*former_pair)} |")
     return [*lines, ""]
 
 
@@ -189,20 +190,20 @@ def layers_section(zoos: Sequence[Zoo], frames: Mapping[tuple[str, str], Frames]
     for name in dict.fromkeys(order):
         cells = [_pair(*means(one, name)) for one in judged]
         gain = ""
-        if name not in (SHIPPED, *CEILINGS):
-            gain = _interval(*paired(judged, name, SHIPPED, "spearman")[:3])
+        if name not in (FORMER, *CEILINGS):
+            gain = _interval(*paired(judged, name, FORMER, "spearman")[:3])
         lines.append(f"| {name} | " + " | ".join(cells) + f" | {gain} |")
     return [*lines, ""]
 
 
 def variants_section(zoos: Sequence[Zoo], frames: Mapping[tuple[str, str], Frames]) -> list[str]:
-    """One setting at a time, by the shipped rule and by the node term alone."""
+    """One setting at a time, by the default rule and by the node term alone."""
     base = judge_all(zoos, frames, DEFAULT)
     lines = [
         "## One setting at a time",
         "",
-        f"Gain of {SHIPPED} in mean Spearman over the shipped settings (5 to 95 %); the node term "
-        "alone.",
+        f"Gain of {DEFAULT_RULE} in mean Spearman over the shipped settings (5 to 95 %); the node "
+        "term alone.",
         "",
         "| setting | zoos that decided before | undecided zoos | node, undecided |",
         "|---|---:|---:|---:|",
@@ -213,7 +214,7 @@ def variants_section(zoos: Sequence[Zoo], frames: Mapping[tuple[str, str], Frame
         cells = []
         for decided in (True, False):
             part = [one for one in merged if one.decided is decided]
-            gain = paired(part, "varied", SHIPPED, "spearman")[:3] if part else None
+            gain = paired(part, "varied", DEFAULT_RULE, "spearman")[:3] if part else None
             cells.append(_interval(*gain) if gain else "-")
         undecided = [one for one in judged if not one.decided]
         cells.append(f"{mean_over(undecided, 'node_similarity')[0]:.2f}" if undecided else "-")
@@ -222,10 +223,10 @@ def variants_section(zoos: Sequence[Zoo], frames: Mapping[tuple[str, str], Frame
 
 
 def _beside(varied: Judged, base: Judged) -> Judged:
-    """The shipped rule under other settings as a score of its own."""
+    """The default rule under other settings as a score of its own."""
     values = base.values.copy()
     for metric in ("spearman", "regret"):
-        values["varied", metric] = varied.values[SHIPPED, metric]
+        values["varied", metric] = varied.values[DEFAULT_RULE, metric]
     return Judged(base.zoo, base.is_mixed, base.decided, values, base.group)
 
 
@@ -259,7 +260,7 @@ def main() -> None:
         lines = zoos_table(zoos, judged) + scores_table(judged)
         names = list(dict.fromkeys(name for zoo in judged for name, _ in zoo.values.columns))
         shown = [name for name in (*RULES, *names) if name in names and name not in CEILINGS]
-        lines += differences_table(judged, list(dict.fromkeys(shown)), "Against the shipped rule")
+        lines += differences_table(judged, list(dict.fromkeys(shown)), "Against the paper's sum")
         lines += left_out_table(judged) + layers_section(zoos, frames)
         if not quick:
             lines += variants_section(zoos, frames)

@@ -12,7 +12,7 @@ import torch
 
 from benchmarks.truth import make
 from benchmarks.truth.images import FONTS, LETTERS, load_images
-from benchmarks.truth.rules import SHIPPED, Judged, judge, left_out_choice, means, paired
+from benchmarks.truth.rules import FORMER, Judged, judge, left_out_choice, means, paired
 from benchmarks.truth.suite import ZOOS, MadeZoo, Member
 from benchmarks.truth.tasks import TASKS_OF
 from depara.evaluation import load_truth
@@ -120,24 +120,24 @@ def made_zoo(name: str, gain: float, *, is_mixed: bool, folder: Path) -> Judged:
 
 def test_rules_are_judged_in_pairs_and_with_a_zoo_left_out(tmp_path: Path) -> None:
     zoos = [made_zoo(name, 0.9, is_mixed=False, folder=tmp_path) for name in ("a", "bb", "ccc")]
-    value, low, high, share = paired(zoos, "V + E + D", SHIPPED, "spearman")
-    expected = np.mean([means(z, "V + E + D")[0] - means(z, SHIPPED)[0] for z in zoos])
+    value, low, high, share = paired(zoos, "V + E + D", FORMER, "spearman")
+    expected = np.mean([means(z, "V + E + D")[0] - means(z, FORMER)[0] for z in zoos])
     assert value == pytest.approx(expected)
     assert 0 < low < value < high
     assert share > 0.99
-    assert paired(zoos, SHIPPED, SHIPPED, "regret")[:3] == (0, 0, 0)
+    assert paired(zoos, FORMER, FORMER, "regret")[:3] == (0, 0, 0)
     choice = left_out_choice(zoos)
     assert choice["zoo"].tolist() == ["a", "bb", "ccc"]
     assert set(choice["rule"]) <= {"V + E + D", "V + Vc + E + D"}
-    assert (choice["spearman"] > choice["shipped_spearman"]).all()
+    assert (choice["spearman"] > choice["former_spearman"]).all()
 
 
 def test_targets_that_share_their_truth_are_drawn_together(tmp_path: Path) -> None:
     zoo = made_zoo("a", 0.9, is_mixed=True, folder=tmp_path)
     together = Judged(zoo.zoo, True, False, zoo.values, ["one"] * 5 + ["two"] * 5)
-    wide = paired([together], "V + E + D", SHIPPED, "spearman")
-    narrow = paired([zoo], "V + E + D", SHIPPED, "spearman")
+    wide = paired([together], "V + E + D", FORMER, "spearman")
+    narrow = paired([zoo], "V + E + D", FORMER, "spearman")
     assert wide[0] == pytest.approx(narrow[0])
     assert len({round(x, 9) for x in wide[1:3]}) <= 2
     alone = Judged(zoo.zoo, True, False, zoo.values, ["one"] * 10)
-    assert paired([alone], "V + E + D", SHIPPED, "spearman")[1] == pytest.approx(wide[0])
+    assert paired([alone], "V + E + D", FORMER, "spearman")[1] == pytest.approx(wide[0])

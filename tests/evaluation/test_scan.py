@@ -25,6 +25,9 @@ GFLOP = {"a": 1.0, "b": 9.0, "c": 3.0, "d": 5.0, "e": 4.0}
 OUTPUTS = {**dict.fromkeys(MODELS, "output"), "e": "late"}
 
 
+OWN_TERMS = [term.column for term in TERMS.values() if term.column not in NEIGHBOURS]
+
+
 def similarity_table() -> pa.Table:
     rng = np.random.default_rng(0)
     graphs = [(model, layer) for model in MODELS for layer in LAYERS]
@@ -32,7 +35,7 @@ def similarity_table() -> pa.Table:
         (
             *source,
             *target,
-            *rng.uniform(-1, 1, size=len(TERMS) + 1),
+            *rng.uniform(-1, 1, size=len(OWN_TERMS) + 1),
             *[None] * len(NEIGHBOURS | CALIBRATED),
             10,
         )
@@ -109,7 +112,7 @@ def truth_by(scan: ScanResults, score: str, kind: str) -> Truth:
 @pytest.mark.parametrize("score", ["similarity", "edge_similarity"])
 def test_the_score_that_made_the_truth_ranks_best(scan: ScanResults, score: str, kind: str) -> None:
     evaluation = evaluate_scan(scan, truth_by(scan, score, kind), relevant=2)
-    names = {"similarity", *(term.column for term in TERMS.values())}
+    names = {"similarity", *OWN_TERMS}
     assert set(evaluation.scores) == names | ({"hybrid"} if kind == "models" else set())
     assert evaluation.scan_id == "scan1"
     assert evaluation.left_out == ()
@@ -163,8 +166,7 @@ def test_every_numeric_column_is_a_score_but_counts_and_interval_ends() -> None:
     }
     for name, column in later.items():
         similarity = similarity.append_column(name, column)
-    terms = [term.column for term in TERMS.values()]
-    scores = [*terms, "similarity", "cka", "directed", "wins"]
+    scores = [*OWN_TERMS, "similarity", "cka", "directed", "wins"]
     assert score_columns(similarity.schema) == scores
     frame = transfer_scores(similarity, OUTPUTS, "models")
     assert list(frame.columns) == ["target", "source", *scores]

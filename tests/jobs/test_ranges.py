@@ -78,10 +78,13 @@ def test_there_are_ranges_to_keep() -> None:
 
 def test_intervals_keep_to_the_range_of_their_score(scan: Any) -> None:
     rows = scan.table("uncertainty")
-    lambda_ = scan.manifest["config"]["similarity"]["lambda"]
-    limit = rows["score"].map({"similarity": 1 + lambda_}).fillna(1.0)
+    whole = sum(scan.manifest["config"]["similarity"]["terms"].values())
+    limit = rows["score"].map({"similarity": whole}).fillna(1.0)
+    has_floor = rows["score"].isin(["node_similarity", "node_centred", "edge_similarity"])
+    assert has_floor.any()
     for column in ("value", "low", "high"):
-        assert (rows[column].abs() <= limit).all(), column
+        assert (rows[column] <= limit).all(), column
+        assert (rows[column][has_floor] >= -1).all(), column
 
 
 def test_label_scores_keep_to_theirs(scan: Any) -> None:

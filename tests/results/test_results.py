@@ -106,8 +106,9 @@ def test_rankings_agree_with_the_similarity_table_at_any_lambda(scan: ScanResult
     for weight in (None, 0.0, 0.7, 100.0):
         ranking = scan.rank_models("a", weight)
         scores = outputs[outputs["target_model"] == "a"].set_index("source_model")
-        factor = 2.0 if weight is None else weight
-        expected = scores["node_similarity"] + factor * scores["edge_similarity"]
+        factor = 1.0 if weight is None else weight
+        rest = scores["node_similarity"] + scores["directed"]
+        expected = rest + factor * scores["edge_similarity"]
         expected = expected.sort_values(ascending=False)
         assert ranking["source_model"].tolist() == expected.index.tolist()
         np.testing.assert_allclose(ranking["similarity"], expected)

@@ -116,10 +116,13 @@ def test_no_pairs_are_known_where_no_table_has_them() -> None:
 
 
 def test_fewer_scores_than_the_table_has_are_known_and_more_are_not() -> None:
-    table = previous(A, B, scores=("cka", "dds"))
+    table = previous(A, B, scores=("cka", "dds", "directed"))
     assert known_pairs(reduction(A, B, overrides=("similarity.scores=[cka]",)), table) is not None
     more = reduction(A, B, overrides=("similarity.scores=[cka, rsa]",))
     assert known_pairs(more, table) is None
+    without_a_term = previous(A, B, scores=("cka", "dds"))
+    fewer = reduction(A, B, overrides=("similarity.scores=[cka]",))
+    assert known_pairs(fewer, without_a_term) is None, "directed has a weight"
 
 
 def test_pairs_of_a_scan_before_scores_were_calibrated_are_compared_anew() -> None:
