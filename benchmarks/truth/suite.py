@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from examples.digits.fit import Settings
+from examples.digits.tasks import TASKS
 
 CNN = Settings()
 TOKENS = Settings(peak_learning_rate=3e-3)
@@ -69,17 +70,8 @@ def _family(bases: tuple[str, ...], tasks: tuple[str, ...]) -> tuple[Member, ...
     return (*_one_network(bases, "residual", CNN), *tuned)
 
 
-_PICTURE_TASKS = (
-    "rotation",
-    "mirror",
-    "jigsaw",
-    "autoencode",
-    "denoise",
-    "inpaint",
-    "deblur",
-    "edges",
-    "segment",
-)
+_PICTURE_TASKS = tuple(task for task in TASKS if task not in ("class10", "parity"))
+"""What every image set can be asked."""
 _FOUR = ("residual", "plain", "vit", "mixer")
 _LENGTHS = {
     "short": ("residual", Settings(steps=120, seed=11)),
