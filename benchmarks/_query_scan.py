@@ -11,12 +11,14 @@ import numpy as np
 import pyarrow as pa
 
 from depara.attribution import FeatureBank
+from depara.catalog import TERMS
 from depara.config import ScanConfig
 from depara.extraction.graph_checks import checked_edges
 from depara.graph import edge_index
 from depara.identity import pixels_id, probe_set_key, short_hash
 from depara.similarity import model_ranking
-from depara.similarity.pair_table import similarity_table
+from depara.similarity.centre import Centre
+from depara.similarity.pair_table import centre_table, similarity_table
 from depara.similarity.stored import GraphRef
 from depara.store.artifacts import GraphMarker, table_of_rows
 from depara.store.canvases import ProbeSet, write_canvases, write_probe_set
@@ -148,9 +150,12 @@ def _write_tables(
     rng = np.random.default_rng(2)
     scores = {
         name: rng.uniform(0, 1, (len(outputs), len(outputs)))
-        for name in ("node_similarity", "edge_similarity")
+        for name in (term.column for term in TERMS.values())
     }
-    pairs = similarity_table(outputs, outputs, scores, lambda_=2.0, num_probes=count)
+    terms = config.similarity.terms
+    pairs = similarity_table(outputs, outputs, scores, terms=terms, num_probes=count)
+    cosines = rng.uniform(0, 1, (len(graphs), count)).astype(np.float32)
+    centre = Centre.of_zoo(cosines, np.ones_like(cosines), [graph.is_output for graph in graphs])
     layers = [
         {
             "model_id": graph.model_id,
@@ -168,6 +173,7 @@ def _write_tables(
     ]
     tables: dict[str, pa.Table] = {name: schema.empty_table() for name, schema in TABLES.items()}
     tables["model_ranking"] = model_ranking(pairs, {one.model_id: one.layer for one in outputs})
+    tables["centre"] = centre_table(graphs, centre)
     tables["layers"] = table_of_rows(layers, TABLES["layers"])
     tables["models"] = table_of_rows(models, TABLES["models"])
     facts = {name: write_table(storage, scan_id, name, table) for name, table in tables.items()}
