@@ -18,7 +18,8 @@ from depara.graph import edge_index
 from depara.identity import pixels_id, probe_set_key, short_hash
 from depara.similarity import model_ranking
 from depara.similarity.centre import Centre
-from depara.similarity.pair_table import centre_table, similarity_table
+from depara.similarity.centre_table import centre_table
+from depara.similarity.pair_table import similarity_table
 from depara.similarity.stored import GraphRef
 from depara.store.artifacts import GraphMarker, table_of_rows
 from depara.store.canvases import ProbeSet, write_canvases, write_probe_set

@@ -22,7 +22,7 @@ from cluster.pool.launcher import Ref
 from cluster.pool.tasks import TaskFailure, follow, merge_failures
 from depara.errors import StoreError
 from depara.similarity.centre import Centre, map_sums, products_with
-from depara.similarity.pair_table import centre_of_table
+from depara.similarity.centre_table import centre_of_table
 from depara.similarity.stored import NUMERIC_ERRORS, GraphRef, StoredBlock, check_graph, open_graphs
 from depara.store.scans import read_table
 from depara.store.storage import Storage

@@ -14,8 +14,9 @@ from depara.catalog import TERMS
 from depara.errors import StoreError
 from depara.similarity import lambda_tables, layer_ranking, model_ranking
 from depara.similarity.centre import Centre, centred_matrix
+from depara.similarity.centre_table import centre_table
 from depara.similarity.nulls import null_similarity, without_sources
-from depara.similarity.pair_table import centre_table, similarity_table
+from depara.similarity.pair_table import similarity_table
 from depara.store.scans import read_table, write_table
 from depara.store.schemas import TABLES, pair_columns
 from depara.store.storage import Storage

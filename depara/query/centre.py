@@ -18,6 +18,7 @@ from depara.query.cosines import Graphs, QueryCosines
 from depara.query.own import OwnModel
 from depara.query.zoo import Zoo
 from depara.similarity.centre import Centre, map_sums, products_with
+from depara.similarity.centre_table import centre_rows
 from depara.similarity.stored import GraphRef, StoredBlock
 from depara.types import Float32, Float64
 
@@ -71,14 +72,16 @@ def query_centre(
     of_zoo_GN = joined(cosines_GN.astype(np.float64), to_output_N[place_G])
     own_to_zoo_LN = cosines.own_ALN[outputs].mean(axis=0, dtype=np.float64)
     of_own_LN = joined(own_to_zoo_LN, own_output_LN)
-    of_outputs_N = of_zoo_GN[[keys.index(ref.key) for ref in zoo.outputs]].mean(axis=0)
+    place = {key: row for row, key in enumerate(keys)}
+    of_outputs_N = of_zoo_GN[[place[ref.key] for ref in zoo.outputs]].mean(axis=0)
     mean_squares_N = joined(of_outputs_N, of_own_LN[output])
     centre = Centre(
         np.concatenate([of_zoo_GN, of_own_LN]).astype(np.float32),
         np.concatenate([squares_GN, own_squares_LN]),
         mean_squares_N.astype(np.float32),
     )
-    return QueryCentre(centre, {key: place for place, key in enumerate([*keys, *own_keys])})
+    own_place = {key: row for row, key in enumerate(own_keys, start=len(keys))}
+    return QueryCentre(centre, place | own_place)
 
 
 _Rows = tuple[list[str], Float32, Float32]
@@ -92,12 +95,7 @@ def _known(zoo: Zoo, stored: pa.Table) -> _Rows | None:
     if len(place) != len(zoo.graphs):
         return None
     index = pa.array([place[ref.model_id, ref.layer] for ref in refs.values()])
-    taken = stored.take(index)
-    cosines_GN, squares_GN = (
-        np.stack([np.asarray(row, np.float32) for row in taken[name].to_pylist()])
-        for name in ("cosines", "squares")
-    )
-    return list(refs), cosines_GN, squares_GN
+    return list(refs), *centre_rows(stored.take(index))
 
 
 def _measured(refs: Sequence[GraphRef], zoo: Zoo, graphs: Graphs) -> _Rows:

@@ -1,4 +1,4 @@
-"""Scores as tables: the long similarity table, one row per pair of graphs, and the centre.
+"""The long similarity table: one row per pair of graphs.
 
 ``A`` source graphs, ``B`` target graphs.
 """
@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from depara.similarity.centre import Centre
 from depara.similarity.combine import combine
 from depara.similarity.stored import GraphRef
 from depara.store.schemas import TABLES
@@ -59,24 +58,3 @@ def similarity_table(
     for field in schema:
         columns.setdefault(field.name, pa.nulls(similarity_AB.size, field.type))
     return pa.table([columns[name] for name in schema.names], schema=schema)
-
-
-def centre_table(graphs: Sequence[GraphRef], centre: Centre) -> pa.Table:
-    """Returns the ``centre`` table of some graphs, in their order."""
-    values = pa.field("element", pa.float32(), nullable=False)
-    columns = {
-        "model_id": pa.array([graph.model_id for graph in graphs], pa.string()),
-        "layer": pa.array([graph.layer for graph in graphs], pa.string()),
-    }
-    for name, rows in (("cosines", centre.cosines_GN), ("squares", centre.squares_GN)):
-        columns[name] = pa.array(list(rows), pa.list_(values))
-    return pa.table(columns, schema=TABLES["centre"])
-
-
-def centre_of_table(table: pa.Table, is_ranked: Sequence[bool]) -> Centre:
-    """Returns what a ``centre`` table, or some rows of it, says."""
-    cosines_GN, squares_GN = (
-        np.stack([np.asarray(row, np.float32) for row in table[name].to_pylist()])
-        for name in ("cosines", "squares")
-    )
-    return Centre.of_zoo(cosines_GN, squares_GN, is_ranked)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from depara.similarity.centre import Centre, centred_matrix, map_sums, products_with
-from depara.similarity.pair_table import centre_of_table, centre_table
+from depara.similarity.centre_table import centre_of_table, centre_table
 from depara.similarity.stored import GraphRef
 from depara.types import ProbeRange
 from tests.oracle.uncertainty import resampled_node_centred
