@@ -6,8 +6,8 @@
 Zoos: those of the suite that `make` has put in its cache, the digit zoo (trained on first use),
 the mixed digit zoo when `python -m examples.digits.train --architectures` has trained it, and the
 mini zoo of the shared data folder (DEPARA_SHARED_DATA) when there is one. The rules that compete
-were written down before (`rules.RULES`), and are chosen with a zoo left out; every setting is
-varied alone from the shipped defaults.
+(`rules.RULES`) are chosen with a zoo left out; every setting is varied alone from the shipped
+defaults.
 """
 
 from __future__ import annotations
