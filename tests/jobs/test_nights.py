@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
@@ -264,11 +265,13 @@ def test_failed_models_are_tried_again_and_their_nights_are_counted(
     assert table(tmp_path, again.scan_id, "failures")["nights"].tolist() == [1]
 
 
+@pytest.mark.parametrize("name", ["similarity", "centre"])
 def test_a_damaged_table_of_the_last_night_is_not_reused(
-    photos: Path, tmp_path: Path, watch: Watch
+    name: str, photos: Path, tmp_path: Path, watch: Watch
 ) -> None:
     first = night(tmp_path, photos)
-    path = tmp_path / "scans" / first.scan_id / "similarity.parquet"
+    expected = table(tmp_path, first.scan_id, "centre")
+    path = tmp_path / "scans" / first.scan_id / f"{name}.parquet"
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
@@ -278,7 +281,11 @@ def test_a_damaged_table_of_the_last_night_is_not_reused(
     assert watch.pairs == 27
     assert second.num_reused_pairs == 0
     assert second.changes.reused == ("a", "b", "c"), "the models themselves are as they were"
-    assert any("similarity.parquet does not match its checksum" in line for line in printed)
+    assert any(f"{name}.parquet does not match its checksum" in line for line in printed)
+    again = table(tmp_path, second.scan_id, "centre")
+    np.testing.assert_array_equal(
+        np.stack(again["cosines"].tolist()), np.stack(expected["cosines"].tolist())
+    )
     assert night(tmp_path, photos).num_reused_pairs == 27
 
 
