@@ -44,7 +44,6 @@ def test_it_is_the_cosine_of_the_stacked_maps_less_their_mean():
 
 def test_a_map_that_all_models_share_changes_only_the_plain_term():
     block = random_block(6, NUM_PROBES, 20)
-    other = ArrayBlock(block.maps_GNP[:, :, ::-1].copy(), block.edges_GE)
     # Orthogonal pixels that all have in common, each map again of unit norm.
     shared = np.ones((6, NUM_PROBES, 4), np.float16) / 2
     is_there = (block.maps_GNP.astype(np.float64) ** 2).sum(axis=2, keepdims=True) > 0.5
@@ -63,7 +62,6 @@ def test_a_map_that_all_models_share_changes_only_the_plain_term():
         found.append((node_AB, centred_matrix(node_AB, centre, centre)))
     assert (found[1][0] > found[0][0] - 1e-3).all()
     np.testing.assert_allclose(found[1][1], found[0][1], atol=3e-3)  # maps in float16
-    assert not np.array_equal(other.maps_GNP, block.maps_GNP)
 
 
 def test_a_zoo_of_one_model_has_nothing_left():
