@@ -10,7 +10,7 @@ import sys
 import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 from importlib import metadata
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
@@ -32,6 +32,9 @@ _STANDARD = tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "pla
 _VERSIONED = ("depara",)
 """Packages whose code their own version stands for, wherever they are imported from."""
 
+Installed = tuple[tuple[str, int], ...]
+"""The folders that packages are installed in, and when one was last added to or taken from each."""
+
 
 @dataclass(frozen=True)
 class _Code:
@@ -48,6 +51,7 @@ class CodeReader:
         importlib.invalidate_caches()
         self._codes: dict[str, _Code | None] = {}
         self._digests: dict[str, str | None] = {}
+        self._installed = _installed()
 
     def digest(self, module: str) -> str | None:
         """Returns a hash of a module's code, or None when there is no such code to be read.
@@ -78,7 +82,7 @@ class CodeReader:
             spec = _find(name)
             if _is_standard(spec):
                 continue
-            version = self._installed_version(name, spec)
+            version = _version(name, self._installed) if _is_installed(spec) else None
             code = None if version else self._read(name)
             parts[name] = version or (code.digest if code else None)
             if code and not _is_installed(spec):
@@ -93,15 +97,27 @@ class CodeReader:
                 self._codes[top] = None
         return self._codes[top]
 
-    def _installed_version(self, name: str, spec: ModuleSpec | None) -> str | None:
-        if not _is_installed(spec):
-            return None
-        distributions = sorted(set(self._distributions.get(name, ())))
-        return " ".join(f"{each}=={package_version(each)}" for each in distributions) or None
 
-    @cached_property
-    def _distributions(self) -> dict[str, list[str]]:
-        return dict(metadata.packages_distributions())
+def _installed() -> Installed:
+    """Returns what installed packages are told by: they are looked at again when it changes."""
+    folders = (entry for entry in sys.path if any(name in Path(entry).parts for name in _INSTALLED))
+    return tuple((entry, os.stat(entry).st_mtime_ns) for entry in folders if os.path.isdir(entry))
+
+
+@lru_cache(maxsize=4096)
+def _version(name: str, installed: Installed) -> str | None:
+    """Returns the distributions that bring a top-level name along, with their versions."""
+    distributions = sorted(set(_distributions(installed).get(name, ())))
+    return " ".join(f"{each}=={package_version(each)}" for each in distributions) or None
+
+
+@lru_cache(maxsize=1)
+def _distributions(installed: Installed) -> dict[str, list[str]]:
+    """Returns the installed distributions by the top-level names that they bring along.
+
+    It takes a second with some hundred packages, as the list of files of each is read.
+    """
+    return dict(metadata.packages_distributions())
 
 
 def _find(top: str) -> ModuleSpec | None:

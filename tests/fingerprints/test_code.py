@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Callable
-from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 
@@ -79,15 +79,32 @@ def test_what_it_imports_counts_to_any_depth(write: Write) -> None:
 
 
 def test_installed_packages_count_by_their_version(
-    write: Write, monkeypatch: pytest.MonkeyPatch
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write("our_net.py", "from PIL import Image\nimport json\n")
+    site = tmp_path / "site-packages"
+    monkeypatch.syspath_prepend(str(site))
+
+    def install(version: str) -> None:
+        """As an installer does: the new metadata takes the place of the old."""
+        write("site-packages/their_net/__init__.py", f"VERSION = {version!r}\n")
+        for old in site.glob("their_net_package-*"):
+            shutil.rmtree(old)
+        info = f"site-packages/their_net_package-{version}.dist-info"
+        write(
+            f"{info}/METADATA",
+            f"Metadata-Version: 2.1\nName: their-net-package\nVersion: {version}\n",
+        )
+        write(f"{info}/top_level.txt", "their_net\n")
+
+    write("our_net.py", "import json\nfrom their_net import VERSION\n")
+    install("1.0")
     before = digest("our_net")
-    real = metadata.version
-    monkeypatch.setattr(metadata, "version", lambda n: "99" if n == "pillow" else real(n))
+    write("site-packages/their_net/__init__.py", "VERSION = 'edited by hand'\n")
+    assert digest("our_net") == before
+    install("2.0")
     after = digest("our_net")
     assert after != before
-    monkeypatch.setattr(metadata, "version", lambda n: "99" if n == "pip" else real(n))
+    install("1.0")
     assert digest("our_net") == before
 
 
