@@ -49,6 +49,7 @@ ALLOWED = {
     "maintenance": {"store"},
     "pictures": {"graph", "similarity", "results", "store"},
     "answers": {"store", "similarity", "results", "evaluation"},
+    "learning": {"results", "evaluation"},
     "report": {"answers", "pictures", "results", "evaluation", "similarity", "store"},
     "cli": {
         "scan",
@@ -58,6 +59,7 @@ ALLOWED = {
         "report",
         "results",
         "evaluation",
+        "learning",
         "store",
         "maintenance",
     },

@@ -9,6 +9,7 @@ import typer
 from depara._version import __version__
 from depara.cli.answers import data, diff, matrix, recommend, tree
 from depara.cli.evaluation import evaluate
+from depara.cli.learning import learn
 from depara.cli.pictures import graph, show
 from depara.cli.query import query
 from depara.cli.reading import layers, models, scans, table
@@ -33,6 +34,7 @@ _COMMANDS = (
     table,
     scans,
     evaluate,
+    learn,
     verify,
     gc,
 )

@@ -92,7 +92,7 @@ def popularity(queries: Sequence[Query], known: Known) -> Scores | None:
             others_TV = np.delete(truth_TV, row, axis=0)
             if query.source is None and query.target in columns:
                 others_TV[:, columns[query.target]] = np.nan
-            mean_V = _mean_known(rank_fraction(others_TV))
+            mean_V = mean_known(rank_fraction(others_TV))
             scores[place] = mean_V[[columns[name] for name in query.candidates]]
     return [score for score in scores if score is not None]
 
@@ -226,7 +226,7 @@ def _matrix(queries: Sequence[Query]) -> tuple[dict[str, int], Float64]:
     return columns, truth_TV
 
 
-def _mean_known(fractions_TV: Float64) -> Float64:
+def mean_known(fractions_TV: Float64) -> Float64:
     """Returns the mean over the rows of what is known, 0.5 where nothing is."""
     known_TV = np.isfinite(fractions_TV)
     count_V = known_TV.sum(axis=0)
