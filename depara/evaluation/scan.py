@@ -69,7 +69,7 @@ def evaluate_scan(
         truth,
         scores,
         relevant=relevant,
-        known=_known(results),
+        known=known_of(results),
         bootstrap=bootstrap,
         seed=seed,
         scan_id=results.scan_id,
@@ -151,7 +151,8 @@ def _at_outputs(similarity: pa.Table, outputs: pa.Table, side: str) -> pa.Table:
     return similarity.filter(pc.fill_null(is_output, False))
 
 
-def _known(results: ScanResults) -> Known:
+def known_of(results: ScanResults) -> Known:
+    """Returns what a scan knows of its models for the baselines: parameters, depths, operations."""
     models = results.table("models").dropna(subset=["num_parameters"])
     layers = results.table("layers")
     names = zip(layers["model_id"], layers["layer"], strict=True)

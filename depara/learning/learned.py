@@ -11,7 +11,7 @@ from depara.errors import ConfigError
 from depara.evaluation.evaluation import Evaluation
 from depara.evaluation.judgement import evaluate_scores
 from depara.evaluation.queries import some
-from depara.evaluation.scan import transfer_scores
+from depara.evaluation.scan import known_of, transfer_scores
 from depara.evaluation.truth import Truth
 from depara.learning.learners import LEARNERS
 from depara.learning.past import Past, past_of
@@ -67,8 +67,9 @@ def learn(
 
     Each learner of `LEARNERS` ranks the sources of every past target from the other ones. Of these
     and the scan's similarity, what has a higher mean Spearman correlation than popularity, with an
-    interval above 0 on `FEWEST_JUDGED` targets or more, may rank; the best of those does, else
-    popularity, which is hard to beat: most zoos have sources that serve everything.
+    interval above 0 on `FEWEST_JUDGED` targets or more, may rank; the best of those does, a learner
+    only where it beats the similarity likewise. Else it is popularity, which is hard to beat: most
+    zoos have sources that serve everything.
 
     Args:
         scan: a finished scan.
@@ -97,6 +98,7 @@ def learn(
         truth,
         judged,
         relevant=relevant,
+        known=known_of(scan),
         bootstrap=bootstrap,
         seed=seed,
         scan_id=scan.scan_id,
@@ -165,10 +167,7 @@ def _verdict(evaluation: Evaluation) -> tuple[str, str]:
             f"ranked by popularity: {evaluation.num_queries} past targets are too few to tell "
             f"whether anything beats it, needs {FEWEST_JUDGED}"
         )
-    gains = {}
-    for name in evaluation.scores:
-        rows = evaluation.compare(name, POPULARITY)
-        gains[name] = rows[rows["metric"] == "spearman"].iloc[0]
+    gains = {name: _spearman(evaluation, name, POPULARITY) for name in evaluation.scores}
     better = [name for name, row in gains.items() if row["low"] > 0]
     if not better:
         near = max(gains, key=lambda name: means[name])
@@ -177,10 +176,23 @@ def _verdict(evaluation: Evaluation) -> tuple[str, str]:
             f"{near} with {means[near]:.2f}, {_gain(gains[near])}"
         )
     best = max(better, key=lambda name: means[name])
-    return best, (
-        f"ranked by {best}: {means[best]:.2f} mean Spearman on left-out targets, "
-        f"{_gain(gains[best])} over {yardstick}"
+    gain = f"{_gain(gains[best])} over {yardstick}"
+    said = f"{means[best]:.2f} mean Spearman on left-out targets, {gain}"
+    if best == SIMILARITY or SIMILARITY not in better:
+        return best, f"ranked by {best}: {said}"
+    over = _spearman(evaluation, best, SIMILARITY)
+    if over["low"] > 0:
+        return best, f"ranked by {best}: {said}, and {_gain(over)} over the scan's similarity"
+    return SIMILARITY, (
+        f"ranked by similarity, which beats {yardstick}: learning adds nothing to it for sure, the "
+        f"best is {best} with {_gain(over)} over its {means[SIMILARITY]:.2f}"
     )
+
+
+def _spearman(evaluation: Evaluation, score: str, other: str) -> pd.Series:
+    rows = evaluation.compare(score, other)
+    row: pd.Series = rows[rows["metric"] == "spearman"].iloc[0]
+    return row
 
 
 def _gain(row: pd.Series) -> str:
