@@ -65,6 +65,8 @@ class LabelScore:
     Higher is better: what is not so by itself is negated. ``min_classes`` is the fewest classes,
     ``min_per_class`` the fewest labelled probes of every class, ``min_probes`` the fewest labelled
     probes in all; besides, some class must have 2. ``needs`` says of which Gram it is made.
+    ``votes``: whether the consensus counts its rank. Those that joined late do not: a ranking that
+    people rely on moves on evidence, see docs/estimators.md.
     """
 
     meaning: str
@@ -74,6 +76,7 @@ class LabelScore:
     min_per_class: int = 1
     min_probes: int = 3
     needs: Literal["raw", "zscored"] = "raw"
+    votes: bool = True
 
 
 @dataclass(frozen=True)
@@ -254,6 +257,27 @@ LABEL_SCORES: Mapping[str, LabelScore] = {
         reference="Pandy et al., 'Bhattacharyya Class Separability', CVPR 2022",
         code="depara.labelled.scatter:gbc",
         min_per_class=2,
+    ),
+    "lfc": LabelScore(
+        meaning="correlation of inner products with being of one class, over all pairs, -1 to 1",
+        reference="Deshpande et al., 'A linearized framework and a new benchmark for model "
+        "selection for fine-tuning', 2021",
+        code="depara.labelled.pairs:lfc",
+        votes=False,
+    ),
+    "sfda": LabelScore(
+        meaning="mean probability of the true class in the self-challenging Fisher space, 0 to 1",
+        reference="Shao et al., 'Not All Models Are Equal', ECCV 2022; our reading at total "
+        "variance 1",
+        code="depara.labelled.fisher:sfda",
+        votes=False,
+    ),
+    "ncti": LabelScore(
+        meaning="nearness to neural collapse, sum of three terms, 0 to 3",
+        reference="Wang et al., 'How Far Pre-trained Models Are from Neural Collapse', ICCV 2023; "
+        "our reading: terms scaled by their own bounds, not over the zoo",
+        code="depara.labelled.centres:ncti",
+        votes=False,
     ),
 }
 """The scores with labels by their name, a value of ``score`` in ``label_scores``."""

@@ -273,13 +273,14 @@ def _label_calls(
     threads = max(1, int(config.compute.num_cpus))
     done = known.labelled if known is not None else {}
     graphs = [graph for graph in _candidates(reduction) if graph.key not in done]
-    scores = score_calls(graphs, labels, output, threads, launcher)
+    hard = config.similarity.hard
+    scores = score_calls(graphs, labels, hard, output, threads, launcher)
     ranked = [graph for graph in reduction.sources if graph.is_ranked]
     has_halves = config.uncertainty.resamples and len(ranked) > 1
     if not has_halves or (known is not None and known.has_label_ranking):
         return scores, []
     seed, budget_s = config.uncertainty.seed, _budget_s(reduction, spent_s, context)
-    return scores, half_calls(ranked, labels, seed, budget_s, output, threads, launcher)
+    return scores, half_calls(ranked, labels, hard, seed, budget_s, output, threads, launcher)
 
 
 def _budget_s(reduction: Reduction, spent_s: float, context: ScanContext) -> float:

@@ -51,19 +51,21 @@ def wants_label_scores(reduction: Reduction, labels: Sequence[str | None]) -> bo
 def score_calls(
     graphs: Sequence[GraphRef],
     labels: Sequence[str | None],
+    hard: Sequence[int],
     output: str,
     threads: int,
     launcher: Launcher,
 ) -> list[Call]:
-    """Returns the tasks that score graphs with the labels of the probes."""
+    """Returns the tasks that score graphs with the labels of the probes, and of the hard ones."""
     shared = launcher.share(list(labels))
     pieces = _pieces(graphs, _GRAPHS_PER_TASK)
-    return [(score_labels, (output, threads, piece, shared)) for piece in pieces]
+    return [(score_labels, (output, threads, piece, shared, tuple(hard))) for piece in pieces]
 
 
 def half_calls(
     graphs: Sequence[GraphRef],
     labels: Sequence[str | None],
+    hard: Sequence[int],
     seed: int,
     budget_s: float,
     output: str,
@@ -75,6 +77,7 @@ def half_calls(
     Args:
         graphs: the output graphs that are ranked.
         labels: of the probes, in index order.
+        hard: shares of the probes, %, of whose hardest the scores are wanted too.
         seed: of the half samples.
         budget_s: time of one core.
         output: where the graphs are.
@@ -82,21 +85,26 @@ def half_calls(
         launcher: shares values and says how many tasks run at once.
     """
     num_labelled = sum(label is not None for label in labels)
-    each_s = _HALF_SECONDS * (num_labelled / 200) ** 2 * max(len(graphs), 1)
+    whole_s = _HALF_SECONDS * (num_labelled / 200) ** 2
+    each_s = whole_s * (1 + sum((percent / 100) ** 2 for percent in hard)) * max(len(graphs), 1)
     count = int(min(max(budget_s / each_s, _FEWEST_HALVES), _MOST_HALVES))
     shared = launcher.share(half_samples(labels, count, seed))
     size = max(1, math.ceil(len(graphs) / max(launcher.capacity(), 1)))
     pieces = _pieces(graphs, min(size, _GRAPHS_PER_TASK))
-    return [(score_halves, (output, threads, piece, shared)) for piece in pieces]
+    return [(score_halves, (output, threads, piece, shared, tuple(hard))) for piece in pieces]
 
 
 def score_labels(
-    output: str, threads: int, graphs: Sequence[GraphRef], labels: Sequence[str | None]
+    output: str,
+    threads: int,
+    graphs: Sequence[GraphRef],
+    labels: Sequence[str | None],
+    hard: Sequence[int] = (),
 ) -> list[LabelRow] | TaskFailure:
     """Returns the label scores of some graphs, or the error as data."""
 
     def scored(graph: CommittedGraph) -> dict[str, ScoreValue]:
-        return label_scores(graph.read_grams(), labels)
+        return label_scores(graph.read_grams(), labels, hard)
 
     found = _of_each(output, threads, graphs, scored)
     if isinstance(found, TaskFailure):
@@ -109,12 +117,13 @@ def score_halves(
     threads: int,
     graphs: Sequence[GraphRef],
     halves: Sequence[Sequence[str | None]],
+    hard: Sequence[int] = (),
 ) -> list[HalfRow] | TaskFailure:
     """Returns the label scores of some output graphs on half samples, or the error as data."""
 
     def scored(graph: CommittedGraph) -> Float64:
         grams = graph.read_grams()
-        rows = [[one.value for one in label_scores(grams, half).values()] for half in halves]
+        rows = [[one.value for one in label_scores(grams, half, hard).values()] for half in halves]
         return np.array(rows, np.float64)
 
     found = _of_each(output, threads, graphs, scored)

@@ -14,6 +14,7 @@ from cluster.record.graph_facts import GraphFacts, facts_of_scan
 from depara.dotted import leaves
 from depara.errors import StoreError
 from depara.identity import short_hash
+from depara.labelled import score_names
 from depara.similarity.stored import GraphRef, graph_refs
 from depara.store.scans import finished_manifests, read_table
 from depara.store.schemas import pair_columns
@@ -211,8 +212,13 @@ def rankings_key(reduction: Reduction) -> str:
 
 
 def labels_key(reduction: Reduction, labels: Sequence[str | None]) -> str | None:
-    """Returns the identity of the probes' labels, or None when no label score is computed."""
-    return short_hash(list(labels)) if wants_label_scores(reduction, labels) else None
+    """Returns the identity of the probes' labels and of the scores with them, None for no score.
+
+    A version that knows more scores, or other shares of hard probes, computes them all anew.
+    """
+    if not wants_label_scores(reduction, labels):
+        return None
+    return short_hash([list(labels), list(score_names(reduction.config.similarity.hard))])
 
 
 def failed_models(failures: Sequence[Failure]) -> tuple[str, ...]:

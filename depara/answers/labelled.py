@@ -9,6 +9,7 @@ import pandas as pd
 from depara.answers.recommendation import named
 from depara.answers.standings import Standing, standings
 from depara.errors import ConfigError
+from depara.labelled.hardness import base_name, votes
 from depara.results import ScanResults
 
 CONSENSUS = "consensus"
@@ -21,8 +22,9 @@ class DataRecommendation:
     """The models for the labelled probes, best first by the consensus of the scores with labels.
 
     ``models`` has one row per model at its output layer: ``rank, model_id, cut, standing,
-    mean_rank, rank_low, rank_high, p_first, num_agree``, then the rank by each score; ``cut`` is
-    its best layer by consensus. ``ranking`` is the scan's whole ``label_ranking`` table.
+    mean_rank, rank_low, rank_high, p_first, num_agree``, then the rank by each score but those of
+    hard probes; ``cut`` is its best layer by consensus. ``ranking`` is the scan's whole
+    ``label_ranking`` table.
     """
 
     models: pd.DataFrame
@@ -53,6 +55,11 @@ class DataRecommendation:
     def scores(self) -> list[str]:
         """The scores that rank."""
         return [str(name) for name in self.models.columns[_NUM_FACTS:]]
+
+    @property
+    def others(self) -> list[str]:
+        """Those of `scores` that the consensus does not count."""
+        return [name for name in self.scores if not votes(name)]
 
     def frame(self) -> pd.DataFrame:
         """Returns `models`."""
@@ -93,6 +100,7 @@ def recommend_for_labels(scan: ScanResults) -> DataRecommendation:
         (ranking["ranking"] == "layer") & (ranking["score"] == CONSENSUS) & (ranking["rank"] == 1)
     ].set_index("model_id")["layer"]
     by_score = ranking[(ranking["ranking"] == "model") & (ranking["score"] != CONSENSUS)]
+    by_score = by_score[by_score["score"].map(base_name) == by_score["score"]]
     ranks = by_score.pivot_table(index="model_id", columns="score", values="rank", sort=False)
     models = pd.DataFrame(
         {

@@ -76,6 +76,8 @@ def data(
             _shown_data(found).head(top), "models by their mean rank, and the rank by each score"
         )
         print_lines(f"by score: rank by {', '.join(found.scores)}")
+        if found.others:
+            print_lines(f"which the consensus does not count: {', '.join(found.others)}")
         print_lines("[low,high]: 5-95 % over random halves of the labelled probes")
 
 

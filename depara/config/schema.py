@@ -241,6 +241,9 @@ class SimilarityConfig(Section):
     weighted terms."""
     label_scores: bool = True
     """Scores with labels (k-NN, LogME, H-score, ...), where at least two classes are labelled."""
+    hard: list[Annotated[int, Field(ge=1, le=100)]] = []
+    """Shares of the labelled probes, %: of the hardest so many of each class, every score with
+    labels is computed once more, as knn@hard25; such scores do not vote in the consensus."""
     pairs: Pairs = "outputs"
     """outputs: every (model, layer) with every model's output layer; all: every two graphs."""
 
@@ -268,6 +271,13 @@ class SimilarityConfig(Section):
         columns = (TERMS[name].column for name, weight in self.terms.items() if weight)
         needed = [column for column in columns if column in SCORES]
         return tuple(dict.fromkeys((*self.scores, *needed)))
+
+    @field_validator("hard")
+    @classmethod
+    def _shares_are_given_once(cls, value: list[int]) -> list[int]:
+        if len(set(value)) < len(value):
+            raise ValueError(f"a share is given twice: {value}")
+        return value
 
     @field_validator("terms")
     @classmethod

@@ -4,6 +4,7 @@
 """
 
 from depara.labelled.features import LabelledFeatures
+from depara.labelled.hardness import score_names
 from depara.labelled.ranking import (
     CONSENSUS,
     half_samples,
@@ -24,5 +25,6 @@ __all__ = [
     "label_ranking",
     "label_score_table",
     "label_scores",
+    "score_names",
     "undefined_scores",
 ]

@@ -69,6 +69,23 @@ class LabelledFeatures:
             class_names=tuple(str(name) for name in names),
         )
 
+    def part(self, places: NDArray[np.intp]) -> LabelledFeatures:
+        """Returns some of the probes; each class must keep one at least.
+
+        Args:
+            places: among the ``N`` labelled probes.
+        """
+        square = np.ix_(places, places)
+        return LabelledFeatures(
+            raw_NN=self.raw_NN[square],
+            zscored_NN=self.zscored_NN[square],
+            raw_sums_N=self.raw_sums_N[places],
+            zscored_sums_N=self.zscored_sums_N[places],
+            num_features=self.num_features,
+            class_N=self.class_N[places],
+            class_names=self.class_names,
+        )
+
     @property
     def num_probes(self) -> int:
         """``N``."""

@@ -39,6 +39,24 @@ def knn(features: LabelledFeatures) -> float:
     return float(np.mean((wins_NK * features.indicators_NK).sum(axis=1) / wins_NK.sum(axis=1)))
 
 
+def lfc(features: LabelledFeatures) -> float:
+    """Returns the correlation of the features' inner products with being of one class, -1 to 1.
+
+    Pearson's, over all ``N^2`` entries of the raw Gram matrix and of the matrix that is 1 for two
+    probes of one class and -1 for two others (Deshpande et al., "A linearized framework and a new
+    benchmark for model selection for fine-tuning", 2021, with the features' kernel; their other
+    one is the gradients'). 1 for features that are the one-hot labels. NaN when all inner products
+    are equal.
+    """
+    same_NN = features.indicators_NK @ features.indicators_NK.T
+    same_NN = same_NN - same_NN.mean()
+    gram_NN = features.raw_NN - features.raw_NN.mean()
+    scale = float(np.sqrt(np.square(gram_NN).sum() * np.square(same_NN).sum()))
+    if scale <= ROUNDING * float(np.square(features.raw_NN).sum()) ** 0.5:
+        return float("nan")
+    return float(np.clip((gram_NN * same_NN).sum() / scale, -1.0, 1.0))
+
+
 def parc(features: LabelledFeatures) -> float:
     """Returns the rank correlation of the features' and the labels' pairwise dissimilarities.
 

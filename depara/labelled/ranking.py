@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from depara.catalog import LABEL_SCORES
+from depara.labelled.hardness import votes
 from depara.labelled.scores import ScoreValue
 from depara.store.artifacts import table_of_rows
 from depara.store.schemas import TABLES
@@ -64,15 +65,16 @@ def label_ranking(
     """Returns the ``label_ranking`` table: models at their output layer, and layers of each model.
 
     Per score, the highest value is first; equal values rank by name, layers by their order. The
-    consensus is the mean of the ranks by all scores, a score that a candidate does not have
-    counting as its last place. It stands above any one score: which of them predicts best differs
-    from data to data (Agostinelli et al., ECCV 2022).
+    consensus is the mean of the ranks by all scores that vote (`votes`), a score that a candidate
+    does not have counting as its last place. It stands above any one score: which of them predicts
+    best differs from data to data (Agostinelli et al., ECCV 2022). Where none that votes is
+    defined there is no ranking.
 
     Args:
         graphs: model, layer and label scores of each graph, layers of a model in their order.
         outputs: output layer of each model that is ranked.
         halves: of each model's output graph, the scores on half samples, ``R S`` in the order of
-            `LABEL_SCORES`, the same samples for all; empty where there are none.
+            its scores on all probes, the same samples for all; empty where there are none.
     """
     layers: dict[str, list[tuple[str, Mapping[str, ScoreValue]]]] = {}
     for model, layer, scores in graphs:
@@ -98,22 +100,25 @@ def _ranked(
     candidates: Sequence[tuple[Graph, Mapping[str, ScoreValue]]],
     halves_RMS: Float64 | None,
 ) -> Iterator[dict[str, Any]]:
+    every = list(candidates[0][1]) if candidates else []
     values_MS = np.array(
-        [[scores[name].value for name in LABEL_SCORES] for _, scores in candidates], np.float64
-    ).reshape(len(candidates), len(LABEL_SCORES))
+        [[scores[name].value for name in every] for _, scores in candidates], np.float64
+    ).reshape(len(candidates), len(every))
     is_defined_S = np.asarray(~np.isnan(values_MS).all(axis=0))
-    names = [name for name, known in zip(LABEL_SCORES, is_defined_S, strict=True) if known]
-    if not (names and candidates):
+    names = [name for name, known in zip(every, is_defined_S, strict=True) if known]
+    is_voter_S = np.array([votes(name) for name in names], np.bool_)
+    if not is_voter_S.any():
         return
     values_MS = values_MS[:, is_defined_S]
-    mean_M, ranks_MS = _consensus(values_MS)
+    mean_M, ranks_MS = _consensus(values_MS[:, is_voter_S])
     consensus_M = _places(-mean_M)
     agree_M = (ranks_MS <= consensus_M[:, None]).sum(axis=1)
     ranks_of = [_places(values_M) for values_M in values_MS.T]
-    sure = _Sure.of(None if halves_RMS is None else halves_RMS[:, :, is_defined_S])
+    sure = _Sure.of(None if halves_RMS is None else halves_RMS[:, :, is_defined_S], is_voter_S)
     for place in np.argsort(consensus_M):
         (model, layer), _ = candidates[place]
-        common = {"ranking": ranking, "model_id": model, "layer": layer, "num_scores": len(names)}
+        common: dict[str, Any] = {"ranking": ranking, "model_id": model, "layer": layer}
+        common["num_scores"] = int(is_voter_S.sum())
         yield {
             **common,
             "score": CONSENSUS,
@@ -156,13 +161,13 @@ class _Sure:
         self._ranks_RMT = ranks_RMT
 
     @classmethod
-    def of(cls, halves_RMS: Float64 | None) -> _Sure:
+    def of(cls, halves_RMS: Float64 | None, is_voter_S: NDArray[np.bool_]) -> _Sure:
         if halves_RMS is None or not len(halves_RMS):
             return cls(None)
         ranks = []
         for values_MS in halves_RMS:
             columns = [_places(values_M) for values_M in values_MS.T]
-            columns.append(_places(-_consensus(values_MS)[0]))
+            columns.append(_places(-_consensus(values_MS[:, is_voter_S])[0]))
             ranks.append(np.stack(columns, axis=1))
         return cls(np.stack(ranks).astype(np.float64))
 

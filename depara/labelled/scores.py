@@ -20,6 +20,7 @@ import numpy as np
 from depara.catalog import LABEL_SCORES, LabelScore, load
 from depara.grams import GraphGrams
 from depara.labelled.features import LabelledFeatures
+from depara.labelled.hardness import hard_name, hard_probes
 
 
 class ScoreValue(NamedTuple):
@@ -42,8 +43,10 @@ def undefined_scores(labels: Sequence[str | None]) -> dict[str, str]:
     return {name: reason for name, reason in reasons.items() if reason is not None}
 
 
-def label_scores(grams: GraphGrams, labels: Sequence[str | None]) -> dict[str, ScoreValue]:
-    """Returns every score of `LABEL_SCORES` for one graph, by name.
+def label_scores(
+    grams: GraphGrams, labels: Sequence[str | None], hard: Sequence[int] = ()
+) -> dict[str, ScoreValue]:
+    """Returns every score of `LABEL_SCORES` for one graph, by name; then those of its hard probes.
 
     Probes without a label are left out. A score that these labels or these features do not define
     is NaN with the reason; other scores are not affected. Nothing is random: the same Grams and
@@ -52,18 +55,34 @@ def label_scores(grams: GraphGrams, labels: Sequence[str | None]) -> dict[str, S
     Args:
         grams: of all probes of the graph.
         labels: of all probes, in the same order; None where a probe has no label.
+        hard: shares of the probes, %, of whose hardest every score is computed once more
+            (`hard_probes`), under the name of `hard_name`.
 
     Raises:
         ValueError: there is not one label, or None, per probe.
     """
     features = LabelledFeatures.select(grams, labels)
-    reasons = undefined_scores(labels)
+    scores = _of_features(features)
+    for percent in hard:
+        has_hard = features.num_classes > 1 and not features.is_constant
+        found = _of_features(hard_probes(features, percent) if has_hard else features)
+        about = f"of the hardest {percent} %: " if has_hard else ""
+        for name, (value, reason) in found.items():
+            why = None if reason is None else about + reason
+            scores[hard_name(name, percent)] = ScoreValue(value, why)
+    return scores
+
+
+def _of_features(features: LabelledFeatures) -> dict[str, ScoreValue]:
+    """Returns every score of some labelled probes."""
+    counts = Counter(features.class_names[number] for number in features.class_N)
+    reasons = {name: _undefined(score, counts) for name, score in LABEL_SCORES.items()}
     if features.is_constant:
         constant = f"the features of the {features.num_probes} labelled probes do not differ"
-        reasons = dict.fromkeys(LABEL_SCORES, constant) | reasons
+        reasons = {name: reason or constant for name, reason in reasons.items()}
     return {
-        name: ScoreValue(math.nan, reasons[name]) if name in reasons else _value(score, features)
-        for name, score in LABEL_SCORES.items()
+        name: _value(score, features) if reason is None else ScoreValue(math.nan, reason)
+        for (name, score), reason in zip(LABEL_SCORES.items(), reasons.values(), strict=True)
     }
 
 

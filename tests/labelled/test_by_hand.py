@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from depara.labelled import LabelledFeatures
+from depara.labelled.centres import margins, ncti
 from depara.labelled.evidence import logme
+from depara.labelled.fisher import sfda
 from depara.labelled.mixture import nleep
-from depara.labelled.pairs import knn, parc, parc_zscore
+from depara.labelled.pairs import knn, lfc, parc, parc_zscore
 from depara.labelled.scatter import gbc, h_score, ledoit_wolf_shrinkage, transrate
 from tests.oracle.grams import grams_of
 
@@ -188,3 +190,39 @@ def test_gbc_of_classes_that_are_points_is_no_overlap():
     value = gbc(labelled([[0.0, 1.0]] * 3 + [[1.0, 0.0]] * 3, "aaabbb"))
     assert value == 0.0
     assert math.copysign(1, value) == 1
+
+
+def test_lfc_is_the_correlation_of_products_with_signs():
+    # Features 1, 1, -1 of classes a, a, b: products are 1 and -1 just where the signs are.
+    assert lfc(labelled([[1.0], [1.0], [-1.0]], "aab")) == pytest.approx(1.0)
+    # Classes a, b, a: products 1 1 -1 / 1 1 -1 / -1 -1 1 against signs 1 -1 1 / -1 1 -1 / 1 -1 1:
+    # means 1/9 both, of their product 1/9, variance 1 - 1/81 of both.
+    expected = (1 / 9 - 1 / 81) / (1 - 1 / 81)
+    assert lfc(labelled([[1.0], [1.0], [-1.0]], "aba")) == pytest.approx(expected)
+
+
+def test_margins_take_a_probe_out_of_its_own_centre():
+    # To the other a at 2, against the b at 10; the b are 1 apart, 9 and 10 from the centre 1 of a.
+    found = margins(labelled([[0.0], [2.0], [10.0], [11.0]], "aabb"))
+    np.testing.assert_allclose(found, [2 - 10.5, 2 - 8.5, 1 - 9, 1 - 10])
+    assert margins(labelled([[0.0], [2.0], [10.0]], "aab"))[2] == np.inf
+
+
+def test_sfda_of_one_dimension_mixes_and_asks_again():
+    # In one dimension the ridge is the variance within classes itself: log odds 2 x m / w.
+    def s(value: float) -> float:
+        return 1 / (1 + math.exp(-value))
+
+    far, near = 1.5, 0.5  # class b; class a is its mirror image; means 1, variance within 1/4
+    sure_far, sure_near = (s(s(8 * x) - s(-8 * x)) for x in (far, near))
+    far, near = (p * x - (1 - p) for x, p in ((far, sure_far), (near, sure_near)))
+    mean, within = (far + near) / 2, (far - near) ** 2 / 4
+    expected = (s(2 * far * mean / within) + s(2 * near * mean / within)) / 2
+    assert sfda(labelled([[-1.5], [-0.5], [0.5], [1.5]], "aabb")) == pytest.approx(expected)
+    assert 0.6 < expected < 0.9
+
+
+def test_ncti_of_a_line_of_three_classes():
+    # In one dimension a class is one direction; the means 0, 4, 8 are no simplex: 1 / sqrt(2).
+    features = labelled([[-1.0], [1.0], [3.0], [5.0], [7.0], [9.0]], "aabbcc")
+    assert ncti(features) == pytest.approx(1 + 1 / math.sqrt(2) + 1)

@@ -53,6 +53,33 @@ def test_the_consensus_is_the_mean_rank_and_counts_who_agrees() -> None:
     assert consensus["p_first"].isna().all()
 
 
+def test_scores_that_joined_late_and_those_of_hard_probes_have_ranks_and_no_vote() -> None:
+    values = {"a": {"knn": 0.9, "lfc": 0.1}, "b": {"knn": 0.8, "lfc": 0.2}}
+    hard = {"a": {"knn@hard25": 0.1}, "b": {"knn@hard25": 0.5}}
+    graphs = [
+        (name, "out", scored(values[name]) | {k: ScoreValue(v) for k, v in hard[name].items()})
+        for name in "ab"
+    ]
+    halves = {name: np.full((10, len(SCORES) + 1), 1.0 + (name == "b")) for name in "ab"}
+    for name in "ab":
+        halves[name][:, SCORES.index("knn")] = name == "a"
+    frame = label_ranking(graphs, {"a": "out", "b": "out"}, halves).to_pandas()
+    found = frame[frame["ranking"] == "model"].set_index(["score", "model_id"])
+    assert found.loc["knn@hard25"]["rank"].to_dict() == {"b": 1, "a": 2}
+    assert found.loc["lfc"]["rank"].to_dict() == {"b": 1, "a": 2}
+    consensus = found.loc[CONSENSUS]
+    assert consensus["rank"].to_dict() == {"a": 1, "b": 2}
+    assert consensus["value"].to_dict() == {"a": 1.0, "b": 2.0}
+    assert consensus["p_first"].to_dict() == {"a": 1.0, "b": 0.0}
+    assert set(found["num_scores"]) == {1}
+    assert consensus["num_agree"].to_dict() == {"a": 1, "b": 1}
+
+
+def test_without_a_score_that_votes_there_is_no_ranking() -> None:
+    graphs = [("a", "out", scored({"lfc": 0.5})), ("b", "out", scored({"lfc": 0.4}))]
+    assert label_ranking(graphs, {"a": "out", "b": "out"}, {}).num_rows == 0
+
+
 def test_a_score_that_a_candidate_lacks_counts_as_its_last_place() -> None:
     found = ranking_of({"a": {"knn": 0.5}, "b": {"knn": 0.4, "gbc": 1.0}})
     assert ("gbc", "a") not in found.index

@@ -24,7 +24,7 @@ CASES = {
 # The authors' floor keeps LogME's iteration off the maximum where labels are predicted exactly;
 # the mixture stops at a tolerance.
 TOLERANCE = {"logme": 5e-4, "nleep": 1e-6}
-OF_CENTRED = ["h_score", "transrate", "nleep", "gbc", "parc_zscore"]
+OF_CENTRED = ["h_score", "transrate", "nleep", "gbc", "parc_zscore", "sfda", "ncti"]
 OF_PEARSON = ["parc", "parc_zscore"]
 
 
@@ -217,6 +217,8 @@ def test_features_that_are_the_labels_give_the_best_values():
     assert best["gbc"] == pytest.approx(0.0, abs=1e-9)
     assert best["h_score"] == pytest.approx(2.0, rel=0.1)
     assert best["logme"] > 1.0
+    assert best["lfc"] == pytest.approx(1.0)
+    assert best["ncti"] == pytest.approx(3.0)
     assert best["parc"] == pytest.approx(best["parc_zscore"])
 
 

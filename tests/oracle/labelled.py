@@ -172,6 +172,74 @@ def gbc(x: Array, labels: Labels, components: int = 64) -> float:
     return total
 
 
+def lfc(x: Array, labels: Labels) -> float:
+    """Deshpande et al. 2021: Pearson of the flattened kernel and of the labels' signs."""
+    kernel = [float(a @ b) for a in x for b in x]
+    signs = [1.0 if a == b else -1.0 for a in labels for b in labels]
+    return float(pearsonr(kernel, signs).statistic)
+
+
+def sfda(x: Array, labels: Labels) -> float:
+    """Shao et al. 2022 in all ``D`` dimensions, probe by probe; features at total variance 1."""
+    x = x / math.sqrt(float(np.trace(np.cov(x, rowvar=False, ddof=0))))
+    names = sorted(set(labels))
+
+    def within(z: Array) -> Array:
+        matrix = np.zeros((z.shape[1], z.shape[1]))
+        for members in classes(labels).values():
+            matrix += np.cov(z[members], rowvar=False, ddof=0) * len(members) / len(z)
+        return matrix
+
+    strength = math.exp(-5 * float(np.linalg.eigvalsh(within(x))[-1]))
+
+    def posterior(z: Array) -> list[dict[str, float]]:
+        inner = within(z)
+        mean = float(np.trace(inner)) / int(np.linalg.matrix_rank(x - x.mean(axis=0)))
+        inverse = np.linalg.inv((1 - strength) * inner + strength * mean * np.eye(len(inner)))
+        found = []
+        for probe in z:
+            densities = {}
+            for name, members in classes(labels).items():
+                gap = probe - z[members].mean(axis=0)
+                densities[name] = len(members) / len(z) * math.exp(-float(gap @ inverse @ gap) / 2)
+            found.append({name: one / sum(densities.values()) for name, one in densities.items()})
+        return found
+
+    mixed = []
+    for probe, own, chances in zip(x, labels, posterior(x), strict=True):
+        sure = math.exp(chances[own]) / sum(math.exp(one) for one in chances.values())
+        means = [x[classes(labels)[name]].mean(axis=0) for name in names if name != own]
+        mixed.append(sure * probe + (1 - sure) * np.mean(means, axis=0))
+    last = posterior(np.array(mixed))
+    return math.fsum(one[own] for one, own in zip(last, labels, strict=True)) / len(x)
+
+
+def margins(x: Array, labels: Labels) -> list[float]:
+    """Distance to one's own class's other probes' mean less that to the nearest other mean."""
+    found = []
+    for i, own in enumerate(labels):
+        members = [j for j in classes(labels)[own] if j != i]
+        to_own = float(np.linalg.norm(x[i] - x[members].mean(axis=0))) if members else math.inf
+        others = [m for name, m in classes(labels).items() if name != own]
+        found.append(to_own - min(float(np.linalg.norm(x[i] - x[m].mean(axis=0))) for m in others))
+    return found
+
+
+def ncti(x: Array, labels: Labels) -> float:
+    """Wang et al. 2023: three signs of neural collapse, each at most 1, from explicit matrices."""
+    centred = x - x.mean(axis=0)
+    tight = 0.0
+    for members in classes(labels).values():
+        nuclear = float(np.linalg.norm(centred[members], "nuc"))
+        ratio = float(np.linalg.norm(centred[members])) / nuclear if nuclear > 0 else 1.0
+        tight += ratio * len(members) / len(x)
+    means = np.array([x[members].mean(axis=0) for members in classes(labels).values()])
+    means -= means.mean(axis=0)
+    simplex = float(np.linalg.norm(means, "nuc") / np.linalg.norm(means))
+    nearest = float(np.mean([margin < 0 for margin in margins(x, labels)]))
+    return tight + simplex / math.sqrt(len(means) - 1) + nearest
+
+
 LABEL_SCORES = {
     "knn": knn,
     "logme": logme,
@@ -181,4 +249,7 @@ LABEL_SCORES = {
     "parc": parc,
     "parc_zscore": lambda x, labels: parc(zscore(x), labels),
     "gbc": gbc,
+    "lfc": lfc,
+    "sfda": sfda,
+    "ncti": ncti,
 }

@@ -25,7 +25,7 @@ def launcher() -> InlineLauncher:
 def test_half_samples_keep_to_the_budget(
     launcher: InlineLauncher, budget_s: float, expected: int
 ) -> None:
-    calls = half_calls(graphs(11), LABELS, 0, budget_s, "out", 1, launcher)
+    calls = half_calls(graphs(11), LABELS, [], 0, budget_s, "out", 1, launcher)
     halves = launcher.collect(calls[0][1][3])
     assert len(halves) == expected
     assert [len(arguments[2]) for _, arguments in calls] == [11]
@@ -33,8 +33,14 @@ def test_half_samples_keep_to_the_budget(
 
 
 def test_many_graphs_are_many_tasks(launcher: InlineLauncher) -> None:
-    calls = score_calls(graphs(130), LABELS, "out", 1, launcher)
+    calls = score_calls(graphs(130), LABELS, [25], "out", 1, launcher)
     assert [len(arguments[2]) for _, arguments in calls] == [64, 64, 2]
+    assert all(arguments[4] == (25,) for _, arguments in calls)
+
+
+def test_hard_probes_take_their_share_of_the_budget(launcher: InlineLauncher) -> None:
+    calls = half_calls(graphs(11), LABELS, [100], 0, 16e-3 * 11 * 40, "out", 1, launcher)
+    assert len(launcher.collect(calls[0][1][3])) == 20
 
 
 def test_known_scores_come_back_under_their_present_names() -> None:
