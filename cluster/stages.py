@@ -92,7 +92,13 @@ def prepare_scan(
         return committed_keys(context.storage, keys, incomplete)
 
     plan = make_plan(
-        file.config, inputs.cards, probes.key, len(probes.probes), committed, fresh=fresh
+        file.config,
+        inputs.cards,
+        probes.key,
+        len(probes.probes),
+        committed,
+        fresh=fresh,
+        is_labelled=any(probe.label is not None for probe in probes.probes),
     )
     for model in plan.models:
         for graph in model.graphs:

@@ -64,7 +64,8 @@ class LabelScore:
 
     Higher is better: what is not so by itself is negated. ``min_classes`` is the fewest classes,
     ``min_per_class`` the fewest labelled probes of every class, ``min_probes`` the fewest labelled
-    probes in all; besides, some class must have 2. ``needs`` says of which Gram it is made.
+    probes in all; besides, some class must have 2. ``needs`` says of which Gram it is made, or that
+    it is of what the model itself returned.
     ``votes``: whether the consensus counts its rank. Those that joined late do not: a ranking that
     people rely on moves on evidence, see docs/estimators.md.
     """
@@ -75,7 +76,7 @@ class LabelScore:
     min_classes: int = 2
     min_per_class: int = 1
     min_probes: int = 3
-    needs: Literal["raw", "zscored"] = "raw"
+    needs: Literal["raw", "zscored", "outputs"] = "raw"
     votes: bool = True
 
 
@@ -277,6 +278,21 @@ LABEL_SCORES: Mapping[str, LabelScore] = {
         reference="Wang et al., 'How Far Pre-trained Models Are from Neural Collapse', ICCV 2023; "
         "our reading: terms scaled by their own bounds, not over the zoo",
         code="depara.labelled.centres:ncti",
+        votes=False,
+    ),
+    "leep": LabelScore(
+        meaning="mean log probability of the labels given the model's own classes, nats, at most 0",
+        reference="Nguyen et al., 'LEEP: A New Measure to Evaluate Transferability of Learned "
+        "Representations', ICML 2020",
+        code="depara.labelled.outputs:leep",
+        needs="outputs",
+        votes=False,
+    ),
+    "nce": LabelScore(
+        meaning="minus the entropy of the labels given the model's own class, nats, at most 0",
+        reference="Tran, Nguyen & Hassner, ICCV 2019, with predictions for the source's labels",
+        code="depara.labelled.outputs:nce",
+        needs="outputs",
         votes=False,
     ),
 }

@@ -104,7 +104,7 @@ def score_labels(
     """Returns the label scores of some graphs, or the error as data."""
 
     def scored(graph: CommittedGraph) -> dict[str, ScoreValue]:
-        return label_scores(graph.read_grams(), labels, hard)
+        return label_scores(graph.read_grams(), labels, hard, graph.read_outputs())
 
     found = _of_each(output, threads, graphs, scored)
     if isinstance(found, TaskFailure):
@@ -122,9 +122,9 @@ def score_halves(
     """Returns the label scores of some output graphs on half samples, or the error as data."""
 
     def scored(graph: CommittedGraph) -> Float64:
-        grams = graph.read_grams()
-        rows = [[one.value for one in label_scores(grams, half, hard).values()] for half in halves]
-        return np.array(rows, np.float64)
+        grams, outputs_NC = graph.read_grams(), graph.read_outputs()
+        scores = (label_scores(grams, half, hard, outputs_NC) for half in halves)
+        return np.array([[one.value for one in found.values()] for found in scores], np.float64)
 
     found = _of_each(output, threads, graphs, scored)
     if isinstance(found, TaskFailure):

@@ -47,6 +47,7 @@ class ScanPlan:
     probe_set_key: str
     ranges: tuple[ProbeRange, ...]
     fresh: bool = False
+    is_labelled: bool = False
 
     @property
     def graph_keys(self) -> list[str]:
@@ -98,7 +99,7 @@ class ScanPlan:
         """
         claimed: set[str] = set()
         groups = []
-        settings = GraphSettings.of(self.config)
+        settings = GraphSettings.of(self.config, is_labelled=self.is_labelled)
         for model in self.models:
             keys = {
                 graph.layer.name: graph.key for graph in model.missing if graph.key not in claimed
@@ -131,6 +132,7 @@ def make_plan(
     find_committed: Callable[[Sequence[str]], Collection[str]],
     *,
     fresh: bool = False,
+    is_labelled: bool = False,
 ) -> ScanPlan:
     """Returns the plan for the models that could be resolved.
 
@@ -141,6 +143,7 @@ def make_plan(
         num_probes: size of the probe set.
         find_committed: returns those of some graph keys that are committed.
         fresh: compute all graphs, whatever is committed.
+        is_labelled: whether any probe has a label.
     """
     settings = method_settings(config)
     by_id = {card.model_id: card for card in cards}
@@ -160,7 +163,7 @@ def make_plan(
             )
             models.append(ModelPlan(model, card, graphs))
     ranges = split_probes(num_probes, config.compute.unit_probes)
-    return ScanPlan(config, tuple(models), probe_set_key, ranges, fresh)
+    return ScanPlan(config, tuple(models), probe_set_key, ranges, fresh, is_labelled)
 
 
 def _begin_elsewhere(groups: list[Group], rank: int) -> list[Group]:

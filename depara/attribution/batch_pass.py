@@ -90,7 +90,7 @@ class BatchPass:
         found = ProbeValues()
 
         def on_features(layer: str, features_BD: Tensor) -> None:
-            found.features_D[layer] = features_BD[-1].clone()
+            found.take(layer, features_BD[-1])
 
         nodes = self.run(
             canvas_BSS3,

@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from depara.attribution.batch_pass import BatchPass, attribution_of
 from depara.attribution.batching import CPU_SIZES, CUDA_SIZES, BatchTuner, Choice
 from depara.attribution.extraction_job import ExtractionJob, FeatureSink
-from depara.attribution.forms import Difference, Form, ProbeValues
+from depara.attribution.forms import PLAIN, Difference, Form, ProbeValues, ReturnProof
 from depara.attribution.layer_pass import LayerPass
 from depara.attribution.memory import PeakMemory, device_free_bytes, freed_memory_kept
-from depara.attribution.pass_proof import Evaluate, PassProof, must_double
+from depara.attribution.pass_proof import TOLERANCES, Evaluate, PassProof, must_double
 from depara.attribution.prepared import PreparedModel
 from depara.attribution.torch_state import arithmetic
 from depara.config.schema import AttributionConfig, FeatureReduction, Precision
@@ -65,6 +65,7 @@ class Extractor:
         precision: ``fp32``, or ``tf32`` to allow TensorFloat-32 on CUDA.
         memory_bytes: memory of this worker; a batch's activations take their part of it
             (`depara.ledger`; on CUDA: half of the device's free memory).
+        hands_return: also hand out what the model itself returns, see `LayerPass`.
         model_id: for messages.
     """
 
@@ -81,6 +82,7 @@ class Extractor:
         batch_size: int | Literal["auto"] = "auto",
         precision: Precision = "fp32",
         memory_bytes: int = 4 * 2**30,
+        hands_return: bool = False,
         model_id: str = "model",
     ) -> None:
         assert layers
@@ -102,6 +104,7 @@ class Extractor:
             features,
             model_id,
             restore=self._model.restore_state,
+            hands_return=hands_return,
         )
         self._batch = BatchPass(
             self._model, self._layers, attribution, map_side, self._device, model_id
@@ -112,6 +115,7 @@ class Extractor:
         self._tuners: dict[bool, BatchTuner] = {}
         self._is_unmeasured = dict.fromkeys((True, False), batch_size == "auto")
         self._has_pairs = False
+        self._returned = ReturnProof(TOLERANCES[precision].features)
 
     def __enter__(self) -> Self:
         return self
@@ -127,6 +131,11 @@ class Extractor:
     def close(self) -> None:
         """Frees the memory that is kept between calls; the extractor stays usable."""
         self._model.release()
+
+    @property
+    def return_differs(self) -> bool:
+        """Whether the model returned something else for a probe alone than in its batch."""
+        return self._returned.differs
 
     def extract(
         self,
@@ -271,7 +280,7 @@ class Extractor:
 
         def on_features(layer: str, features_BD: Tensor) -> None:
             if wants_features:
-                found.features_D[layer] = features_BD[size - 1].clone()
+                found.take(layer, features_BD[size - 1])
             job.deliver(layer, start, features_BD[:size])
 
         nodes = self._batch.run(
@@ -300,6 +309,7 @@ class Extractor:
             if cause is not None:
                 self._settle(job, form, rows, cause)
                 return False
+            self._returned.compare(found)
             self._proof.accept(form, len(rows), job.with_maps)
         return True
 
@@ -316,9 +326,12 @@ class Extractor:
             form: Form, rows: Sequence[int], with_maps: bool, perturbation: float
         ) -> ProbeValues:
             try:
-                return self._batch.last_probe(
+                values = self._batch.last_probe(
                     *job.take(rows), form, with_maps=with_maps, perturbation=perturbation
                 )
+                if form == PLAIN and not perturbation:
+                    self._returned.plain_C = values.returned_C
+                return values
             except (RuntimeError, MemoryError) as error:
                 if len(set(rows)) == 1 and is_out_of_memory(error):
                     raise self._no_memory(error) from error

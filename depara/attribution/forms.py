@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from depara.attribution.layer_pass import RETURNED
+
 
 @dataclass(frozen=True)
 class Form:
@@ -32,10 +34,22 @@ PLAIN = Form()
 
 @dataclass
 class ProbeValues:
-    """The features and the maps (times their norm) of one probe, by layer."""
+    """The features and the maps (times their norm) of one probe, by layer.
+
+    ``returned_C`` is what the model itself returned, where it was asked for: no form of the pass is
+    given up for it.
+    """
 
     features_D: dict[str, Tensor] = field(default_factory=dict)
     maps_P: dict[str, Tensor] = field(default_factory=dict)
+    returned_C: Tensor | None = None
+
+    def take(self, layer: str, values_D: Tensor) -> None:
+        """Keeps a copy of one probe's features at a layer, or of what the model returned."""
+        if layer == RETURNED:
+            self.returned_C = values_D.clone()
+        else:
+            self.features_D[layer] = values_D.clone()
 
 
 class Difference(NamedTuple):
@@ -71,3 +85,22 @@ def _distance(found: Tensor, expected: Tensor) -> tuple[float, float]:
     distance = float((one - other).norm())
     size = max(float(one.norm()), float(other.norm()))
     return distance, distance / size if size else 0.0
+
+
+@dataclass
+class ReturnProof:
+    """Whether a model's own return value is the same for a probe alone as in its batch.
+
+    What comes after the last layer is not proven with the layers: a model that is sound up to there
+    is scanned whatever it returns. Where the return value differs it is not kept.
+    """
+
+    tolerance: float
+    differs: bool = False
+    plain_C: Tensor | None = None
+
+    def compare(self, found: ProbeValues) -> None:
+        """Compares the return value of a batch's last probe with that of the plain pass."""
+        if found.returned_C is not None and self.plain_C is not None:
+            self.differs |= _distance(found.returned_C, self.plain_C)[1] > self.tolerance
+        self.plain_C = None

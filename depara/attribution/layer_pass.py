@@ -19,9 +19,12 @@ from torch.autograd.graph import allow_mutation_on_saved_tensors
 
 from depara.errors import LayerError, ModelError
 from depara.models.foreign import is_out_of_memory, one_line
-from depara.models.outputs import layer_tensor, pool_features
+from depara.models.outputs import find_tensor, layer_tensor, pool_features
 from depara.models.recomputation import checkpoints_inlined, in_backward
 from depara.models.row_norms import row_norms
+
+RETURNED = "(return value)"
+"""Stands for a layer's name where the model's own return value is handed out."""
 
 OnFeatures = Callable[[str, Tensor], None]
 """Takes a layer's name and its features ``B D``, valid only during the call."""
@@ -57,6 +60,8 @@ class LayerPass:
         features: ``flatten`` or ``gap``.
         model_id: for messages.
         ends_early: end the forward pass, by an exception, once the last layer has fired.
+        hands_return: go on to the end, where features are asked for, and hand out what the model
+            returns under the name of `RETURNED`, if it is a matrix with one row per probe.
         skips_graph: build no autograd graph when no gradient is asked for.
         restore: called after each pass, to put back what the model keeps between calls.
         keeps_copies: copy values that an in-place operation is about to overwrite but a backward
@@ -71,6 +76,7 @@ class LayerPass:
     model_id: str
     keeps_copies: bool = False
     ends_early: bool = True
+    hands_return: bool = False
     skips_graph: bool = True
     restore: Callable[[], None] = _nothing_to_restore
 
@@ -137,7 +143,7 @@ class _OnePass:
         if images is self.canvas:
             images = images.clone()  # a leaf that requires a gradient cannot be changed in place
         try:
-            self.owner.module(images)
+            self._hand_return(self.owner.module(images))
         except _AllLayersFired:
             pass
         except Exception as error:
@@ -163,10 +169,25 @@ class _OnePass:
             except Exception as error:
                 self.own_error = error
                 raise
-            if self.owner.ends_early and len(self.finite) == len(self.owner.layers):
+            if len(self.finite) < len(self.owner.layers):
+                return
+            if self._goes_on:
+                torch.set_grad_enabled(False)  # until the pass ends: no backward is left
+            elif self.owner.ends_early:
                 raise _AllLayersFired
 
         return fired
+
+    @property
+    def _goes_on(self) -> bool:
+        return self.owner.hands_return and self.on_features is not None
+
+    def _hand_return(self, returned: object) -> None:
+        tensor = find_tensor(returned)
+        if not self._goes_on or self.on_features is None or tensor is None or tensor.ndim != 2:
+            return
+        if len(tensor) == len(self.canvas) and tensor.is_floating_point():
+            self.on_features(RETURNED, tensor.detach())
 
     def _visit(self, name: str, output: Tensor) -> None:
         self._check(name, output)

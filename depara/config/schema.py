@@ -242,8 +242,8 @@ class SimilarityConfig(Section):
     label_scores: bool = True
     """Scores with labels (k-NN, LogME, H-score, ...), where at least two classes are labelled."""
     hard: list[Annotated[int, Field(ge=1, le=100)]] = []
-    """Shares of the labelled probes, %: of the hardest so many of each class, every score with
-    labels is computed once more, as knn@hard25; such scores do not vote in the consensus."""
+    """Shares, %: every score with labels is computed once more of each class's hardest probes, as
+    knn@hard25; these do not vote in the consensus."""
     pairs: Pairs = "outputs"
     """outputs: every (model, layer) with every model's output layer; all: every two graphs."""
 
@@ -275,8 +275,7 @@ class SimilarityConfig(Section):
     @field_validator("hard")
     @classmethod
     def _shares_are_given_once(cls, value: list[int]) -> list[int]:
-        if len(set(value)) < len(value):
-            raise ValueError(f"a share is given twice: {value}")
+        assert len(set(value)) == len(value), f"a share is given twice: {value}"
         return value
 
     @field_validator("terms")
@@ -365,6 +364,8 @@ class ScanConfig(Section):
     """Intervals."""
     nulls: Annotated[int, Field(ge=0, le=10)] = 0
     """Random-weights twins of each model to compare as well: the floor of its similarity."""
+    store_outputs: bool | None = None
+    """Whether to keep what each model returns, as logits; null: where probes have labels."""
     compute: ComputeConfig = ComputeConfig()
     """Resources."""
 

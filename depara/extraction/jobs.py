@@ -20,10 +20,18 @@ class GraphSettings:
     edges: EdgesConfig
     compute: ComputeConfig
     method: dict[str, Any]
+    store_outputs: bool = False
+    """Whether to keep what the models themselves return."""
 
     @classmethod
-    def of(cls, config: ScanConfig) -> GraphSettings:
-        """Returns the settings of a scan."""
+    def of(cls, config: ScanConfig, *, is_labelled: bool = False) -> GraphSettings:
+        """Returns the settings of a scan.
+
+        Args:
+            config: the scan.
+            is_labelled: whether probes have labels, which is why outputs are stored by default.
+        """
+        wanted = config.store_outputs
         return cls(
             config.canvas.side,
             config.map_side,
@@ -31,6 +39,7 @@ class GraphSettings:
             config.edges,
             config.compute,
             method_settings(config),
+            is_labelled if wanted is None else wanted,
         )
 
 

@@ -8,7 +8,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
+from torch import Tensor
+
 from depara.attribution import Extractor, FeatureBank
+from depara.attribution.layer_pass import RETURNED
 from depara.extraction.graph_checks import (
     checked_edges,
     feature_notes,
@@ -17,6 +20,7 @@ from depara.extraction.graph_checks import (
 )
 from depara.extraction.jobs import CommitResult, ModelJob
 from depara.extraction.memory import PeakMemory
+from depara.extraction.outputs import ReturnedValues, unsteady_note
 from depara.graph import edge_index
 from depara.ledger import part_bytes
 from depara.models import LoadedModel
@@ -94,6 +98,9 @@ class ModelSession:
                 device=device,
             )
         )
+        self._returned: ReturnedValues | None = None
+        if job.settings.store_outputs and card.output_layer in writers:
+            self._returned = ReturnedValues(num_probes)
         self._extractor = Extractor(
             model.module,
             model.preprocess,
@@ -105,6 +112,7 @@ class ModelSession:
             batch_size=_batch_size(compute.batch_size, attempt),
             precision=compute.precision,
             memory_bytes=int(compute.memory),
+            hands_return=self._returned is not None,
             model_id=card.model_id,
         )
         self._stack.callback(self._extractor.close)
@@ -126,7 +134,7 @@ class ModelSession:
         maps = self._extractor.extract(
             canvas_NSS3,
             probe_ids,
-            lambda layer, row, features: self._bank.write(layer, probes.start + row, features),
+            lambda layer, row, features: self._take(layer, probes.start + row, features),
             with_maps=bool(lacking),
         )
         for name in lacking:
@@ -151,6 +159,7 @@ class ModelSession:
             self._variation[name] = feature_variation(grams.raw_NN)
             writer.write_edges(pairs, cosine_E)
             writer.write_grams(grams)
+        self._write_outputs()
         self.flush()
         seconds = self._seconds + time.perf_counter() - started
         peak_bytes = self._memory.peak_bytes()
@@ -158,6 +167,26 @@ class ModelSession:
             writer.commit(self._marker(name, num_features[name], seconds, peak_bytes))
         found = len(self.job.graph_keys) - len(self._writers)
         return CommitResult(seconds, peak_bytes, self._reused_files, self._device, found)
+
+    def _take(self, layer: str, row0: int, features_BD: Tensor) -> None:
+        if layer != RETURNED:
+            self._bank.write(layer, row0, features_BD)
+        elif self._returned is not None:
+            self._returned.write(row0, features_BD)
+
+    def _write_outputs(self) -> None:
+        """Writes what the model returned beside the graph of its output layer, or notes why not."""
+        if self._returned is None:
+            return
+        layer = self.job.card.output_layer
+        if self._extractor.return_differs:
+            self._notes[layer] += (unsteady_note(layer),)
+            return
+        note, outputs_NC = self._returned.note(layer), self._returned.complete()
+        if note is not None:
+            self._notes[layer] += (note,)
+        if outputs_NC is not None:
+            self._writers[layer].write_outputs(outputs_NC)
 
     def flush(self) -> None:
         """Waits until every node file is written."""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from depara.grams import ROUNDING, GraphGrams
 from depara.similarity.grams import centred
-from depara.types import Float64
+from depara.types import Float32, Float64
 
 _RANK = ROUNDING**2
 
@@ -29,7 +29,8 @@ class LabelledFeatures:
 
     ``class_N`` numbers the classes from 0 to ``K - 1``; ``class_names`` are their labels. A
     sub-matrix of the raw Gram is the raw Gram of those probes. ``zscored_NN`` keeps the means and
-    deviations of all probes of the graph, labelled or not.
+    deviations of all probes of the graph, labelled or not. ``outputs_NC`` is what the model itself
+    returned, None where it is not kept beside this graph.
     """
 
     raw_NN: Float64
@@ -39,14 +40,21 @@ class LabelledFeatures:
     num_features: int
     class_N: NDArray[np.intp]
     class_names: tuple[str, ...]
+    outputs_NC: Float64 | None = None
 
     @classmethod
-    def select(cls, grams: GraphGrams, labels: Sequence[str | None]) -> LabelledFeatures:
+    def select(
+        cls,
+        grams: GraphGrams,
+        labels: Sequence[str | None],
+        outputs_NC: Float32 | None = None,
+    ) -> LabelledFeatures:
         """Returns the labelled probes of a graph.
 
         Args:
             grams: of all probes.
             labels: of all probes, in the same order; None where a probe has no label.
+            outputs_NC: what the model returned for all probes, where that is kept.
 
         Raises:
             ValueError: there is not one label, or None, per probe.
@@ -67,6 +75,7 @@ class LabelledFeatures:
             num_features=grams.num_features,
             class_N=class_N.astype(np.intp),
             class_names=tuple(str(name) for name in names),
+            outputs_NC=None if outputs_NC is None else outputs_NC[places].astype(np.float64),
         )
 
     def part(self, places: NDArray[np.intp]) -> LabelledFeatures:
@@ -84,6 +93,7 @@ class LabelledFeatures:
             num_features=self.num_features,
             class_N=self.class_N[places],
             class_names=self.class_names,
+            outputs_NC=None if self.outputs_NC is None else self.outputs_NC[places],
         )
 
     @property

@@ -21,6 +21,13 @@ from depara.catalog import LABEL_SCORES, LabelScore, load
 from depara.grams import GraphGrams
 from depara.labelled.features import LabelledFeatures
 from depara.labelled.hardness import hard_name, hard_probes
+from depara.types import Float32
+
+_NO_OUTPUTS = (
+    "no return value of the model is kept beside this graph: it is beside that of the output "
+    "layer, where the model returns one row of 2 or more values per probe and outputs were stored "
+    "when the graph was made (`store_outputs`; `--fresh` makes it anew)"
+)
 
 
 class ScoreValue(NamedTuple):
@@ -44,7 +51,10 @@ def undefined_scores(labels: Sequence[str | None]) -> dict[str, str]:
 
 
 def label_scores(
-    grams: GraphGrams, labels: Sequence[str | None], hard: Sequence[int] = ()
+    grams: GraphGrams,
+    labels: Sequence[str | None],
+    hard: Sequence[int] = (),
+    outputs_NC: Float32 | None = None,
 ) -> dict[str, ScoreValue]:
     """Returns every score of `LABEL_SCORES` for one graph, by name; then those of its hard probes.
 
@@ -57,11 +67,12 @@ def label_scores(
         labels: of all probes, in the same order; None where a probe has no label.
         hard: shares of the probes, %, of whose hardest every score is computed once more
             (`hard_probes`), under the name of `hard_name`.
+        outputs_NC: what the model itself returned for all probes, where that is kept.
 
     Raises:
         ValueError: there is not one label, or None, per probe.
     """
-    features = LabelledFeatures.select(grams, labels)
+    features = LabelledFeatures.select(grams, labels, outputs_NC)
     scores = _of_features(features)
     for percent in hard:
         has_hard = features.num_classes > 1 and not features.is_constant
@@ -80,6 +91,9 @@ def _of_features(features: LabelledFeatures) -> dict[str, ScoreValue]:
     if features.is_constant:
         constant = f"the features of the {features.num_probes} labelled probes do not differ"
         reasons = {name: reason or constant for name, reason in reasons.items()}
+    if features.outputs_NC is None:
+        of_outputs = [name for name, score in LABEL_SCORES.items() if score.needs == "outputs"]
+        reasons |= {name: reasons[name] or _NO_OUTPUTS for name in of_outputs}
     return {
         name: _value(score, features) if reason is None else ScoreValue(math.nan, reason)
         for (name, score), reason in zip(LABEL_SCORES.items(), reasons.values(), strict=True)

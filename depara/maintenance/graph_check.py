@@ -23,6 +23,7 @@ from depara.store.layout import (
     marker_path,
     nodes_file,
 )
+from depara.store.outputs import OUTPUTS_FILE
 from depara.store.storage import FileStat, Storage, sha256_hex
 from depara.types import ProbeRange
 
@@ -175,11 +176,13 @@ def key_of(marker: GraphMarker) -> str | None:
 def file_rows(marker: GraphMarker) -> dict[str, int]:
     """Returns the files that a graph consists of, with the number of rows that each must have."""
     count = marker.num_probes
+    optional = {OUTPUTS_FILE: count} if OUTPUTS_FILE in marker.files else {}
     return {
         **{nodes_file(probes): len(probes) for probes in marker.ranges},
         EDGES_FILE: count * (count - 1) // 2,
         GRAMS_FILE: count * (count + 1) // 2,
         FEATURES_FILE: count,
+        **optional,
     }
 
 

@@ -39,7 +39,8 @@ from depara.store.layout import (
     marker_path,
     nodes_file,
 )
-from depara.store.schemas import EDGES, FEATURES, GRAMS, nodes_schema
+from depara.store.outputs import OUTPUTS_FILE, decode_outputs, encode_outputs
+from depara.store.schemas import EDGES, FEATURES, GRAMS, nodes_schema, outputs_schema
 from depara.store.storage import Storage, sha256_hex
 from depara.types import Float16, Float32, NodeMaps, ProbeRange
 
@@ -107,6 +108,12 @@ class GraphWriter:
         self._put(GRAMS_FILE, encode_grams(self.key, grams), _triangle(count), GRAMS)
         self._put(FEATURES_FILE, encode_features(self.key, grams), count, FEATURES)
 
+    def write_outputs(self, outputs_NC: Float32) -> None:
+        """Writes what the model itself returned for the probes; a graph may do without."""
+        schema = outputs_schema(outputs_NC.shape[1])
+        data = encode_outputs(self.key, outputs_NC)
+        self._put(OUTPUTS_FILE, data, len(outputs_NC), schema)
+
     def commit(self, marker: GraphMarker) -> None:
         """Writes the commit marker over the files written or adopted; last of all.
 
@@ -120,6 +127,7 @@ class GraphWriter:
             if name not in self._facts:
                 location = self.storage.location(self._folder)
                 raise StoreError(f"{location}/{name} is not written: the graph is not committed")
+        names += [name for name in (OUTPUTS_FILE,) if name in self._facts]
         complete = replace(marker, files={name: self._facts[name] for name in names})
         self.storage.create(f"{self._folder}/{MARKER_FILE}", complete.encode())
 
@@ -254,6 +262,12 @@ class CommittedGraph:
         grams = self._decoded(GRAMS_FILE, lambda data, name: decode_grams(data, count, name))
         sums = self._decoded(FEATURES_FILE, decode_features)
         return GraphGrams(*grams, *sums, self.marker.num_features)
+
+    def read_outputs(self) -> Float32 | None:
+        """Returns what the model returned for the probes ``(N, C)``, None where it is not kept."""
+        if OUTPUTS_FILE not in self.marker.files:
+            return None
+        return self._decoded(OUTPUTS_FILE, decode_outputs)
 
     def _decoded(self, name: str, decode: Callable[[bytes, str], _Decoded]) -> _Decoded:
         """Returns what a file holds; one that is as committed but cannot be read is damaged too."""

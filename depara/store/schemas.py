@@ -350,6 +350,21 @@ CANVASES = pa.schema(
 )
 
 
+def outputs_schema(num_values: int) -> pa.Schema:
+    """Returns the schema of a file of return values of `num_values` each."""
+    values = pa.field("element", pa.float32(), nullable=False)
+    return pa.schema(
+        [
+            _field("index", pa.int32(), "place in the probe set, 0-based"),
+            _field(
+                "values",
+                pa.list_(values, num_values),
+                "what the model itself returned for the probe, such as logits",
+            ),
+        ]
+    )
+
+
 def nodes_schema(num_pixels: int) -> pa.Schema:
     """Returns the schema of a node file whose maps have `num_pixels` values."""
     # Values are required, not nullable: readers then skip a definition level per pixel.

@@ -6,8 +6,12 @@ import math
 
 import numpy as np
 
+from depara.catalog import LABEL_SCORES
 from depara.labelled import label_scores
 from tests.oracle.grams import grams_of
+
+OF_FEATURES = [name for name, score in LABEL_SCORES.items() if score.needs != "outputs"]
+"""The scores of features; the others are of what the model returned."""
 
 
 def clustered(
@@ -24,6 +28,7 @@ def clustered(
 def values(features_ND: np.ndarray, labels: list[str]) -> dict[str, float]:
     """Every score of the features; none may be undefined."""
     scores = label_scores(grams_of(features_ND), labels)
+    scores = {name: scores[name] for name in OF_FEATURES}
     undefined = {name: score.reason for name, score in scores.items() if math.isnan(score.value)}
     assert not undefined
     return {name: score.value for name, score in scores.items()}

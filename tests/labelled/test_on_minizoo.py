@@ -16,9 +16,9 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from depara.catalog import LABEL_SCORES
 from depara.grams import GraphGrams
 from depara.labelled import label_scores
+from tests.labelled.clusters import OF_FEATURES
 from tests.oracle.grams import grams_of
 
 pytestmark = pytest.mark.shared
@@ -88,7 +88,7 @@ def test_the_encoder_trained_on_the_labels_comes_first(scored):
 def test_scores_order_the_other_encoders_as_measured_transfer_does(scored):
     target, scores, truth = scored
     others = [source for source in scores if source != target]
-    for name in LABEL_SCORES:
+    for name in OF_FEATURES:
         values = [scores[source][name].value for source in others]
         rho = spearmanr(values, [truth[source] for source in others]).statistic
         assert rho == pytest.approx(FIGURES[name][target == "superclass"], abs=0.02), name
@@ -99,7 +99,7 @@ def test_shuffled_labels_score_below_true_ones(minizoo):
     labels = [str(c) for c in classes]
     shuffled = [str(c) for c in np.random.default_rng(0).permutation(classes)]
     true, null = (label_scores(grams["class10"], y) for y in (labels, shuffled))
-    for name in LABEL_SCORES:
+    for name in OF_FEATURES:
         assert true[name].value > null[name].value, name
     assert null["knn"].value < 0.16
     assert abs(null["parc"].value) < 0.02

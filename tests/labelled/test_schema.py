@@ -11,7 +11,7 @@ from depara.labelled import (
     label_scores,
 )
 from depara.store.schemas import TABLES
-from tests.labelled.clusters import clustered
+from tests.labelled.clusters import OF_FEATURES, clustered
 from tests.oracle.grams import grams_of
 
 
@@ -24,7 +24,8 @@ def test_one_row_per_graph_and_score_in_the_order_given():
     assert table["model_id"].to_pylist()[:: len(LABEL_SCORES)] == ["m2", "m1"]
     assert table["score"].to_pylist() == list(LABEL_SCORES) * 2
     assert table["value"].to_pylist()[:2] == [scores["knn"].value, scores["logme"].value]
-    assert table["reason"].null_count == table.num_rows
+    assert table["reason"].null_count == 2 * len(OF_FEATURES)
+    assert table["value"].null_count == table.num_rows - 2 * len(OF_FEATURES)
 
 
 def test_what_is_not_defined_is_null_with_its_reason():

@@ -11,7 +11,7 @@ import pytest
 from depara.catalog import LABEL_SCORES
 from depara.grams import GraphGrams
 from depara.labelled import label_scores, undefined_scores
-from tests.labelled.clusters import clustered, values
+from tests.labelled.clusters import OF_FEATURES, clustered, values
 from tests.oracle import labelled as oracle
 from tests.oracle.grams import grams_of
 
@@ -50,7 +50,7 @@ def test_shrinkage_is_scikit_learns():
         )
 
 
-@pytest.mark.parametrize("name", LABEL_SCORES)
+@pytest.mark.parametrize("name", OF_FEATURES)
 def test_separate_classes_score_above_mixed_ones_above_shuffled_labels(name: str):
     # Few dimensions: with more dimensions than probes per class, TransRate orders spectra.
     near, labels = clustered((60, 60, 60), 4, spread=1.0, seed=3)
@@ -59,7 +59,7 @@ def test_separate_classes_score_above_mixed_ones_above_shuffled_labels(name: str
     assert values(far, labels)[name] > values(near, labels)[name] > values(near, shuffled)[name]
 
 
-@pytest.mark.parametrize("name", LABEL_SCORES)
+@pytest.mark.parametrize("name", OF_FEATURES)
 def test_isotropic_scale_and_order_of_dimensions_do_not_matter(name: str):
     features_ND, labels = CASES["wide"]
     order = np.random.default_rng(2).permutation(features_ND.shape[1])
@@ -68,7 +68,7 @@ def test_isotropic_scale_and_order_of_dimensions_do_not_matter(name: str):
         assert changed == pytest.approx(values(features_ND, labels)[name], rel=close(name))
 
 
-@pytest.mark.parametrize("name", [name for name in LABEL_SCORES if name not in OF_PEARSON])
+@pytest.mark.parametrize("name", [name for name in OF_FEATURES if name not in OF_PEARSON])
 def test_rotations_do_not_matter(name: str):
     features_ND, labels = CASES["wide"]
     size = features_ND.shape[1]
@@ -93,7 +93,7 @@ def test_parc_does_not_see_each_probes_shift_and_scale():
     assert values(changed, labels)["parc"] == pytest.approx(values(features_ND, labels)["parc"])
 
 
-@pytest.mark.parametrize("name", LABEL_SCORES)
+@pytest.mark.parametrize("name", OF_FEATURES)
 def test_names_of_classes_and_order_of_probes_do_not_matter(name: str):
     features_ND, labels = CASES["wide"]
     expected = values(features_ND, labels)[name]
@@ -105,7 +105,7 @@ def test_names_of_classes_and_order_of_probes_do_not_matter(name: str):
     assert moved == pytest.approx(expected, rel=close(name))
 
 
-@pytest.mark.parametrize("name", LABEL_SCORES)
+@pytest.mark.parametrize("name", OF_FEATURES)
 def test_grams_summed_in_single_precision_give_the_same_scores(name: str):
     features_ND, labels = CASES["wide"]
     grams = grams_of(features_ND)
@@ -120,7 +120,7 @@ def test_grams_summed_in_single_precision_give_the_same_scores(name: str):
     assert value == pytest.approx(values(features_ND, labels)[name], rel=1e-4)
 
 
-@pytest.mark.parametrize("name", LABEL_SCORES)
+@pytest.mark.parametrize("name", OF_FEATURES)
 def test_probes_without_a_label_are_left_out(name: str):
     features_ND, labels = CASES["wide"]
     kept = [i for i in range(len(labels)) if i % 5]
@@ -160,12 +160,13 @@ def test_labels_without_classes_define_no_score(labels: list[str | None], reason
 
 def test_a_score_that_needs_more_leaves_the_others_alone():
     features_ND = np.random.default_rng(0).standard_normal((9, 5))
-    scores = label_scores(grams_of(features_ND), list("aaaabbbbc"))
+    outputs_NC = features_ND[:, :3].astype(np.float32)
+    scores = label_scores(grams_of(features_ND), list("aaaabbbbc"), outputs_NC=outputs_NC)
     assert math.isnan(scores["gbc"].value)
     assert scores["gbc"].reason == "class 'c' has 1 labelled probe, needs 2"
     assert all(math.isfinite(score.value) for name, score in scores.items() if name != "gbc")
     assert all(score.reason is None for name, score in scores.items() if name != "gbc")
-    scores = label_scores(grams_of(features_ND[:5]), list("aabbb"))
+    scores = label_scores(grams_of(features_ND[:5]), list("aabbb"), outputs_NC=outputs_NC[:5])
     assert scores["knn"].reason == "5 probes have a label, needs 6"
     assert [name for name, score in scores.items() if math.isnan(score.value)] == ["knn"]
 
@@ -197,7 +198,7 @@ def test_features_that_differ_only_at_probes_without_a_label_define_no_score():
 def test_a_single_feature_has_no_correlations_and_all_other_scores():
     features_ND = np.random.default_rng(0).standard_normal((20, 1))
     scores = label_scores(grams_of(features_ND), list("ab") * 10)
-    undefined = {name for name, score in scores.items() if math.isnan(score.value)}
+    undefined = {name for name in OF_FEATURES if math.isnan(scores[name].value)}
     assert undefined == {"parc", "parc_zscore"}
     assert scores["parc"].reason == "these features and labels give no finite value"
 

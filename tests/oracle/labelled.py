@@ -240,6 +240,34 @@ def ncti(x: Array, labels: Labels) -> float:
     return tight + simplex / math.sqrt(len(means) - 1) + nearest
 
 
+def leep(outputs: Array, labels: Labels) -> float:
+    """Nguyen et al. 2020, in loops: the expected empirical predictor of each probe's label."""
+    chances = [[math.exp(v) / math.fsum(math.exp(w) for w in row) for v in row] for row in outputs]
+    return _mean_log_prediction(chances, labels)
+
+
+def nce(outputs: Array, labels: Labels) -> float:
+    """Tran et al. 2019: minus the empirical conditional entropy, from counts of pairs."""
+    pairs = [(y, int(np.argmax(row))) for y, row in zip(labels, outputs, strict=True)]
+    total = 0.0
+    for pair in set(pairs):
+        given = sum(other[1] == pair[1] for other in pairs)
+        total += pairs.count(pair) / len(pairs) * math.log(pairs.count(pair) / given)
+    return total
+
+
+def _mean_log_prediction(chances: list[list[float]], labels: Labels) -> float:
+    total = 0.0
+    for row, own in zip(chances, labels, strict=True):
+        expected = 0.0
+        for z, chance in enumerate(row):
+            mass = math.fsum(other[z] for other in chances)
+            own_mass = math.fsum(o[z] for o, y in zip(chances, labels, strict=True) if y == own)
+            expected += chance * own_mass / mass
+        total += math.log(expected)
+    return total / len(labels)
+
+
 LABEL_SCORES = {
     "knn": knn,
     "logme": logme,
