@@ -30,7 +30,7 @@ from depara.config.schema import (
     UncertaintyConfig,
 )
 from depara.evaluation import EVALUATION_TABLES
-from depara.store.schemas import EDGES, FEATURES, GRAMS, TABLES, nodes_schema
+from depara.store.schemas import EDGES, FEATURES, GRAMS, TABLES, nodes_schema, outputs_schema
 
 DOCS = Path(__file__).parent
 MARKER = re.compile(r"(<!-- generated: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -95,6 +95,8 @@ def generate(name: str) -> str:
     makers["file-nodes"] = lambda: describe_schema(nodes_schema(4))
     makers["file-grams"] = lambda: describe_schema(GRAMS)
     makers["file-features"] = lambda: describe_schema(FEATURES)
+    makers["file-outputs"] = lambda: describe_schema(outputs_schema(4))
+    makers["file-outputs"] = lambda: describe_schema(outputs_schema(4))
     makers["file-edges"] = lambda: describe_schema(EDGES)
     return makers[name]()
 

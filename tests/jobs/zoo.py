@@ -32,6 +32,25 @@ class Tiny(nn.Module):
         return self.code(self.block2(self.block1(x)))
 
 
+class Classifier(Tiny):
+    """Five logits behind the code."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(4, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(super().forward(x).mean(dim=(2, 3)))
+
+
+class ComparesInBatch(Classifier):
+    """Its logits, though not its code, depend on the other images of the batch."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits = super().forward(x)
+        return logits - logits.mean(dim=0)
+
+
 class RaisesLater(Tiny):
     """Passes the dry run with its noise and raises on pictures, whose pixels are like the next."""
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from depara.errors import SchemaError, StoreError
+from depara.errors import DamagedGraphError, SchemaError, StoreError
 from depara.graph import edge_index
 from depara.identity import short_hash
 from depara.store.artifacts import GraphMarker, check_nodes, decode_maps, encode_nodes
@@ -96,6 +96,29 @@ def test_what_is_committed_reads_back_exactly(storage: Storage, nodes: NodeMaps)
         np.testing.assert_allclose(getattr(stored, name), getattr(GRAMS, name), rtol=1e-15)
     assert graph.marker.seconds == 1.5
     assert committed_keys(storage, [KEY, "0" * 32]) == {KEY}
+
+
+def test_a_models_return_value_is_optional_and_reads_back_exactly(
+    storage: Storage, nodes: NodeMaps
+) -> None:
+    outputs_NC = np.random.default_rng(2).normal(size=(5, 3)).astype(np.float32)
+    writer = write_graph(storage, nodes, np.zeros(10))
+    writer.write_outputs(outputs_NC)
+    writer.commit(marker())
+    graph = open_graph(storage, KEY)
+    stored = graph.read_outputs()
+    assert stored is not None
+    assert stored.dtype == np.float32
+    np.testing.assert_array_equal(stored, outputs_NC)
+    path = Path(storage.location(graph_folder(KEY))) / "outputs.parquet"
+    rows = duckdb.sql(f"select index, values[2] from '{path}' order by index").fetchall()
+    np.testing.assert_allclose(np.array(rows), np.c_[range(5), outputs_NC[:, 1]])
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(DamagedGraphError, match=r"outputs\.parquet does not match its checksum"):
+        graph.read_outputs()
+    discard_graph(storage, KEY)
+    write_graph(storage, nodes, np.zeros(10)).commit(marker())
+    assert open_graph(storage, KEY).read_outputs() is None
 
 
 def test_files_are_readable_on_their_own(storage: Storage, nodes: NodeMaps) -> None:
