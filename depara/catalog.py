@@ -307,6 +307,28 @@ SOURCES: Mapping[str, Source] = {
 """The origins of models by the word before the colon."""
 
 
+_HARD = "@hard"
+
+
+def hard_name(score: str, percent: int) -> str:
+    """Returns the name of a score of the hardest ``percent`` of the probes: ``knn@hard25``."""
+    return f"{score}{_HARD}{percent}"
+
+
+def is_of_hard_probes(name: str) -> bool:
+    """Whether a value of ``score`` in ``label_scores`` is of the hard probes alone."""
+    return _HARD in name
+
+
+def votes(name: str) -> bool:
+    """Whether the consensus of the scores with labels counts a score's rank.
+
+    A score of the hard probes never does: it is of the same kind as that of all of them, and would
+    give that kind two votes.
+    """
+    return not is_of_hard_probes(name) and LABEL_SCORES[name].votes
+
+
 def z_column(score: str) -> str:
     """Returns the column that says how far a score is from chance, in deviations."""
     return f"{score}_z"

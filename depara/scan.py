@@ -20,6 +20,7 @@ from depara.answers import (
     model_tree,
     recommend_for_labels,
 )
+from depara.ensembles import Ensemble, ensemble_for, ensemble_for_labels
 from depara.results import ScanResults
 from depara.results import open_scan as open_results
 
@@ -48,6 +49,24 @@ class Scan(ScanResults):
             ConfigError: the scan has no ranking by labels, and why.
         """
         return recommend_for_labels(self)
+
+    def ensemble(self, target: str, size: int = 3) -> Ensemble:
+        """Returns the models that together predict a target's features best.
+
+        Raises:
+            ConfigError: no such model, or no other one.
+            StoreError: a graph is damaged or was collected.
+        """
+        return ensemble_for(self, target, size)
+
+    def ensemble_for_labels(self, size: int = 3, score: str = "e_leep") -> Ensemble:
+        """Returns the classifiers whose predictions together tell the probes' labels best.
+
+        Raises:
+            ConfigError: no such score, no labels, or no model's return value is kept.
+            StoreError: a graph is damaged or was collected.
+        """
+        return ensemble_for_labels(self, size, score)
 
     def matrix(self, score: str = "similarity", lambda_: float | None = None) -> pd.DataFrame:
         """Returns a score of every source (columns) for every target (rows); see `answers.matrix`.

@@ -44,6 +44,7 @@ ALLOWED = {
     "store": set(),
     "uncertainty": {"graph", "similarity", "store"},
     "labelled": {"similarity", "store"},
+    "ensembles": {"labelled", "similarity", "store", "results"},
     "results": {"store", "similarity"},
     "evaluation": {"store", "similarity", "results"},
     "maintenance": {"store"},
@@ -62,6 +63,7 @@ ALLOWED = {
         "learning",
         "store",
         "maintenance",
+        "ensembles",
     },
     "config": set(),
     "errors": set(),
@@ -80,7 +82,7 @@ ALLOWED = {
     "grams": set(),
     "_version": set(),
     "query": {"answers", "results", "similarity", "uncertainty", "store", "models", "extraction"},
-    "scan": {"answers", "query", "report", "results"},
+    "scan": {"answers", "ensembles", "query", "report", "results"},
     "": {"results", "scan"},
 }
 

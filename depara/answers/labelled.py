@@ -8,8 +8,8 @@ import pandas as pd
 
 from depara.answers.recommendation import named
 from depara.answers.standings import Standing, standings
+from depara.catalog import is_of_hard_probes, votes
 from depara.errors import ConfigError
-from depara.labelled.hardness import base_name, votes
 from depara.results import ScanResults
 
 CONSENSUS = "consensus"
@@ -100,7 +100,7 @@ def recommend_for_labels(scan: ScanResults) -> DataRecommendation:
         (ranking["ranking"] == "layer") & (ranking["score"] == CONSENSUS) & (ranking["rank"] == 1)
     ].set_index("model_id")["layer"]
     by_score = ranking[(ranking["ranking"] == "model") & (ranking["score"] != CONSENSUS)]
-    by_score = by_score[by_score["score"].map(base_name) == by_score["score"]]
+    by_score = by_score[~by_score["score"].map(is_of_hard_probes)]
     ranks = by_score.pivot_table(index="model_id", columns="score", values="rank", sort=False)
     models = pd.DataFrame(
         {

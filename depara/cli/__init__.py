@@ -8,6 +8,7 @@ import typer
 
 from depara._version import __version__
 from depara.cli.answers import data, diff, matrix, recommend, tree
+from depara.cli.ensemble import ensemble
 from depara.cli.evaluation import evaluate
 from depara.cli.learning import learn
 from depara.cli.pictures import graph, show
@@ -23,6 +24,7 @@ _COMMANDS = (
     recommend,
     query,
     data,
+    ensemble,
     models,
     layers,
     matrix,

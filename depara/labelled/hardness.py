@@ -9,11 +9,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from depara.catalog import LABEL_SCORES
+from depara.catalog import LABEL_SCORES, hard_name
 from depara.labelled.centres import margins
 from depara.labelled.features import LabelledFeatures
-
-_MARK = "@hard"
 
 
 def hard_probes(features: LabelledFeatures, percent: int) -> LabelledFeatures:
@@ -32,25 +30,6 @@ def hard_probes(features: LabelledFeatures, percent: int) -> LabelledFeatures:
         count = -(-len(places) * percent // 100)
         kept += places[np.argsort(-margin_N[places], kind="stable")[:count]].tolist()
     return features.part(np.array(sorted(kept), dtype=np.intp))
-
-
-def hard_name(score: str, percent: int) -> str:
-    """Returns the name of a score of the hardest ``percent`` of the probes: ``knn@hard25``."""
-    return f"{score}{_MARK}{percent}"
-
-
-def base_name(name: str) -> str:
-    """Returns the score that a name is of: ``knn`` of ``knn@hard25`` and of ``knn``."""
-    return name.partition(_MARK)[0]
-
-
-def votes(name: str) -> bool:
-    """Whether the consensus counts a score's rank.
-
-    A score of the hard probes never does: it is of the same kind as that of all of them, and would
-    give that kind two votes.
-    """
-    return _MARK not in name and LABEL_SCORES[name].votes
 
 
 def score_names(hard: Sequence[int] = ()) -> tuple[str, ...]:

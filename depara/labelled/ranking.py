@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from depara.labelled.hardness import votes
+from depara.catalog import votes
 from depara.labelled.scores import ScoreValue
 from depara.store.artifacts import table_of_rows
 from depara.store.schemas import TABLES

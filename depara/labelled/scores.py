@@ -17,10 +17,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from depara.catalog import LABEL_SCORES, LabelScore, load
+from depara.catalog import LABEL_SCORES, LabelScore, hard_name, load
 from depara.grams import GraphGrams
 from depara.labelled.features import LabelledFeatures
-from depara.labelled.hardness import hard_name, hard_probes
+from depara.labelled.hardness import hard_probes
 from depara.types import Float32
 
 _NO_OUTPUTS = (

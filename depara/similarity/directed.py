@@ -48,9 +48,13 @@ def leave_one_out_residuals(grams: GraphGrams) -> Float64:
 
     ``R y`` are the residuals of the targets ``y`` at each probe, left out of the fit.
     """
-    gram_NN = grams.zscored_NN
+    return smoother_residuals(grams.zscored_NN)
+
+
+def smoother_residuals(gram_NN: Float64) -> Float64:
+    """Returns the same ``R`` of any Gram matrix of centred features, ``N N``."""
     mean_square = np.trace(gram_NN) / len(gram_NN) or 1.0
-    inverse_NN = gram_NN / mean_square
+    inverse_NN: Float64 = gram_NN / mean_square
     inverse_NN[np.diag_indices_from(inverse_NN)] += RIDGE
     inverse_NN = inverse(inverse_NN)
     inverse_NN /= np.diagonal(inverse_NN)[:, None].copy()

@@ -9,6 +9,7 @@ import pytest
 
 from depara import open_scan
 from depara.answers import recommend_for_labels
+from depara.catalog import votes
 from depara.errors import ConfigError
 from tests.answers.scans import scan_of
 from tests.jobs.inline import scan_inline, tiny
@@ -20,7 +21,10 @@ def test_a_scan_of_labelled_probes_ranks_models_and_cuts(scan_folder: str) -> No
     assert sorted(found.models["model_id"]) == ["a", "b", "c"]
     assert found.models["rank"].tolist() == [1, 2, 3]
     assert (found.num_probes, found.num_classes) == (24, 2)
-    assert set(found.scores) == set(scan.table("label_scores")["score"])
+    defined = scan.table("label_scores").dropna(subset="value")
+    assert set(found.scores) == set(defined["score"])
+    assert found.others == ["lfc", "sfda", "ncti"]
+    assert found.num_scores == len(found.scores) - 3
     first = found.models.iloc[0]
     assert first["standing"] == "first"
     layers = found.ranking[
@@ -47,6 +51,7 @@ def test_the_rank_by_a_score_is_that_of_its_values(scan_folder: str) -> None:
         assert by_rank["model_id"].tolist() == expected["model_id"].tolist(), score
         assert by_rank["value"].tolist() == expected["value"].tolist()
     consensus = ranking[(ranking["ranking"] == "model") & (ranking["score"] == "consensus")]
+    models = models[models["score"].map(votes)]
     means = models.groupby("model_id")["rank"].mean()
     tied = models.groupby(["score", "value"]).size().max() > 1
     if not tied:

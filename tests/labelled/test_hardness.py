@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 
-from depara.catalog import LABEL_SCORES
+from depara.catalog import LABEL_SCORES, hard_name, is_of_hard_probes, votes
 from depara.labelled import LabelledFeatures, label_scores, score_names
 from depara.labelled.centres import margins
-from depara.labelled.hardness import base_name, hard_name, hard_probes, votes
+from depara.labelled.hardness import hard_probes
 from tests.labelled.clusters import clustered
 from tests.oracle import labelled as oracle
 from tests.oracle.grams import grams_of
@@ -76,7 +76,8 @@ def test_too_few_hard_probes_are_a_reason_that_says_so():
 def test_names_are_told_apart():
     names = score_names([25, 50])
     assert len(names) == len(set(names)) == 3 * len(LABEL_SCORES)
-    assert [base_name(name) for name in names] == list(LABEL_SCORES) * 3
+    assert [name.partition("@")[0] for name in names] == list(LABEL_SCORES) * 3
+    assert [name for name in names if not is_of_hard_probes(name)] == list(LABEL_SCORES)
     assert votes("knn")
     assert not votes("knn@hard25")
     assert not votes("lfc")

@@ -1,0 +1,80 @@
+"""`depara ensemble` on whole scans: for a target, for labels, and why there is none."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from depara import open_scan
+from depara.cli import app
+from depara.errors import ConfigError
+from tests.jobs.inline import scan_inline, tiny
+from tests.jobs.test_outputs import classifier
+
+
+@pytest.fixture(scope="module")
+def classifiers(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    root = str(tmp_path_factory.mktemp("classifiers") / "out")
+    models = [classifier("a", 1), classifier("b", 2), classifier("c", 3), tiny("encoder", 4)]
+    scan_inline(root, photos, models, probes={"source": str(photos), "count": 24}, nulls=1)
+    return root
+
+
+def test_a_set_for_a_target_begins_with_its_best_directed_source(classifiers: str) -> None:
+    scan = open_scan(classifiers)
+    found = scan.ensemble("encoder", 3)
+    table = scan.table("similarity")
+    rows = table[
+        (table["target_model"] == "encoder")
+        & (table["target_layer"] == "code")
+        & (table["source_layer"] == "code")
+        & table["source_model"].isin(list("abc"))
+    ]
+    directed = dict(zip(rows["source_model"], rows["directed"], strict=True))
+    assert found.num_candidates == 3  # no random twin, not itself
+    assert found.members[0] == max(directed, key=lambda name: directed[name])
+    assert found.steps[0].value == pytest.approx(max(directed.values()), abs=1e-4)
+    assert list(found.frame()["size"]) == list(range(1, len(found.steps) + 1))
+    with pytest.raises(ConfigError, match="encodr"):
+        scan.ensemble("encodr")
+
+
+def test_a_set_for_labels_is_of_models_with_a_return_value(classifiers: str) -> None:
+    scan = open_scan(classifiers)
+    found = scan.ensemble_for_labels(2)
+    scores = scan.table("label_scores")
+    leep = scores[scores["score"] == "leep"].dropna(subset="value").set_index("model_id")["value"]
+    assert found.members[0] == leep.idxmax()
+    assert found.steps[0].value == pytest.approx(leep.max())
+    assert set(found.left_out) == {"encoder"}
+    assert all(np.diff([step.value for step in found.steps]) > 0)
+    with pytest.raises(
+        ConfigError, match="no score 'leap' of an ensemble: choose e_leep or ms_leep"
+    ):
+        scan.ensemble_for_labels(2, "leap")
+
+
+def test_the_command_prints_members_and_who_is_none(classifiers: str) -> None:
+    run = CliRunner().invoke(app, ["ensemble", classifiers])
+    assert run.exit_code == 0, run.output
+    assert run.output.startswith("the labelled probes: ")
+    assert "no candidates (no return value of it is kept): encoder" in run.output
+    run = CliRunner().invoke(app, ["ensemble", classifiers, "encoder", "--size", "2", "--json"])
+    record = json.loads(run.output)
+    assert record["score"] == "directed"
+    assert len(record["steps"]) <= 2
+
+
+def test_why_there_is_none(scan_folder: str, photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"keeps no model's return value: .*--fresh"):
+        open_scan(scan_folder).ensemble_for_labels()
+    root = str(tmp_path)
+    scan_inline(root, photos, [tiny("a", 0)], probes={"source": str(photos / "discs"), "count": 12})
+    with pytest.raises(ConfigError, match="not labelled with two classes: name a target"):
+        open_scan(root).ensemble_for_labels()
+    with pytest.raises(ConfigError, match="no other model than 'a'"):
+        open_scan(root).ensemble("a")
