@@ -20,7 +20,7 @@ from depara.answers import (
     model_tree,
     recommend_for_labels,
 )
-from depara.ensembles import Ensemble, ensemble_for, ensemble_for_labels
+from depara.ensembles import Ensemble, ensemble_for, ensemble_for_labels, head_distances
 from depara.results import ScanResults
 from depara.results import open_scan as open_results
 
@@ -67,6 +67,15 @@ class Scan(ScanResults):
             StoreError: a graph is damaged or was collected.
         """
         return ensemble_for_labels(self, size, score)
+
+    def head_distances(self) -> pd.DataFrame:
+        """Returns how far apart the heads of classifiers are; see `ensembles.head_distances`.
+
+        Raises:
+            ConfigError: no two models' return values are kept.
+            StoreError: a graph is damaged or was collected.
+        """
+        return head_distances(self)
 
     def matrix(self, score: str = "similarity", lambda_: float | None = None) -> pd.DataFrame:
         """Returns a score of every source (columns) for every target (rows); see `answers.matrix`.

@@ -8,7 +8,7 @@ import typer
 
 from depara._version import __version__
 from depara.cli.answers import data, diff, matrix, recommend, tree
-from depara.cli.ensemble import ensemble
+from depara.cli.ensemble import ensemble, heads
 from depara.cli.evaluation import evaluate
 from depara.cli.learning import learn
 from depara.cli.pictures import graph, show
@@ -25,6 +25,7 @@ _COMMANDS = (
     query,
     data,
     ensemble,
+    heads,
     models,
     layers,
     matrix,

@@ -1,4 +1,4 @@
-"""The command that answers: which models together?"""
+"""The commands about several classifiers: which together, and how far apart they are."""
 
 from __future__ import annotations
 
@@ -10,6 +10,29 @@ from depara.cli.options import AsCsv, AsJson, Output, ScanId
 from depara.cli.output import errors_shown, print_answer, print_frame, print_lines
 
 _SHOWN = 6
+
+
+def heads(
+    output: Output,
+    scan: ScanId = None,
+    csv: AsCsv = False,
+    json: AsJson = False,
+) -> None:
+    """Prints how far apart the predictions of classifiers are: Fisher-Rao distance, 0 to pi.
+
+    Example: depara heads depara-out/imagenet --csv > heads.csv
+    """
+    from depara.scan import open_scan
+
+    with errors_shown():
+        table = open_scan(output, scan).head_distances()
+        print_answer(
+            table.rename_axis("model").reset_index(),
+            title="logit_fisher_rao: mean over the probes; classes are taken to be the same",
+            csv=csv,
+            json=json,
+            record=table.to_dict("index"),
+        )
 
 
 def ensemble(

@@ -1,6 +1,7 @@
 """Which models together: sets of sources that complete each other for a target or for labels."""
 
 from depara.ensembles.choice import Ensemble, Step, choose
+from depara.ensembles.heads import head_distances, logit_fisher_rao
 from depara.ensembles.predictions import e_leep, ms_leep
 from depara.ensembles.scan import ensemble_for, ensemble_for_labels
 from depara.ensembles.smoothers import predicted_share
@@ -12,6 +13,8 @@ __all__ = [
     "e_leep",
     "ensemble_for",
     "ensemble_for_labels",
+    "head_distances",
+    "logit_fisher_rao",
     "ms_leep",
     "predicted_share",
 ]

@@ -13,15 +13,6 @@ from depara import open_scan
 from depara.cli import app
 from depara.errors import ConfigError
 from tests.jobs.inline import scan_inline, tiny
-from tests.jobs.test_outputs import classifier
-
-
-@pytest.fixture(scope="module")
-def classifiers(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    root = str(tmp_path_factory.mktemp("classifiers") / "out")
-    models = [classifier("a", 1), classifier("b", 2), classifier("c", 3), tiny("encoder", 4)]
-    scan_inline(root, photos, models, probes={"source": str(photos), "count": 24}, nulls=1)
-    return root
 
 
 def test_a_set_for_a_target_begins_with_its_best_directed_source(classifiers: str) -> None:
