@@ -81,6 +81,18 @@ def describe_catalog(rows: Mapping[str, Any]) -> str:
     return "\n".join(lines).replace("|ds/dx|", "\\|ds/dx\\|") + "\n"
 
 
+def describe_label_scores() -> str:
+    """Returns a Markdown table of what each score with labels needs, and whether it votes."""
+    needs = {"raw": "Gram", "zscored": "z-scored Gram", "outputs": "return value"}
+    lines = ["| row | what it is | made of | votes | source |", "|---|---|---|---|---|"]
+    lines += [
+        f"| `{name}` | {row.meaning} | {needs[row.needs]} | {'yes' if row.votes else 'no'} "
+        f"| {row.reference} |"
+        for name, row in LABEL_SCORES.items()
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def generate(name: str) -> str:
     """Returns the text that belongs between the markers of this name."""
     makers: dict[str, Callable[[], str]] = {
@@ -92,6 +104,7 @@ def generate(name: str) -> str:
     makers |= {
         f"catalog-{key}": lambda rows=rows: describe_catalog(rows) for key, rows in catalogs.items()
     }
+    makers["estimators-label"] = describe_label_scores
     makers["file-nodes"] = lambda: describe_schema(nodes_schema(4))
     makers["file-grams"] = lambda: describe_schema(GRAMS)
     makers["file-features"] = lambda: describe_schema(FEATURES)
@@ -104,7 +117,7 @@ def generate(name: str) -> str:
 def main(check: bool) -> int:
     """Rewrites the documents, or with `check` says which are out of date."""
     stale = []
-    for path in (DOCS / "scan-file.md", DOCS / "tables.md"):
+    for path in (DOCS / "scan-file.md", DOCS / "tables.md", DOCS / "estimators.md"):
         text = path.read_text()
         fresh = MARKER.sub(lambda m: m[1] + generate(m["name"]) + m[3], text)
         if fresh != text:
