@@ -46,7 +46,7 @@ ALLOWED = {
     "labelled": {"similarity", "store"},
     "ensembles": {"labelled", "similarity", "store", "results"},
     "results": {"store", "similarity"},
-    "evaluation": {"store", "similarity", "results"},
+    "evaluation": {"store", "similarity", "results", "labelled"},
     "maintenance": {"store"},
     "pictures": {"graph", "similarity", "results", "store"},
     "answers": {"store", "similarity", "results", "evaluation"},

@@ -62,6 +62,14 @@ def evaluate(
             help="Weigh the means over targets by how well the truth's repeats agree.",
         ),
     ] = False,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TARGET",
+            help="Judge the scores with labels instead: this target of the truth is the task of "
+            "the probes' labels.",
+        ),
+    ] = None,
     plot: Annotated[bool, typer.Option(help="Draw P@K, R@K and precision-recall.")] = True,
     csv: AsCsv = False,
     json: AsJson = False,
@@ -70,7 +78,13 @@ def evaluate(
 
     Example: depara evaluate depara-out/digits --truth truth.csv --compare similarity,parameters
     """
-    from depara.evaluation import evaluate_scan, load_truth, plot_evaluation, write_evaluation
+    from depara.evaluation import (
+        evaluate_labels,
+        evaluate_scan,
+        load_truth,
+        plot_evaluation,
+        write_evaluation,
+    )
     from depara.results import open_scan
     from depara.results.tables import make_console
     from depara.store.layout import evaluation_folder
@@ -80,17 +94,27 @@ def evaluate(
         pairs = [_pair(text) for text in compare or ()]
         if csv and pairs and stability:
             raise ConfigError("--csv prints one table: leave out --compare or --stability")
+        if labels is not None and (without_strongest or weigh_by_reliability or stability):
+            raise ConfigError(
+                "--labels judges one target: leave out --without-strongest, --stability and "
+                "--weigh-by-reliability, which are over several"
+            )
         results, measured = open_scan(output, scan), load_truth(truth)
         place = to or Storage(output).location(evaluation_folder(results.scan_id))
+        if labels is not None and to is None:
+            place = f"{place}/labels"
         judged, written = [], []
         for count in sorted({0, without_strongest}):
-            evaluation = evaluate_scan(
-                results,
-                measured,
-                relevant=relevant,
-                without_strongest=count,
-                weigh_by_reliability=weigh_by_reliability,
-            )
+            if labels is not None:
+                evaluation = evaluate_labels(results, measured, labels, relevant=relevant)
+            else:
+                evaluation = evaluate_scan(
+                    results,
+                    measured,
+                    relevant=relevant,
+                    without_strongest=count,
+                    weigh_by_reliability=weigh_by_reliability,
+                )
             one = _judge(evaluation, count, pairs, stability)
             folder = f"{place}/without_strongest_{count}" if count else place
             written += write_evaluation(evaluation, folder, paired=one.paired, setups=one.setups)

@@ -3,6 +3,7 @@
 from depara.evaluation.baselines import BASELINES, Known
 from depara.evaluation.evaluation import Evaluation, metric_label
 from depara.evaluation.judgement import evaluate_scores
+from depara.evaluation.labels import evaluate_labels
 from depara.evaluation.picture import draw_evaluation, plot_evaluation
 from depara.evaluation.record import describe, write_evaluation
 from depara.evaluation.scan import evaluate_scan
@@ -19,6 +20,7 @@ __all__ = [
     "Truth",
     "describe",
     "draw_evaluation",
+    "evaluate_labels",
     "evaluate_scan",
     "evaluate_scores",
     "evaluation_table",

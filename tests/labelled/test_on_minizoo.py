@@ -36,6 +36,9 @@ FIGURES = {
     "parc": (0.76, 0.69),
     "parc_zscore": (0.88, 0.87),
     "gbc": (0.74, 0.85),
+    "lfc": (0.62, 0.71),
+    "sfda": (0.65, 0.93),
+    "ncti": (-0.34, 0.75),
 }
 OWN_IS_FIRST = {
     "class10": ["knn", "logme", "nleep", "parc", "parc_zscore", "gbc"],
