@@ -82,7 +82,20 @@ def test_mistakes_get_one_line(scan_folder: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["recommend", "data", "models", "layers", "matrix", "tree", "diff", "table", "scans"]
+    "command",
+    [
+        "recommend",
+        "data",
+        "ensemble",
+        "heads",
+        "models",
+        "layers",
+        "matrix",
+        "tree",
+        "diff",
+        "table",
+        "scans",
+    ],
 )
 def test_help_shows_an_example(command: str) -> None:
     assert f"depara {command}" in run(command, "--help").replace("\n", " ")

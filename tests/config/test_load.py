@@ -187,6 +187,8 @@ def test_the_folder_of_the_scan_may_have_signs_in_its_name(tmp_path: Path) -> No
         ),
         (MINIMAL, ["models.0.input.channel_order=grb"], "'rgb' or 'bgr', got 'grb'"),
         (MINIMAL, ["models.zz.id=a"], "no entry 'zz' among 2: the ids are 'a', 'b'"),
+        (MINIMAL, ["similarity.hard=[25, 50, 25]"], "a share is given twice"),
+        (MINIMAL, ["similarity.hard=[0]"], "greater than or equal to 1"),
         (MINIMAL, ["probes"], "expected FIELD=VALUE"),
         ("probes: {source: x}", [], "models: missing"),
         ("probes: {source: x}\nmodels: []", [], "at least 1 item"),

@@ -104,3 +104,16 @@ def test_the_return_value_is_the_cut_where_the_model_is_cut_there(
         wide = torch.from_numpy(values).double()
         grams = open_graph(Storage(str(tmp_path)), key).read_grams()
         np.testing.assert_allclose(grams.raw_NN, (wide @ wide.T).numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_other_shares_of_hard_probes_are_scored_anew(photos: Path, tmp_path: Path) -> None:
+    root = str(tmp_path)
+    for hard in ([], [50], [50, 25], []):
+        scan_inline(root, photos, MODELS[:2], similarity={"hard": hard})
+        scores = set(open_scan(root).table("label_scores")["score"])
+        assert {name for name in scores if name.startswith("knn")} == {
+            "knn",
+            *(f"knn@hard{percent}" for percent in hard),
+        }
+        ranked = set(open_scan(root).table("label_ranking")["score"])
+        assert {f"logme@hard{percent}" for percent in hard} <= ranked
