@@ -59,8 +59,8 @@ class Scan(ScanResults):
         """
         return ensemble_for(self, target, size)
 
-    def ensemble_for_labels(self, size: int = 3, score: str = "e_leep") -> Ensemble:
-        """Returns the classifiers whose predictions together tell the probes' labels best.
+    def ensemble_for_labels(self, size: int = 3, score: str = "label_share") -> Ensemble:
+        """Returns the models that together tell the probes' labels best.
 
         Raises:
             ConfigError: no such score, no labels, or no model's return value is kept.

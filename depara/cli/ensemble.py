@@ -43,8 +43,11 @@ def ensemble(
     ] = None,
     size: Annotated[int, typer.Option(min=1, help="Most members of the set.")] = 3,
     score: Annotated[
-        str, typer.Option(help="For labelled probes: e_leep, or ms_leep (each member alone).")
-    ] = "e_leep",
+        str,
+        typer.Option(
+            help="For labelled probes: label_share (features), e_leep or ms_leep (return values)."
+        ),
+    ] = "label_share",
     scan: ScanId = None,
     csv: AsCsv = False,
     json: AsJson = False,

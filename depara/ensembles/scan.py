@@ -11,19 +11,21 @@ from depara.errors import ConfigError
 from depara.labelled.features import LabelledFeatures
 from depara.labelled.outputs import expected_predictions
 from depara.results import ScanResults
-from depara.store.graphs import open_graph
+from depara.similarity.grams import centred
+from depara.store.graphs import CommittedGraph, open_graph
 from depara.store.storage import Storage
 from depara.types import Float64
 
-_MOST_VALUES = 2**28
-_FEWEST_KEPT = 50
-
 LABEL_FREE = "directed"
-WITH_LABELS: Mapping[str, Callable[[Sequence[Float64]], float]] = {
+OF_OUTPUTS: Mapping[str, Callable[[Sequence[Float64]], float]] = {
     "e_leep": e_leep,
     "ms_leep": ms_leep,
 }
-"""What may be maximised for labelled probes; the first is the default."""
+WITH_LABELS = ("label_share", *OF_OUTPUTS)
+"""What may be maximised for labelled probes; the first, of features, is the default."""
+
+_MOST_VALUES = 2**28
+_FEWEST_KEPT = 50
 
 
 def ensemble_for(scan: ScanResults, target: str, size: int = 3) -> Ensemble:
@@ -42,30 +44,21 @@ def ensemble_for(scan: ScanResults, target: str, size: int = 3) -> Ensemble:
         StoreError: a graph is damaged or was collected.
     """
     scan.require_model(target, "target")
-    target_NN = _gram(scan, target)
     others = [name for name in _candidates(scan) if name != target]
     if not others:
         raise ConfigError(f"scan {scan.scan_id} has no other model than {target!r} to combine")
-    most = max(_MOST_VALUES // target_NN.size, _FEWEST_KEPT)
-    parts: dict[str, Float64] = {}
-    alone: dict[str, float] = {}
-    left_out: dict[str, str] = {}
-    for name in others:
-        parts[name] = _gram(scan, name)
-        alone[name] = predicted_share([parts[name]], target_NN)
-        if len(parts) > most:
-            last = min(parts, key=lambda one: alone[one])
-            del parts[last]
-            left_out[last] = f"alone it is not among the {most} best, all that fit into memory"
-    steps = choose(parts, lambda members: predicted_share(members, target_NN), size)
-    return Ensemble(LABEL_FREE, target, steps, size, len(parts), left_out)
+    target_NN = _gram(scan, target)
+    return _of_features(lambda name: _gram(scan, name), others, target_NN, size, LABEL_FREE, target)
 
 
-def ensemble_for_labels(scan: ScanResults, size: int = 3, score: str = "e_leep") -> Ensemble:
-    """Returns the classifiers whose predictions together tell the labels of the probes best.
+def ensemble_for_labels(scan: ScanResults, size: int = 3, score: str = WITH_LABELS[0]) -> Ensemble:
+    """Returns the models that together tell the labels of the probes best, at their output layers.
 
-    The values are of the probes that the predictions were counted on, so that models of many
-    classes look better than they are where probes are few.
+    ``label_share`` is the share of the one-hot labels' variance that ridge regression on all
+    members' features predicts at left-out probes: `predicted_share` with the labels for the target.
+    ``e_leep`` and ``ms_leep`` are of what classifiers return; their values are of the probes that
+    the predictions were counted on, so that models of many classes look better than they are where
+    probes are few.
 
     Args:
         scan: a finished scan of labelled probes.
@@ -84,10 +77,49 @@ def ensemble_for_labels(scan: ScanResults, size: int = 3, score: str = "e_leep")
             f"the probes of scan {scan.scan_id} are not labelled with two classes: name a target, "
             "one of its models, or scan labelled probes (probes.label_column)"
         )
+    if score in OF_OUTPUTS:
+        return _of_outputs(scan, labels, size, score)
+    names = _candidates(scan)
+    first = LabelledFeatures.select(_graph(scan, names[0]).read_grams(), labels)
+    target_NN = centred(first.indicators_NK @ first.indicators_NK.T)
+
+    def read(name: str) -> Float64:
+        features = LabelledFeatures.select(_graph(scan, name).read_grams(), labels)
+        return unit_gram(centred(features.zscored_NN))
+
+    return _of_features(read, names, target_NN, size, score, None)
+
+
+def _of_features(
+    read: Callable[[str], Float64],
+    names: Sequence[str],
+    target_NN: Float64,
+    size: int,
+    score: str,
+    target: str | None,
+) -> Ensemble:
+    """Returns a set by `predicted_share`, in the memory of the Grams of the best candidates."""
+    most = max(_MOST_VALUES // target_NN.size, _FEWEST_KEPT)
+    parts: dict[str, Float64] = {}
+    alone: dict[str, float] = {}
+    left_out: dict[str, str] = {}
+    for name in names:
+        parts[name] = read(name)
+        alone[name] = predicted_share([parts[name]], target_NN)
+        if len(parts) > most:
+            last = min(parts, key=lambda one: alone[one])
+            del parts[last]
+            left_out[last] = f"alone it is not among the {most} best, all that fit into memory"
+    steps = choose(parts, lambda members: predicted_share(members, target_NN), size)
+    return Ensemble(score, target, steps, size, len(parts), left_out)
+
+
+def _of_outputs(scan: ScanResults, labels: Sequence[str | None], size: int, score: str) -> Ensemble:
+    """Returns a set by the return values of those models of which they are kept."""
     chances: dict[str, Float64] = {}
     left_out: dict[str, str] = {}
     for name in _candidates(scan):
-        graph = open_graph(Storage(scan.output), scan.graph_key(name))
+        graph = _graph(scan, name)
         outputs_NC = graph.read_outputs()
         if outputs_NC is None:
             left_out[name] = "no return value of it is kept"
@@ -98,9 +130,9 @@ def ensemble_for_labels(scan: ScanResults, size: int = 3, score: str = "e_leep")
         raise ConfigError(
             f"scan {scan.scan_id} keeps no model's return value: it is kept of models that return "
             "one row of 2 or more values per probe, where graphs were made with labelled probes or "
-            "store_outputs (scan with --fresh to make them anew); or name a target"
+            "store_outputs (scan with --fresh to make them anew); choose by label_share instead"
         )
-    steps = choose(chances, WITH_LABELS[score], size)
+    steps = choose(chances, OF_OUTPUTS[score], size)
     return Ensemble(score, None, steps, size, len(chances), left_out)
 
 
@@ -111,6 +143,9 @@ def _candidates(scan: ScanResults) -> list[str]:
     return [name for name in scan.models() if name not in twins]
 
 
+def _graph(scan: ScanResults, model: str) -> CommittedGraph:
+    return open_graph(Storage(scan.output), scan.graph_key(model))
+
+
 def _gram(scan: ScanResults, model: str) -> Float64:
-    graph = open_graph(Storage(scan.output), scan.graph_key(model))
-    return unit_gram(graph.read_grams().zscored_NN)
+    return unit_gram(_graph(scan, model).read_grams().zscored_NN)

@@ -11,7 +11,12 @@ from typer.testing import CliRunner
 
 from depara import open_scan
 from depara.cli import app
+from depara.ensembles import predicted_share
+from depara.ensembles.smoothers import unit_gram
 from depara.errors import ConfigError
+from depara.scan import Scan
+from depara.store.graphs import open_graph
+from depara.store.storage import Storage
 from tests.jobs.inline import scan_inline, tiny
 
 
@@ -36,7 +41,7 @@ def test_a_set_for_a_target_begins_with_its_best_directed_source(classifiers: st
 
 def test_a_set_for_labels_is_of_models_with_a_return_value(classifiers: str) -> None:
     scan = open_scan(classifiers)
-    found = scan.ensemble_for_labels(2)
+    found = scan.ensemble_for_labels(2, "e_leep")
     scores = scan.table("label_scores")
     leep = scores[scores["score"] == "leep"].dropna(subset="value").set_index("model_id")["value"]
     assert found.members[0] == leep.idxmax()
@@ -44,13 +49,33 @@ def test_a_set_for_labels_is_of_models_with_a_return_value(classifiers: str) -> 
     assert set(found.left_out) == {"encoder"}
     assert all(np.diff([step.value for step in found.steps]) > 0)
     with pytest.raises(
-        ConfigError, match="no score 'leap' of an ensemble: choose e_leep or ms_leep"
+        ConfigError, match="no score 'leap' of an ensemble: choose label_share or e_leep or ms_leep"
     ):
         scan.ensemble_for_labels(2, "leap")
 
 
+def grams_of_model(scan: Scan, name: str) -> np.ndarray:
+    return open_graph(Storage(scan.output), scan.graph_key(name)).read_grams().zscored_NN
+
+
+def test_a_set_for_labels_by_features_is_of_all_models(classifiers: str) -> None:
+    scan = open_scan(classifiers)
+    found = scan.ensemble_for_labels(4)
+    assert (found.score, found.num_candidates, found.left_out) == ("label_share", 4, {})
+    labels = [str(probe.label) for probe in scan.probes()]
+    one_hot = np.array([[float(y == name) for name in sorted(set(labels))] for y in labels])
+    centred = one_hot - one_hot.mean(axis=0)
+    alone = {
+        name: predicted_share([unit_gram(grams_of_model(scan, name))], centred @ centred.T)
+        for name in ("a", "b", "c", "encoder")
+    }
+    assert found.members[0] == max(alone, key=lambda name: alone[name])
+    for step in found.steps:
+        assert step.alone == pytest.approx(alone[step.model_id], abs=1e-6)
+
+
 def test_the_command_prints_members_and_who_is_none(classifiers: str) -> None:
-    run = CliRunner().invoke(app, ["ensemble", classifiers])
+    run = CliRunner().invoke(app, ["ensemble", classifiers, "--score", "e_leep"])
     assert run.exit_code == 0, run.output
     assert run.output.startswith("the labelled probes: ")
     assert "no candidates (no return value of it is kept): encoder" in run.output
@@ -62,7 +87,7 @@ def test_the_command_prints_members_and_who_is_none(classifiers: str) -> None:
 
 def test_why_there_is_none(scan_folder: str, photos: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"keeps no model's return value: .*--fresh"):
-        open_scan(scan_folder).ensemble_for_labels()
+        open_scan(scan_folder).ensemble_for_labels(score="ms_leep")
     root = str(tmp_path)
     scan_inline(root, photos, [tiny("a", 0)], probes={"source": str(photos / "discs"), "count": 12})
     with pytest.raises(ConfigError, match="not labelled with two classes: name a target"):

@@ -74,6 +74,17 @@ def test_the_share_of_a_set_is_that_of_regressions_without_each_probe():
         assert got == pytest.approx(expected, rel=1e-9), names
 
 
+def test_the_share_of_labels_is_that_of_regressions_on_one_hot_columns():
+    one_hot = np.eye(3)[np.arange(20) % 3]
+    centred = one_hot - one_hot.mean(axis=0)
+    for names in (["m0"], ["m3", "m4"]):
+        got = predicted_share([GRAMS[name] for name in names], centred @ centred.T)
+        expected = oracle.predicted_share(
+            [FEATURES[name] for name in names], one_hot, is_labels=True
+        )
+        assert got == pytest.approx(expected, rel=1e-9), names
+
+
 def test_the_share_of_one_member_is_its_directed_score_and_a_copy_adds_nothing():
     target = grams_of(target_of("m0", "m1"))
     for name, gram_NN in GRAMS.items():

@@ -28,14 +28,20 @@ def e_leep(outputs: Sequence[Array], labels: Sequence[str]) -> float:
     return total / len(labels)
 
 
-def predicted_share(sources: Sequence[Array], target: Array, ridge: float = 1.0) -> float:
-    """Ridge regression on the joined features, fitted anew without each probe in turn."""
+def predicted_share(
+    sources: Sequence[Array], target: Array, ridge: float = 1.0, *, is_labels: bool = False
+) -> float:
+    """Ridge regression on the joined features, fitted anew without each probe in turn.
+
+    One-hot labels are centred, not z-scored.
+    """
     joined = []
     for source in sources:
         z = zscore(source)
         scale = float(np.sum(z**2)) / len(z)  # mean squared norm 1, shared by the members
         joined.append(z / math.sqrt(scale * len(sources)))
-    x, y = np.hstack(joined), zscore(target)
+    x = np.hstack(joined)
+    y = target - target.mean(axis=0) if is_labels else zscore(target)
     lost = 0.0
     for i in range(len(x)):
         kept = [j for j in range(len(x)) if j != i]
