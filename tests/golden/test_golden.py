@@ -1,6 +1,6 @@
 """Graph keys and the tables of a small scan are what they were: a change here is meant, or a fault.
 
-Tables may gain columns, and rows of tables that are not in the golden file.
+Tables may gain columns, and scores with labels; the golden file need not have all tables.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, 
 @pytest.mark.parametrize("name", WANTED["tables"])
 def test_a_table_has_its_rows(found: dict[str, list[dict[str, Any]]], name: str) -> None:
     rows, wanted = found[name], WANTED["tables"][name]
+    if name == "label_scores":
+        known = {row["score"] for row in wanted}
+        rows = [row for row in rows if row["score"] in known]
     assert len(rows) == len(wanted)
     for row, other in zip(rows, wanted, strict=True):
         for column, value in other.items():
