@@ -29,6 +29,7 @@ def scan(tmp_path_factory: pytest.TempPathFactory) -> Any:
     models = [
         *(tiny(f"m{seed}", seed) for seed in range(4)),
         odd("again", "Tiny", input={"side": 32}),
+        odd("head", "Classifier", layers=["block1", "code"]),
         odd("dead", "Dead", layers=["block1", "output"]),
         odd("flat", "Flat", layers="output"),
         odd("faint", "Scaled", kwargs={"factor": 1e-26}, layers=["block2", "output"]),
