@@ -202,8 +202,16 @@ class RayLauncher:
         return worker.run.remote(unit, attempt, upcoming)
 
     def wait(self, refs: Sequence[Ref], timeout_s: float) -> list[Ref]:
-        """Waits without fetching: a lost node must not block the driver."""
-        done, _ = self._ray.wait(list(refs), num_returns=1, timeout=timeout_s, fetch_local=False)
+        """Waits without fetching: a lost node must not block the driver.
+
+        All that are done are returned, so that a driver of a thousand workers that is late catches
+        up in one turn.
+        """
+        refs = list(refs)
+        done, rest = self._ray.wait(refs, num_returns=1, timeout=timeout_s, fetch_local=False)
+        if done and rest:
+            more, _ = self._ray.wait(rest, num_returns=len(rest), timeout=0, fetch_local=False)
+            done += more
         return list(done)
 
     def fetch(self, ref: Ref) -> Outcome:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -126,8 +127,8 @@ class Slots:
     def meter(self) -> None:
         """Counts the time since the last call by what each worker was doing."""
         now_s = self.clock()
-        for slot in self._all:
-            self.phases.add_worker(slot.state, now_s - self._metered_s)
+        for state, count in Counter(slot.state for slot in self._all).items():
+            self.phases.add_worker(state, count * (now_s - self._metered_s))
         self._metered_s = now_s
 
     def _start(self, deaths: int = 0) -> None:
