@@ -22,9 +22,15 @@ from examples.digits.fit import Settings
 def test_it_is_large_enough_to_decide_by() -> None:
     assert len(ZOOS) >= 8
     assert sum(len(zoo.members) for zoo in ZOOS) >= 100
-    [with_layers] = [zoo for zoo in ZOOS if zoo.layer_sources]
-    assert len(with_layers.layer_sources) >= 6
-    assert len(with_layers.layer_targets) >= 8
+    with_layers = [zoo for zoo in ZOOS if zoo.layer_sources]
+    assert len(with_layers) >= 4, "to choose a rule with a zoo left out"
+    assert len({zoo.images for zoo in with_layers}) >= 3
+    for zoo in with_layers:
+        assert len(zoo.layer_sources) >= 6
+        assert len(zoo.layer_targets) >= 8
+        assert zoo.layer_repeats >= 2
+        names = {member.name for member in zoo.members}
+        assert {*zoo.layer_sources, *zoo.layer_targets} <= names
     for zoo in ZOOS:
         assert set(zoo.tasks) <= set(TASKS_OF[zoo.images])
         names = [member.name for member in zoo.members]
