@@ -206,7 +206,7 @@ def missing(zoo: MadeZoo, *, only_layers: bool = False) -> Iterator[list[Job]]:
 def _cuts(zoo: MadeZoo) -> list[tuple[Member, Member]]:
     """The (source, target) pairs of the layer truth: a source's own task is no transfer."""
     of_name = {member.name: member for member in zoo.members}
-    pairs = [(of_name[s], of_name[t]) for s in zoo.layer_sources for t in zoo.layer_targets]
+    pairs = [(of_name[s], of_name[t]) for t in zoo.layer_targets for s in zoo.layer_sources]
     return [(source, target) for source, target in pairs if source.task != target.task]
 
 

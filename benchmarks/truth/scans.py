@@ -51,6 +51,11 @@ class Zoo:
     layer_truth: str | None = None
     import_path: str = ""
 
+    @property
+    def folder_name(self) -> str:
+        """Of its output, below that of the settings."""
+        return self.name.replace(" ", "-").replace(":", "")
+
 
 @dataclass(frozen=True)
 class Frames:
@@ -77,10 +82,11 @@ def find_zoos(folder: Path) -> list[Zoo]:
     missing = [zoo.name for zoo in ZOOS if not (folder_of(zoo) / "truth.csv").exists()]
     if missing:
         print(f"not measured yet: {'; '.join(missing)}: run python -m benchmarks.truth.make")
-    return [*zoos, *(_made_zoo(zoo) for zoo in ZOOS if zoo.name not in missing)]
+    return [*zoos, *(made_zoo(zoo) for zoo in ZOOS if zoo.name not in missing)]
 
 
-def _made_zoo(zoo: MadeZoo) -> Zoo:
+def made_zoo(zoo: MadeZoo) -> Zoo:
+    """Returns a zoo of the suite as what is scanned: every member that is trained."""
     networks = dict.fromkeys(member.network for member in zoo.members)
     scan = {
         "probes": {"source": str(folder_of(zoo) / "probes.parquet"), "label_column": "label"},
@@ -89,7 +95,7 @@ def _made_zoo(zoo: MadeZoo) -> Zoo:
         "models": [
             {
                 "id": "{stem}",
-                "source": _source(network),
+                "source": source_of(network),
                 "weights": str(folder_of(zoo) / network / "*.safetensors"),
             }
             for network in networks
@@ -106,7 +112,8 @@ def _made_zoo(zoo: MadeZoo) -> Zoo:
     )
 
 
-def _source(network: str) -> str:
+def source_of(network: str) -> str:
+    """Returns how a scan file names one of the suite's architectures."""
     kind: Any = NETWORKS[network]
     return f"python:{kind.__module__}:{kind.__qualname__}"
 
@@ -187,7 +194,7 @@ def scan_zoo(zoo: Zoo, name: str, changes: dict[str, Any], num_probes: int, fold
     if zoo.import_path and zoo.import_path not in sys.path:
         sys.path.insert(0, zoo.import_path)
     divisor = changes.pop("map_divisor", None)
-    output = f"{folder}/{name}/{zoo.name}".replace(" ", "-").replace(":", "")
+    output = f"{folder}/{name.replace(' ', '-').replace(':', '')}/{zoo.folder_name}"
     tree = {**zoo.scan, **changes, "output": output}
     tree["probes"] = {**zoo.scan["probes"], "count": num_probes}
     if zoo.layer_truth and not changes:

@@ -12,7 +12,8 @@ that is predicted, 1 at best. Stitching of Lenc & Vedaldi (CVPR 2015), by regres
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -51,7 +52,8 @@ def stitch_scores(
     """
     pictures_NSS = load_images(zoo.images, "held_out").pictures_NSS[np.asarray(rows)]
     inputs = (torch.from_numpy(pictures_NSS)[:, None].float() / 255 - INPUT_MEAN) / INPUT_STD
-    tokens = {member.name: tokens_of(_trained(zoo, member), inputs) for member in members}
+    wanted = dict.fromkeys((*layers, "code"))
+    tokens = {one.name: tokens_of(_trained(zoo, one), inputs, tuple(wanted)) for one in members}
     targets = [tokens[member.name]["code"] for member in members]
     found = []
     for source in members:
@@ -63,8 +65,8 @@ def stitch_scores(
     return pd.DataFrame(found, columns=["target", "source", "layer", "stitch"])
 
 
-def tokens_of(network: nn.Module, inputs: Tensor) -> dict[str, Tokens]:
-    """Returns the tokens ``N G G C`` of every layer, as they are regressed."""
+def tokens_of(network: nn.Module, inputs: Tensor, layers: Sequence[str]) -> dict[str, Tokens]:
+    """Returns the tokens ``N G G C`` of layers by their names, as they are regressed."""
     found: dict[str, Tensor] = {}
 
     def keep(name: str) -> None:
@@ -74,7 +76,7 @@ def tokens_of(network: nn.Module, inputs: Tensor) -> dict[str, Tokens]:
         handles.append(network.get_submodule(name).register_forward_hook(hook))
 
     handles: list[torch.utils.hooks.RemovableHandle] = []
-    for name in LAYERS:
+    for name in layers:
         keep(name)
     with torch.no_grad():
         network(inputs)
@@ -120,10 +122,10 @@ def stitch(source: Tokens, targets: Sequence[Tokens]) -> list[float]:
         weights_FY = np.linalg.solve(gram_FF + ridge, product_FY).astype(np.float32)
         errors_Y += np.square(answers[fold] - around[fold] @ weights_FY).sum((0, 1))
     variance_Y = np.square(answers).sum((0, 1), dtype=np.float64)
-    ends = np.cumsum([0, *(target.shape[3] for target in targets)])
+    ends = np.cumsum([0, *(target.shape[3] for target in targets)]).tolist()
     return [
         float(1 - errors_Y[first:last].sum() / max(variance_Y[first:last].sum(), 1e-12))
-        for first, last in zip(ends[:-1], ends[1:], strict=True)
+        for first, last in pairwise(ends)
     ]
 
 
@@ -144,9 +146,3 @@ def _trained(zoo: MadeZoo, member: Member) -> nn.Module:
     network = NETWORKS[member.network]()
     network.load_state_dict(load_file(weights_path(zoo, member)))
     return network.eval()
-
-
-def by_name(frame: pd.DataFrame) -> Mapping[tuple[str, ...], float]:
-    """Returns the scores by target, source and layer."""
-    names = ["target", "source", "layer"]
-    return frame.set_index(names)["stitch"].to_dict()

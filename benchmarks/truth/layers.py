@@ -1,0 +1,208 @@
+"""How well the cuts of a source are ranked, and by what rule: the layer truths of the suite.
+
+    python -m benchmarks.truth.make --layers     (once)
+    python -m benchmarks.truth.layers [--quick]
+
+The rules that compete (`rules.LAYER_RULES`) are chosen with a zoo left out. Whole sources are
+resampled for the intervals: the cuts of one source rank much alike for all targets.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmarks._report import machine_line, write_report
+from benchmarks.truth.make import folder_of, weights_path
+from benchmarks.truth.rules import (
+    LAYER_FORMER,
+    LAYER_RULES,
+    Judged,
+    by_source,
+    judge,
+    left_out_choice,
+    mean_over,
+    means,
+    paired,
+)
+from benchmarks.truth.scans import ROOT, Zoo, made_zoo, scan_zoo, source_of
+from benchmarks.truth.stitching import stitch_scores
+from benchmarks.truth.suite import ZOOS, MadeZoo
+from depara.results import open_scan
+from examples.digits.layer_transfer import LAYERS
+
+PROBES = 200
+SEEN = "mnist"
+"""The zoo whose cuts had been judged before the rules were written down."""
+CEILING = "ceiling_noise"
+
+
+def scan_layers(made: MadeZoo, num_probes: int, folder: str) -> tuple[Zoo, pd.DataFrame]:
+    """Returns a zoo of its layer members alone, and every score of their layers."""
+    zoo = made_zoo(made)
+    zoo.scan["models"] = [
+        {
+            "id": member.name,
+            "source": source_of(member.network),
+            "weights": str(weights_path(made, member)),
+        }
+        for member in made.layer_members
+    ]
+    layers = scan_zoo(zoo, "layers", {}, num_probes, folder).layers
+    assert layers is not None
+    probes = open_scan(str(Path(folder, "layers", zoo.folder_name))).probes()
+    rows = [int(probe.uri.rpartition("#")[2]) for probe in probes]
+    stitched = stitch_scores(made, made.layer_members, rows)
+    return zoo, layers.merge(stitched, on=["target", "source", "layer"], validate="one_to_one")
+
+
+def judge_layers(zoo: Zoo, layers: pd.DataFrame) -> Judged:
+    """Judges every score and rule by the measured cuts of one zoo."""
+    assert zoo.layer_truth is not None
+    return by_source(
+        judge(
+            zoo.name,
+            zoo.layer_truth,
+            layers,
+            relevant=2,
+            is_mixed=zoo.is_mixed,
+            decided=zoo.name == SEEN,
+            rules=LAYER_RULES,
+        )
+    )
+
+
+def scores_table(judged: Sequence[Judged]) -> list[str]:
+    """Every rule and score: each zoo, and the zoos that had no part in writing the rules down."""
+    fresh = [one for one in judged if not one.decided]
+    names = list(dict.fromkeys(name for one in judged for name, _ in one.values.columns))
+    order = [name for name in dict.fromkeys((*LAYER_RULES, *names)) if name in names]
+    lines = [
+        "## Every score",
+        "",
+        "Mean over (source, target) pairs of Spearman's correlation with the truth / regret@1, and",
+        f"gains over {LAYER_FORMER} (5 to 95 %, sources resampled in pairs) on the zoos that had",
+        "no part in writing the rules down.",
+        "",
+        "| score | " + " | ".join(_heading(one) for one in judged) + f" | new zoos ({len(fresh)}) "
+        "| gain in Spearman | gain in regret@1 |",
+        "|---|" + "---:|" * (len(judged) + 3),
+    ]
+    for name in order:
+        cells = [_pair(*means(one, name)) for one in judged]
+        cells.append(_pair(*mean_over(fresh, name)))
+        if name not in (LAYER_FORMER, CEILING):
+            gains = [paired(fresh, name, LAYER_FORMER, each) for each in ("spearman", "regret")]
+            cells += [_interval(*gain[:3]) for gain in gains]
+        else:
+            cells += ["", ""]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return [*lines, ""]
+
+
+def _heading(one: Judged) -> str:
+    return f"{one.zoo}: {len(one.values)} pairs"
+
+
+def gains_table(judged: Sequence[Judged]) -> list[str]:
+    """Every rule against the shipped sum, zoo by zoo: where it loses."""
+    lines = [
+        "## Zoo by zoo",
+        "",
+        f"Gain in Spearman over {LAYER_FORMER} (5 to 95 %, sources resampled in pairs).",
+        "",
+        "| rule | " + " | ".join(one.zoo for one in judged) + " |",
+        "|---|" + "---:|" * len(judged),
+    ]
+    for name in LAYER_RULES:
+        if name != LAYER_FORMER:
+            cells = [_interval(*paired([z], name, LAYER_FORMER, "spearman")[:3]) for z in judged]
+            lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return [*lines, ""]
+
+
+def left_out_table(judged: Sequence[Judged]) -> list[str]:
+    """What choosing a rule on all other zoos gains on the one left out."""
+    table = left_out_choice(judged, LAYER_RULES, LAYER_FORMER)
+    lines = [
+        "## With a zoo left out",
+        "",
+        "The rule with the highest mean Spearman on all other zoos, and what it reaches here.",
+        "",
+        f"| zoo | chosen without it | Spearman / regret@1 | {LAYER_FORMER} |",
+        "|---|---|---:|---:|",
+    ]
+    for row in table.itertuples():
+        former = _pair(row.former_spearman, row.former_regret)
+        lines.append(f"| {row.zoo} | {row.rule} | {_pair(row.spearman, row.regret)} | {former} |")
+    columns = ["spearman", "regret", "former_spearman", "former_regret"]
+    spearman, regret, *former_pair = table[columns].mean()
+    lines.append(f"| mean | | {_pair(spearman, regret)} | {_pair(*former_pair)} |")
+    return [*lines, ""]
+
+
+def depth_table(zoos: Sequence[Zoo]) -> list[str]:
+    """What the truth says of each cut alone: its mean rank over all pairs, 1 for the best."""
+    lines = [
+        "## Which cut is best",
+        "",
+        "Mean rank of each cut over the pairs of a zoo by its measured truth, 1 to 6.",
+        "",
+        "| zoo | " + " | ".join(LAYERS) + " |",
+        "|---|" + "---:|" * len(LAYERS),
+    ]
+    for zoo in zoos:
+        truth = pd.read_csv(str(zoo.layer_truth))
+        mean = truth.groupby(["target", "source", "layer"])["value"].mean().unstack()
+        ranks = mean.rank(axis=1, ascending=False).mean()
+        cells = [f"{ranks[layer]:.1f}" for layer in LAYERS]
+        lines.append(f"| {zoo.name} | " + " | ".join(cells) + " |")
+    return [*lines, ""]
+
+
+def _pair(spearman: float, regret: float) -> str:
+    if np.isnan(spearman):
+        return "-"
+    return f"{spearman:.2f}" + ("" if np.isnan(regret) else f" / {regret:.2f}")
+
+
+def _interval(value: float, low: float, high: float) -> str:
+    return f"{value:+.3f} ({low:+.3f} to {high:+.3f})"
+
+
+def main() -> None:
+    """Scans every zoo with a layer truth, judges, prints and writes the report."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="40 probes")
+    quick = parser.parse_args().quick
+    started_s = time.perf_counter()
+    os.chdir(ROOT)
+    num_probes = 40 if quick else PROBES
+    wanted = [zoo for zoo in ZOOS if zoo.layer_sources]
+    missing = [z.name for z in wanted if not (folder_of(z) / "layer_truth.csv").exists()]
+    if missing:
+        print(f"not measured yet: {'; '.join(missing)}: run python -m benchmarks.truth.make")
+    scanned = []
+    with tempfile.TemporaryDirectory() as folder:
+        for made in wanted:
+            if made.name not in missing:
+                scanned.append(scan_layers(made, num_probes, folder))
+                print(f"scanned {made.name}", flush=True)
+    judged = [judge_layers(*one) for one in scanned]
+    lines = [f"{len(judged)} zoos, {sum(len(one.values) for one in judged)} pairs.", ""]
+    lines += scores_table(judged) + gains_table(judged) + left_out_table(judged)
+    lines += depth_table([zoo for zoo, _ in scanned])
+    seconds = time.perf_counter() - started_s
+    lines += [f"{num_probes} probes, {seconds:.0f} s in all.", "", machine_line("scipy")]
+    write_report("layers-truth", "python -m benchmarks.truth.layers", lines, quick=quick)
+
+
+if __name__ == "__main__":
+    main()
