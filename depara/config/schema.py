@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from depara.catalog import DEFAULT_TERMS, METHODS, SCORES, TERMS
+from depara.catalog import DEFAULT_LAYER_TERMS, DEFAULT_TERMS, METHODS, SCORES, TERMS
 
 Scalar = Literal["l2norm", "mean"]
 Channels = Literal["mean", "abs"]
@@ -232,7 +232,10 @@ class SimilarityConfig(Section):
     )
 
     terms: dict[TermName, Weight] = dict(DEFAULT_TERMS)
-    """Weights of what `similarity` is the sum of: node, node_centred, edge, directed."""
+    """Weights of what `similarity` is the sum of: node, node_centred, edge, directed, gulp."""
+    layer_terms: dict[TermName, Weight] = dict(DEFAULT_LAYER_TERMS)
+    """Weights of what ranks the layers of a source; given terms or lambda and not these, they are
+    the same."""
     lambda_: Annotated[Weight, Field(alias="lambda")] = DEFAULT_TERMS["edge"]
     """Weight of the edge similarity; given without terms, similarity is the paper's,
     node_similarity + lambda * edge_similarity."""
@@ -260,16 +263,25 @@ class SimilarityConfig(Section):
                 f"terms give the edges the weight {terms.get('edge', 0.0)}, lambda {lambda_}: "
                 "give one of the two"
             )
+        if isinstance(own := filled.get("terms"), Mapping):
+            filled.setdefault("layer_terms", dict(own))
         return filled
 
     @property
     def computed_scores(self) -> tuple[str, ...]:
         """The scores to compute: those asked for, and those that are weighted terms."""
-        columns = (TERMS[name].column for name, weight in self.terms.items() if weight)
+        weights = (*self.terms.items(), *self.layer_terms.items())
+        columns = (TERMS[name].column for name, weight in weights if weight)
         needed = [column for column in columns if column in SCORES]
         return tuple(dict.fromkeys((*self.scores, *needed)))
 
-    @field_validator("terms")
+    @property
+    def own_layer_terms(self) -> dict[str, float] | None:
+        """The weights of what ranks layers, None where they are those of the similarity."""
+        given = [{n: w for n, w in one.items() if w} for one in (self.terms, self.layer_terms)]
+        return None if given[0] == given[1] else dict(self.layer_terms)
+
+    @field_validator("terms", "layer_terms")
     @classmethod
     def _something_ranks(cls, value: dict[str, float]) -> dict[str, float]:
         if not any(value.values()):

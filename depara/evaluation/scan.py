@@ -13,6 +13,7 @@ from depara.evaluation.judgement import evaluate_scores
 from depara.evaluation.schema import HYBRID
 from depara.evaluation.truth import Kind, Truth
 from depara.results.results import ScanResults
+from depara.similarity.combine import combine
 from depara.similarity.general import generally_best
 from depara.store.schemas import CALIBRATED
 
@@ -57,6 +58,8 @@ def evaluate_scan(
     )
     similarity = results.arrow_table("similarity")
     scores = transfer_scores(similarity, outputs, truth.kind)
+    if truth.kind == "layers" and results.has_layer_terms:
+        scores[results.layer_score] = combine(scores, results.layer_terms)
     remarks = _failed(results, truth)
     if without_strongest:
         truth, left, said = leave_out_strongest(truth, scores, without_strongest)
