@@ -10,17 +10,24 @@ resampled for the intervals: the cuts of one source rank much alike for all targ
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
+from safetensors.torch import load_file
+from torch import nn
 
 from benchmarks._report import machine_line, write_report
-from benchmarks.truth.make import folder_of, weights_path
+from benchmarks.truth.images import load_images
+from benchmarks.truth.make import FOLDER, folder_of, weights_path
+from benchmarks.truth.networks import NETWORKS
 from benchmarks.truth.rules import (
     LAYER_FORMER,
     LAYER_RULES,
@@ -32,21 +39,55 @@ from benchmarks.truth.rules import (
     means,
     paired,
 )
-from benchmarks.truth.scans import ROOT, Zoo, made_zoo, scan_zoo, source_of
+from benchmarks.truth.scans import ROOT, Zoo, digit_zoo, made_zoo, scan_zoo, source_of
 from benchmarks.truth.stitching import stitch_scores
 from benchmarks.truth.suite import ZOOS, MadeZoo
 from depara.results import open_scan
+from examples.digits.encoder import INPUT_MEAN, INPUT_STD
 from examples.digits.layer_transfer import LAYERS
+from examples.digits.train import DEFAULT_FOLDER
+from examples.digits.truth import write_table
+from examples.digits.zoo import load_encoder
 
 PROBES = 200
 SEEN = "mnist"
-"""The zoo whose cuts had been judged before the rules were written down."""
+"""The zoo of the suite whose cuts had been judged before the rules were written down."""
 CEILING = "ceiling_noise"
+DIGITS_TRUTH = FOLDER / "digits" / "layer_transfer.json"
 
 
-def scan_layers(made: MadeZoo, num_probes: int, folder: str) -> tuple[Zoo, pd.DataFrame]:
-    """Returns a zoo of its layer members alone, and every score of their layers."""
-    zoo = made_zoo(made)
+@dataclass(frozen=True)
+class LayerZoo:
+    """A zoo whose cuts were measured: what is scanned, and its networks and held-out pictures."""
+
+    zoo: Zoo
+    networks: Mapping[str, nn.Module]
+    images: str
+
+
+def find_layer_zoos() -> list[LayerZoo]:
+    """Returns the zoos whose cuts were measured; says which are missing."""
+    found, missing = [], []
+    for made in (zoo for zoo in ZOOS if zoo.layer_sources):
+        if (folder_of(made) / "layer_truth.csv").exists():
+            found.append(_of_suite(made))
+        else:
+            missing.append(made.name)
+    if DIGITS_TRUTH.exists():
+        found.append(_of_digits())
+    else:
+        missing.append("digits")
+    if missing:
+        print(f"not measured yet: {'; '.join(missing)}: run python -m benchmarks.truth.make")
+    return found
+
+
+def _of_suite(made: MadeZoo) -> LayerZoo:
+    """A zoo of the suite, its layer members alone."""
+    zoo, networks = made_zoo(made), {}
+    for member in made.layer_members:
+        networks[member.name] = NETWORKS[member.network]()
+        networks[member.name].load_state_dict(load_file(weights_path(made, member)))
     zoo.scan["models"] = [
         {
             "id": member.name,
@@ -55,12 +96,37 @@ def scan_layers(made: MadeZoo, num_probes: int, folder: str) -> tuple[Zoo, pd.Da
         }
         for member in made.layer_members
     ]
-    layers = scan_zoo(zoo, "layers", {}, num_probes, folder).layers
+    return LayerZoo(zoo, networks, made.images)
+
+
+def _of_digits() -> LayerZoo:
+    """The digit zoo: the cuts of ten sources for one target."""
+    details = json.loads(DIGITS_TRUTH.read_text())
+    rows = [
+        (details["target"], source, layer, str(repeat), value)
+        for source, layers in details["sources"].items()
+        for layer, cut in layers.items()
+        for repeat, value in enumerate(cut["accuracies"])
+    ]
+    truth = DIGITS_TRUTH.with_name("layer_truth_repeats.csv")
+    write_table(truth, ("target", "source", "layer", "repeat", "value"), rows)
+    zoo = digit_zoo("digits", layer_truth=str(truth))
+    folder = DEFAULT_FOLDER
+    networks = {path.stem: load_encoder(folder, path.stem) for path in folder.glob("*.safetensors")}
+    return LayerZoo(zoo, networks, "digits")
+
+
+def scan_layers(one: LayerZoo, num_probes: int, folder: str) -> pd.DataFrame:
+    """Returns every score of the layers of a zoo."""
+    layers = scan_zoo(one.zoo, "layers", {}, num_probes, folder).layers
     assert layers is not None
-    probes = open_scan(str(Path(folder, "layers", zoo.folder_name))).probes()
+    probes = open_scan(str(Path(folder, "layers", one.zoo.folder_name))).probes()
     rows = [int(probe.uri.rpartition("#")[2]) for probe in probes]
-    stitched = stitch_scores(made, made.layer_members, rows)
-    return zoo, layers.merge(stitched, on=["target", "source", "layer"], validate="one_to_one")
+    pictures_NSS = load_images(one.images, "held_out").pictures_NSS[rows]
+    inputs = (torch.from_numpy(pictures_NSS)[:, None].float() / 255 - INPUT_MEAN) / INPUT_STD
+    networks = {name: network.eval() for name, network in one.networks.items()}
+    keys = ["target", "source", "layer"]
+    return layers.merge(stitch_scores(networks, inputs), on=keys, validate="one_to_one")
 
 
 def judge_layers(zoo: Zoo, layers: pd.DataFrame) -> Judged:
@@ -73,7 +139,7 @@ def judge_layers(zoo: Zoo, layers: pd.DataFrame) -> Judged:
             layers,
             relevant=2,
             is_mixed=zoo.is_mixed,
-            decided=zoo.name == SEEN,
+            decided=zoo.decided or zoo.name == SEEN,
             rules=LAYER_RULES,
         )
     )
@@ -185,16 +251,11 @@ def main() -> None:
     started_s = time.perf_counter()
     os.chdir(ROOT)
     num_probes = 40 if quick else PROBES
-    wanted = [zoo for zoo in ZOOS if zoo.layer_sources]
-    missing = [z.name for z in wanted if not (folder_of(z) / "layer_truth.csv").exists()]
-    if missing:
-        print(f"not measured yet: {'; '.join(missing)}: run python -m benchmarks.truth.make")
     scanned = []
     with tempfile.TemporaryDirectory() as folder:
-        for made in wanted:
-            if made.name not in missing:
-                scanned.append(scan_layers(made, num_probes, folder))
-                print(f"scanned {made.name}", flush=True)
+        for one in find_layer_zoos():
+            scanned.append((one.zoo, scan_layers(one, num_probes, folder)))
+            print(f"scanned {one.zoo.name}", flush=True)
     judged = [judge_layers(*one) for one in scanned]
     lines = [f"{len(judged)} zoos, {sum(len(one.values) for one in judged)} pairs.", ""]
     lines += scores_table(judged) + gains_table(judged) + left_out_table(judged)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -73,7 +73,7 @@ def find_zoos(folder: Path) -> list[Zoo]:
     """
     for module in ("examples.digits.train", "examples.digits.transfer"):
         subprocess.run([sys.executable, "-m", module], cwd=ROOT, check=True)
-    zoos = [_digit_zoo("digits", DIGITS / "scan.yaml", DIGITS / "zoo", is_mixed=False)]
+    zoos = [digit_zoo("digits")]
     mixed = DIGITS / "zoo-mixed"
     if (mixed / "truth.csv").exists():
         zoos.append(_digit_zoo("mixed digits", DIGITS / "scan-mixed.yaml", mixed, is_mixed=True))
@@ -116,6 +116,12 @@ def source_of(network: str) -> str:
     """Returns how a scan file names one of the suite's architectures."""
     kind: Any = NETWORKS[network]
     return f"python:{kind.__module__}:{kind.__qualname__}"
+
+
+def digit_zoo(name: str, layer_truth: str | None = None) -> Zoo:
+    """Returns the digit zoo of one architecture; ``layer_truth`` is a file, None for models."""
+    zoo = _digit_zoo(name, DIGITS / "scan.yaml", DIGITS / "zoo", is_mixed=False)
+    return replace(zoo, layer_truth=layer_truth)
 
 
 def _digit_zoo(name: str, scan_file: Path, folder: Path, *, is_mixed: bool) -> Zoo:

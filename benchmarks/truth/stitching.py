@@ -12,22 +12,16 @@ that is predicted, 1 at best. Stitching of Lenc & Vedaldi (CVPR 2015), by regres
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.truth.images import load_images
-from benchmarks.truth.make import weights_path
-from benchmarks.truth.networks import NETWORKS
-from benchmarks.truth.suite import MadeZoo, Member
-from examples.digits.encoder import INPUT_MEAN, INPUT_STD
 from examples.digits.layer_transfer import LAYERS
 
 GRID_SIDE = 8
@@ -40,28 +34,25 @@ Tokens = NDArray[np.float32]
 
 
 def stitch_scores(
-    zoo: MadeZoo, members: Sequence[Member], rows: Sequence[int], layers: Sequence[str] = LAYERS
+    networks: Mapping[str, nn.Module], inputs: Tensor, layers: Sequence[str] = LAYERS
 ) -> pd.DataFrame:
-    """Returns ``target, source, layer, stitch`` of layers of members against the others' codes.
+    """Returns ``target, source, layer, stitch`` of layers of networks against the others' codes.
 
     Args:
-        zoo: of the suite, trained.
-        members: of the zoo.
-        rows: the probes, as places among the held-out pictures.
+        networks: trained, in eval mode, by name.
+        inputs: the probes as the networks take them.
         layers: of the sources.
     """
-    pictures_NSS = load_images(zoo.images, "held_out").pictures_NSS[np.asarray(rows)]
-    inputs = (torch.from_numpy(pictures_NSS)[:, None].float() / 255 - INPUT_MEAN) / INPUT_STD
-    wanted = dict.fromkeys((*layers, "code"))
-    tokens = {one.name: tokens_of(_trained(zoo, one), inputs, tuple(wanted)) for one in members}
-    targets = [tokens[member.name]["code"] for member in members]
+    wanted = tuple(dict.fromkeys((*layers, "code")))
+    tokens = {name: tokens_of(network, inputs, wanted) for name, network in networks.items()}
+    targets = [one["code"] for one in tokens.values()]
     found = []
-    for source in members:
+    for source in networks:
         for layer in layers:
-            values = stitch(tokens[source.name][layer], targets)
-            for target, value in zip(members, values, strict=True):
-                if target.name != source.name:
-                    found.append((target.name, source.name, layer, value))
+            values = stitch(tokens[source][layer], targets)
+            for target, value in zip(networks, values, strict=True):
+                if target != source:
+                    found.append((target, source, layer, value))
     return pd.DataFrame(found, columns=["target", "source", "layer", "stitch"])
 
 
@@ -140,9 +131,3 @@ def neighbourhoods(tokens: Tokens) -> Tokens:
 def _gram(left: Tokens, right: Tokens) -> NDArray[np.float64]:
     product = left.reshape(-1, left.shape[2]).T @ right.reshape(-1, right.shape[2])
     return product.astype(np.float64)
-
-
-def _trained(zoo: MadeZoo, member: Member) -> nn.Module:
-    network = NETWORKS[member.network]()
-    network.load_state_dict(load_file(weights_path(zoo, member)))
-    return network.eval()
