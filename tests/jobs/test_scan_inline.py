@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 from cluster.pool.phases import PHASES, PhaseClock
 from depara import open_scan
 from depara.catalog import SCORES
+from depara.cli import app
 from depara.errors import ModelError
 from depara.extraction.session import ModelSession
 from depara.store.scans import read_manifest
@@ -244,6 +246,9 @@ def test_layers_rank_by_their_own_weights_and_all_that_reads_them_follows(
     again = scan.rank_layers("first", "second", 4.0)
     expected = 2 * again["gulp"] + 4 * again["edge_similarity"]
     np.testing.assert_allclose(again["similarity"], expected)
+    shown = CliRunner().invoke(app, ["layers", scan.output, "first", "second", "--csv"]).output
+    columns = ["rank", "layer", "depth", "similarity", "edge_similarity", "gulp"]
+    assert shown.splitlines()[0].split(",") == columns
     night = scan_inline(str(tmp_path / "a"), photos, MODELS, similarity=own)
     assert night.num_reused_graphs == night.num_graphs
     pd.testing.assert_frame_equal(
