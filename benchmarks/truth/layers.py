@@ -26,7 +26,7 @@ from torch import nn
 
 from benchmarks._report import machine_line, write_report
 from benchmarks.truth.images import load_images
-from benchmarks.truth.make import FOLDER, folder_of, weights_path
+from benchmarks.truth.make import FOLDER, measured_cuts, weights_path, write_layer_truth
 from benchmarks.truth.networks import NETWORKS
 from benchmarks.truth.rules import (
     LAYER_FORMER,
@@ -58,18 +58,23 @@ DIGITS_TRUTH = FOLDER / "digits" / "layer_transfer.json"
 
 @dataclass(frozen=True)
 class LayerZoo:
-    """A zoo whose cuts were measured: what is scanned, and its networks and held-out pictures."""
+    """A zoo whose cuts were measured: what is scanned, and its networks and held-out pictures.
+
+    ``pairs`` are those measured, ``due`` what the suite asks for.
+    """
 
     zoo: Zoo
     networks: Mapping[str, nn.Module]
     images: str
+    pairs: int
+    due: int
 
 
 def find_layer_zoos() -> list[LayerZoo]:
-    """Returns the zoos whose cuts were measured; says which are missing."""
+    """Returns the zoos whose cuts were measured, or a part of them; says which are missing."""
     found, missing = [], []
     for made in (zoo for zoo in ZOOS if zoo.layer_sources):
-        if (folder_of(made) / "layer_truth.csv").exists():
+        if measured_cuts(made)[0]:
             found.append(_of_suite(made))
         else:
             missing.append(made.name)
@@ -84,6 +89,7 @@ def find_layer_zoos() -> list[LayerZoo]:
 
 def _of_suite(made: MadeZoo) -> LayerZoo:
     """A zoo of the suite, its layer members alone."""
+    write_layer_truth(made)
     zoo, networks = made_zoo(made), {}
     for member in made.layer_members:
         networks[member.name] = NETWORKS[member.network]()
@@ -96,7 +102,8 @@ def _of_suite(made: MadeZoo) -> LayerZoo:
         }
         for member in made.layer_members
     ]
-    return LayerZoo(zoo, networks, made.images)
+    pairs, due = measured_cuts(made)
+    return LayerZoo(zoo, networks, made.images, len(pairs), due)
 
 
 def _of_digits() -> LayerZoo:
@@ -113,7 +120,8 @@ def _of_digits() -> LayerZoo:
     zoo = digit_zoo("digits", layer_truth=str(truth))
     folder = DEFAULT_FOLDER
     networks = {path.stem: load_encoder(folder, path.stem) for path in folder.glob("*.safetensors")}
-    return LayerZoo(zoo, networks, "digits")
+    count = len(details["sources"])
+    return LayerZoo(zoo, networks, "digits", count, count)
 
 
 def scan_layers(one: LayerZoo, num_probes: int, folder: str) -> pd.DataFrame:
@@ -143,6 +151,15 @@ def judge_layers(zoo: Zoo, layers: pd.DataFrame) -> Judged:
             rules=LAYER_RULES,
         )
     )
+
+
+def zoos_table(zoos: Sequence[LayerZoo]) -> list[str]:
+    """What was measured, of what the suite asks for."""
+    lines = ["| zoo | networks | pairs measured | of |", "|---|---:|---:|---:|"]
+    lines += [f"| {o.zoo.name} | {len(o.networks)} | {o.pairs} | {o.due} |" for o in zoos]
+    there = {one.zoo.name for one in zoos}
+    missing = [zoo.name for zoo in ZOOS if zoo.layer_sources and zoo.name not in there]
+    return [*lines, "", *([f"Not measured: {'; '.join(missing)}.", ""] if missing else [])]
 
 
 def scores_table(judged: Sequence[Judged]) -> list[str]:
@@ -251,14 +268,13 @@ def main() -> None:
     started_s = time.perf_counter()
     os.chdir(ROOT)
     num_probes = 40 if quick else PROBES
-    scanned = []
+    scanned, found = [], find_layer_zoos()
     with tempfile.TemporaryDirectory() as folder:
-        for one in find_layer_zoos():
+        for one in found:
             scanned.append((one.zoo, scan_layers(one, num_probes, folder)))
             print(f"scanned {one.zoo.name}", flush=True)
     judged = [judge_layers(*one) for one in scanned]
-    lines = [f"{len(judged)} zoos, {sum(len(one.values) for one in judged)} pairs.", ""]
-    lines += scores_table(judged) + gains_table(judged) + left_out_table(judged)
+    lines = zoos_table(found) + scores_table(judged) + gains_table(judged) + left_out_table(judged)
     lines += depth_table([zoo for zoo, _ in scanned])
     seconds = time.perf_counter() - started_s
     lines += [f"{num_probes} probes, {seconds:.0f} s in all.", "", machine_line("scipy")]

@@ -282,11 +282,17 @@ def write_truth(zoo: MadeZoo) -> None:
     write_table(folder / "truth.csv", ("target", "source", "repeat", "value"), rows)
 
 
+def measured_cuts(zoo: MadeZoo) -> tuple[list[tuple[Member, Member]], int]:
+    """Returns the (source, target) pairs of the layer truth in the cache, and how many are due."""
+    due = _cuts(zoo)
+    return [pair for pair in due if _is_cut(zoo, pair[0].name, pair[1].task)], len(due)
+
+
 def write_layer_truth(zoo: MadeZoo) -> None:
-    """Writes ``layer_truth.csv`` with every repeat, and the probes of the zoo's scans."""
+    """Writes ``layer_truth.csv`` with every repeat that was measured, and the scans' probes."""
     write_probes(load_images(zoo.images, "held_out"), folder_of(zoo) / "probes.parquet")
     rows = []
-    for source, target in _cuts(zoo):
+    for source, target in measured_cuts(zoo)[0]:
         values = json.loads(_cuts_path(zoo, source.name, target.task).read_text())["values"]
         for layer, repeats in values.items():
             for repeat, value in enumerate(repeats):
