@@ -10,10 +10,10 @@ resampled for the intervals: the cuts of one source rank much alike for all targ
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +39,16 @@ from benchmarks.truth.rules import (
     means,
     paired,
 )
-from benchmarks.truth.scans import ROOT, Zoo, digit_zoo, made_zoo, scan_zoo, source_of
+from benchmarks.truth.scans import (
+    ROOT,
+    SHARED,
+    Zoo,
+    digit_zoo,
+    made_zoo,
+    mini_zoo,
+    scan_zoo,
+    source_of,
+)
 from benchmarks.truth.stitching import stitch_scores
 from benchmarks.truth.suite import ZOOS, MadeZoo
 from depara.results import open_scan
@@ -53,6 +62,13 @@ PROBES = 200
 SEEN = "mnist"
 """The zoo of the suite whose cuts had been judged before the rules were written down."""
 CEILING = "ceiling_noise"
+MODEL_RULES: Mapping[str, Mapping[str, float]] = {
+    LAYER_FORMER: LAYER_RULES[LAYER_FORMER],
+    "D": LAYER_RULES["D"],
+    "S": LAYER_RULES["S"],
+    "V + E + S": {"node_similarity": 1, "edge_similarity": 1, "stitch": 1},
+    "V + E + D + S": {**LAYER_RULES[LAYER_FORMER], "stitch": 1},
+}
 DIGITS_TRUTH = FOLDER / "digits" / "layer_transfer.json"
 
 
@@ -199,14 +215,16 @@ def gains_table(judged: Sequence[Judged]) -> list[str]:
     lines = [
         "## Zoo by zoo",
         "",
-        f"Gain in Spearman over {LAYER_FORMER} (5 to 95 %, sources resampled in pairs).",
+        f"Gain in Spearman over {LAYER_FORMER} (5 to 95 %, sources resampled in pairs); all zoos",
+        "alike.",
         "",
-        "| rule | " + " | ".join(one.zoo for one in judged) + " |",
-        "|---|" + "---:|" * len(judged),
+        "| rule | " + " | ".join(one.zoo for one in judged) + " | all |",
+        "|---|" + "---:|" * (len(judged) + 1),
     ]
     for name in LAYER_RULES:
         if name != LAYER_FORMER:
-            cells = [_interval(*paired([z], name, LAYER_FORMER, "spearman")[:3]) for z in judged]
+            parts = [*([zoo] for zoo in judged), judged]
+            cells = [_interval(*paired(z, name, LAYER_FORMER, "spearman")[:3]) for z in parts]
             lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return [*lines, ""]
 
@@ -250,6 +268,54 @@ def depth_table(zoos: Sequence[Zoo]) -> list[str]:
     return [*lines, ""]
 
 
+def judge_models(num_probes: int, folder: str) -> Judged | None:
+    """Judges stitching as a score of models, on the mini zoo; None without the shared data."""
+    if not (SHARED / "minizoo").is_dir():
+        return None
+    zoo = mini_zoo(Path(folder))
+    frame = scan_zoo(zoo, "models", {}, num_probes, folder).models
+    probes = open_scan(str(Path(folder, "models", zoo.folder_name))).probes()
+    rows = [int(probe.uri.rpartition("#")[2]) for probe in probes]
+    encoder = importlib.import_module("encoder").Encoder  # of the folder that the scan imports
+    networks = {}
+    for name in sorted(set(frame["source"])):
+        networks[name] = encoder().eval()
+        state = torch.load(SHARED / "minizoo" / f"{name}.pt", weights_only=True)
+        networks[name].load_state_dict(state)
+    images = np.load(SHARED / "minizoo" / "probes.npz")["images"][rows]
+    inputs = (torch.from_numpy(images).float() / 255 - 0.45) / 0.25
+    stitched = stitch_scores(networks, inputs, ("code",)).drop(columns="layer")
+    frame = frame.merge(stitched, on=["target", "source"], validate="one_to_one")
+    return judge(
+        zoo.name,
+        zoo.truth,
+        frame,
+        relevant=zoo.relevant,
+        is_mixed=False,
+        decided=True,
+        rules=MODEL_RULES,
+    )
+
+
+def models_table(judged: Judged | None) -> list[str]:
+    """Stitching beside the shipped sum and the directed score, between output layers."""
+    if judged is None:
+        return []
+    lines = [
+        "## Stitching as a score of models",
+        "",
+        f"{judged.zoo}, {len(judged.values)} targets: Spearman / regret@1, and gain in Spearman",
+        f"over {LAYER_FORMER} (5 to 95 %, targets resampled in pairs).",
+        "",
+        "| score | | gain |",
+        "|---|---:|---:|",
+    ]
+    for name in MODEL_RULES:
+        gain = _interval(*paired([judged], name, LAYER_FORMER, "spearman")[:3])
+        lines.append(f"| {name} | {_pair(*means(judged, name))} | {gain} |")
+    return [*lines, ""]
+
+
 def _pair(spearman: float, regret: float) -> str:
     if np.isnan(spearman):
         return "-"
@@ -265,7 +331,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="40 probes")
     quick = parser.parse_args().quick
-    started_s = time.perf_counter()
     os.chdir(ROOT)
     num_probes = 40 if quick else PROBES
     scanned, found = [], find_layer_zoos()
@@ -273,11 +338,11 @@ def main() -> None:
         for one in found:
             scanned.append((one.zoo, scan_layers(one, num_probes, folder)))
             print(f"scanned {one.zoo.name}", flush=True)
+        models = judge_models(num_probes, folder)
     judged = [judge_layers(*one) for one in scanned]
     lines = zoos_table(found) + scores_table(judged) + gains_table(judged) + left_out_table(judged)
-    lines += depth_table([zoo for zoo, _ in scanned])
-    seconds = time.perf_counter() - started_s
-    lines += [f"{num_probes} probes, {seconds:.0f} s in all.", "", machine_line("scipy")]
+    lines += depth_table([zoo for zoo, _ in scanned]) + models_table(models)
+    lines += [f"{num_probes} probes.", "", machine_line("scipy")]
     write_report("layers-truth", "python -m benchmarks.truth.layers", lines, quick=quick)
 
 

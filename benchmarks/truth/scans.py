@@ -78,7 +78,7 @@ def find_zoos(folder: Path) -> list[Zoo]:
     if (mixed / "truth.csv").exists():
         zoos.append(_digit_zoo("mixed digits", DIGITS / "scan-mixed.yaml", mixed, is_mixed=True))
     if (SHARED / "minizoo").is_dir():
-        zoos.append(_mini_zoo(folder))
+        zoos.append(mini_zoo(folder))
     missing = [zoo.name for zoo in ZOOS if not (folder_of(zoo) / "truth.csv").exists()]
     if missing:
         print(f"not measured yet: {'; '.join(missing)}: run python -m benchmarks.truth.make")
@@ -132,7 +132,8 @@ def _digit_zoo(name: str, scan_file: Path, folder: Path, *, is_mixed: bool) -> Z
     return Zoo(name, tree, str(folder / "truth.csv"), 3, is_mixed=is_mixed, decided=not is_mixed)
 
 
-def _mini_zoo(folder: Path) -> Zoo:
+def mini_zoo(folder: Path) -> Zoo:
+    """Returns the mini zoo of the shared data; its probes and truth are written to a folder."""
     source = SHARED / "minizoo"
     stored = np.load(source / "probes.npz")
     rows = []

@@ -160,10 +160,11 @@ class GulpTerm:
         """Returns the term of all sources with one target, ``(A, R)``; 0 for constant features."""
         num_probes = self.weights_RN.shape[1]
         scale_R = num_probes / (num_probes - 1) / self.weights_RN.sum(axis=1)
-        found_AR = self.differences_ABN[:, place] @ (scale_R[:, None] * self.weights_RN).T
+        shares_NR = (scale_R[:, None] * self.weights_RN).T.astype(np.float32, copy=False)
+        found_AR: Float32 = self.differences_ABN[:, place] @ shares_NR
         np.subtract(1, found_AR, out=found_AR)
         found_AR[self.is_constant_AB[:, place]] = 0
-        return found_AR.astype(np.float32, copy=False)
+        return found_AR
 
 
 def targets_at_once(num_probes: int, memory_bytes: int) -> int:
