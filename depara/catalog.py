@@ -148,12 +148,22 @@ TERMS: Mapping[str, Term] = {
         column="directed",
         absent="; null when not computed",
     ),
+    "gulp": Term(
+        meaning="1 - the mean squared difference of what ridge regressions on both predict of "
+        "random labels, 0 to 1",
+        reference="Boix-Adsera et al., NeurIPS 2022, see SCORES",
+        column="gulp",
+        absent="; null when not computed",
+    ),
 }
-"""The terms of ``similarity`` by their name in `similarity.terms`; each is resampled with the
-probes, so that the sum has its intervals."""
+"""The terms of ``similarity`` by their name in `similarity.terms` and `similarity.layer_terms`;
+each is resampled with the probes, so that the sum has its intervals."""
 
 DEFAULT_TERMS: Mapping[str, float] = {"node": 1.0, "edge": 1.0, "directed": 1.0}
 """Their weights where the scan file gives none; see docs/method.md."""
+
+DEFAULT_LAYER_TERMS: Mapping[str, float] = DEFAULT_TERMS
+"""Their weights in what ranks the layers of a source, where the scan file gives none of either."""
 
 SCORES: Mapping[str, Score] = {
     "rsa": Score(

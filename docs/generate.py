@@ -26,9 +26,9 @@ from depara.config.schema import (
     ModelConfig,
     ProbesConfig,
     ScanConfig,
-    SimilarityConfig,
     UncertaintyConfig,
 )
+from depara.config.similarity import SimilarityConfig
 from depara.evaluation import EVALUATION_TABLES
 from depara.store.schemas import EDGES, FEATURES, GRAMS, TABLES, nodes_schema, outputs_schema
 

@@ -34,7 +34,7 @@ from benchmarks.truth.suite import ZOOS, MadeZoo, Member
 from benchmarks.truth.tasks import TASKS_OF
 from examples.digits.data import draw_digits, write_probes
 from examples.digits.decoders import BRIEF, codes_of, losses_of_pictures, standardised
-from examples.digits.encoder import Encoder, build_head, code_of
+from examples.digits.encoder import build_head, code_of
 from examples.digits.fit import descend, examples_of, fine_tune, fit_encoder, own_chance
 from examples.digits.layer_transfer import FINE_TUNING, LAYERS, taken_over
 from examples.digits.running import in_processes, write_whole
@@ -42,7 +42,6 @@ from examples.digits.truth import win_rates, write_table
 
 FOLDER = Path(__file__).with_name("cache")
 REPEATS = 4
-LAYER_REPEATS = 3
 LAYER_PICTURES = 100
 
 Float64 = NDArray[np.float64]
@@ -147,27 +146,36 @@ def _decoded(zoo: MadeZoo, encoder: nn.Module, task_name: str, repeat: int) -> F
 
 
 def tune_cuts(zoo: MadeZoo, member: Member, target: str) -> None:
-    """Fine-tunes one encoder from each of its cuts for one target; writes what they reach.
+    """Fine-tunes one encoder from each of its cuts for one task; writes what they reach.
 
     The value is minus the held-out error (of classes, or of pixels): higher is better.
     """
     state = _trained(zoo, member).state_dict()
     values = {
-        layer: [_tuned(zoo, taken_over(state, layer), target, r) for r in range(LAYER_REPEATS)]
+        layer: [
+            _tuned(zoo, member.network, taken_over(state, layer), target, repeat)
+            for repeat in range(zoo.layer_repeats)
+        ]
         for layer in LAYERS
     }
-    path = folder_of(zoo) / "cuts" / f"{member.name}-{target}.json"
+    path = _cuts_path(zoo, member.name, target)
     path.parent.mkdir(exist_ok=True)
     content = {"key": _truth_key(zoo, member), "values": values}
     write_whole(path, json.dumps(content).encode())
 
 
-def _tuned(zoo: MadeZoo, taken: Mapping[str, Tensor], target: str, repeat: int) -> float:
+def _cuts_path(zoo: MadeZoo, source: str, task: str) -> Path:
+    return folder_of(zoo) / "cuts" / f"{source}-{task}.json"
+
+
+def _tuned(
+    zoo: MadeZoo, network: str, taken: Mapping[str, Tensor], target: str, repeat: int
+) -> float:
     task = TASKS_OF[zoo.images][target]
     seed = 1_000 * repeat + zlib.crc32(f"{zoo.name}/cut/{target}".encode())
     images = draw_digits(load_images(zoo.images, "train"), LAYER_PICTURES, seed)
     with own_chance(seed) as chance:
-        encoder, head = Encoder(), build_head(task.num_classes)
+        encoder, head = NETWORKS[network](), build_head(task.num_classes)
         encoder.load_state_dict({**encoder.state_dict(), **taken}, strict=True)
         fine_tune(encoder, head, task, images, FINE_TUNING, chance)
         unseen = examples_of(task, load_images(zoo.images, "held_out"), 0)
@@ -175,23 +183,42 @@ def _tuned(zoo: MadeZoo, taken: Mapping[str, Tensor], target: str, repeat: int) 
             return -task.error(head(code_of(encoder, unseen.inputs)), unseen.targets)
 
 
-def missing(zoo: MadeZoo) -> Iterator[list[Job]]:
-    """Yields the jobs of a zoo that are not in the cache, in rounds that follow each other."""
-    bases = [member for member in zoo.members if member.start is None]
-    for members in (bases, [member for member in zoo.members if member.start is not None]):
-        yield [Job("train", zoo.name, m.name) for m in members if not _is_trained(zoo, m)]
-    jobs = [Job("decode", zoo.name, m.name) for m in zoo.members if not _is_decoded(zoo, m)]
-    for source, target in _cuts(zoo):
-        member = next(each for each in zoo.members if each.name == source)
-        path = folder_of(zoo) / "cuts" / f"{source}-{target}.json"
-        current = path.exists() and json.loads(path.read_text())["key"] == _truth_key(zoo, member)
-        if not current:
-            jobs.append(Job("cuts", zoo.name, source, target))
-    yield jobs
+def missing(zoo: MadeZoo, *, only_layers: bool = False) -> Iterator[list[Job]]:
+    """Yields the jobs of a zoo that are not in the cache, in rounds that follow each other.
+
+    Args:
+        zoo: what is to be measured.
+        only_layers: just the truth of the cuts, and the members that it needs.
+    """
+    members = zoo.layer_members if only_layers else zoo.members
+    starts = {member.start for member in members}
+    needed = [m for m in zoo.members if m in members or m.name in starts]
+    for is_base in (True, False):
+        part = [member for member in needed if (member.start is None) is is_base]
+        yield [Job("train", zoo.name, m.name) for m in part if not _is_trained(zoo, m)]
+    jobs = [] if only_layers else [m for m in members if not _is_decoded(zoo, m)]
+    yield [
+        *(Job("decode", zoo.name, member.name) for member in jobs),
+        *(Job("cuts", zoo.name, *cut) for cut in _tasks_of_cuts(zoo) if not _is_cut(zoo, *cut)),
+    ]
 
 
-def _cuts(zoo: MadeZoo) -> list[tuple[str, str]]:
-    return [(s, t) for s in zoo.layer_sources for t in zoo.layer_targets if s != t]
+def _cuts(zoo: MadeZoo) -> list[tuple[Member, Member]]:
+    """The (source, target) pairs of the layer truth: a source's own task is no transfer."""
+    of_name = {member.name: member for member in zoo.members}
+    pairs = [(of_name[s], of_name[t]) for t in zoo.layer_targets for s in zoo.layer_sources]
+    return [(source, target) for source, target in pairs if source.task != target.task]
+
+
+def _tasks_of_cuts(zoo: MadeZoo) -> list[tuple[str, str]]:
+    """The name of the source and the task of every pair of the layer truth, each once."""
+    return list(dict.fromkeys((source.name, target.task) for source, target in _cuts(zoo)))
+
+
+def _is_cut(zoo: MadeZoo, source: str, task: str) -> bool:
+    member = next(each for each in zoo.members if each.name == source)
+    path = _cuts_path(zoo, source, task)
+    return path.exists() and json.loads(path.read_text())["key"] == _truth_key(zoo, member)
 
 
 def _is_trained(zoo: MadeZoo, member: Member) -> bool:
@@ -221,7 +248,7 @@ def _key(zoo: MadeZoo, member: Member) -> str:
 
 def _truth_key(zoo: MadeZoo, member: Member) -> str:
     parts = [_key(zoo, member), zoo.tasks, zoo.pictures, asdict(BRIEF), asdict(FINE_TUNING)]
-    parts += [REPEATS, LAYER_REPEATS, LAYER_PICTURES]
+    parts += [REPEATS, zoo.layer_repeats, LAYER_PICTURES]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
@@ -236,7 +263,7 @@ def _code() -> str:
 
 
 def write_truth(zoo: MadeZoo) -> None:
-    """Writes ``truth.csv`` and ``layer_truth.csv``, with every repeat, and the probes."""
+    """Writes ``truth.csv`` with every repeat."""
     folder = folder_of(zoo)
     losses = [dict(np.load(folder / "losses" / f"{member.name}.npz")) for member in zoo.members]
     rates = {
@@ -253,15 +280,26 @@ def write_truth(zoo: MadeZoo) -> None:
         for repeat in range(REPEATS)
     ]
     write_table(folder / "truth.csv", ("target", "source", "repeat", "value"), rows)
-    write_probes(load_images(zoo.images, "held_out"), folder / "probes.parquet")
-    cuts = []
-    for source, target in _cuts(zoo):
-        values = json.loads((folder / "cuts" / f"{source}-{target}.json").read_text())["values"]
+
+
+def measured_cuts(zoo: MadeZoo) -> tuple[list[tuple[Member, Member]], int]:
+    """Returns the (source, target) pairs of the layer truth in the cache, and how many are due."""
+    due = _cuts(zoo)
+    return [pair for pair in due if _is_cut(zoo, pair[0].name, pair[1].task)], len(due)
+
+
+def write_layer_truth(zoo: MadeZoo) -> None:
+    """Writes ``layer_truth.csv`` with every repeat that was measured, and the scans' probes."""
+    write_probes(load_images(zoo.images, "held_out"), folder_of(zoo) / "probes.parquet")
+    rows = []
+    for source, target in measured_cuts(zoo)[0]:
+        values = json.loads(_cuts_path(zoo, source.name, target.task).read_text())["values"]
         for layer, repeats in values.items():
-            cuts += [(target, source, layer, str(r), value) for r, value in enumerate(repeats)]
-    if cuts:
+            for repeat, value in enumerate(repeats):
+                rows.append((target.name, source.name, layer, str(repeat), value))
+    if rows:
         header = ("target", "source", "layer", "repeat", "value")
-        write_table(folder / "layer_truth.csv", header, cuts)
+        write_table(folder_of(zoo) / "layer_truth.csv", header, rows)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -269,13 +307,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workers", type=int, default=2, help="processes, one core each")
     parser.add_argument("--zoos", nargs="*", default=[zoo.name for zoo in ZOOS])
+    parser.add_argument("--layers", action="store_true", help="only the truth of the cuts")
     options = parser.parse_args(arguments)
-    for zoo in (each for each in ZOOS if each.name in options.zoos):
-        for jobs in missing(zoo):
+    asked = [zoo for zoo in ZOOS if zoo.name in options.zoos]
+    for zoo in asked if not options.layers else [zoo for zoo in asked if zoo.layer_sources]:
+        for jobs in missing(zoo, only_layers=options.layers):
             for done in in_processes(Job.run, [(job,) for job in jobs], options.workers):
                 print(done, flush=True)
-        write_truth(zoo)
-        print(f"{folder_of(zoo) / 'truth.csv'}", flush=True)
+        write_layer_truth(zoo)
+        if not options.layers:
+            write_truth(zoo)
+        print(f"{zoo.name} is in {folder_of(zoo)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,11 @@ class Zoo:
     layer_truth: str | None = None
     import_path: str = ""
 
+    @property
+    def folder_name(self) -> str:
+        """Of its output, below that of the settings."""
+        return self.name.replace(" ", "-").replace(":", "")
+
 
 @dataclass(frozen=True)
 class Frames:
@@ -68,19 +73,20 @@ def find_zoos(folder: Path) -> list[Zoo]:
     """
     for module in ("examples.digits.train", "examples.digits.transfer"):
         subprocess.run([sys.executable, "-m", module], cwd=ROOT, check=True)
-    zoos = [_digit_zoo("digits", DIGITS / "scan.yaml", DIGITS / "zoo", is_mixed=False)]
+    zoos = [digit_zoo("digits")]
     mixed = DIGITS / "zoo-mixed"
     if (mixed / "truth.csv").exists():
         zoos.append(_digit_zoo("mixed digits", DIGITS / "scan-mixed.yaml", mixed, is_mixed=True))
     if (SHARED / "minizoo").is_dir():
-        zoos.append(_mini_zoo(folder))
+        zoos.append(mini_zoo(folder))
     missing = [zoo.name for zoo in ZOOS if not (folder_of(zoo) / "truth.csv").exists()]
     if missing:
         print(f"not measured yet: {'; '.join(missing)}: run python -m benchmarks.truth.make")
-    return [*zoos, *(_made_zoo(zoo) for zoo in ZOOS if zoo.name not in missing)]
+    return [*zoos, *(made_zoo(zoo) for zoo in ZOOS if zoo.name not in missing)]
 
 
-def _made_zoo(zoo: MadeZoo) -> Zoo:
+def made_zoo(zoo: MadeZoo) -> Zoo:
+    """Returns a zoo of the suite as what is scanned: every member that is trained."""
     networks = dict.fromkeys(member.network for member in zoo.members)
     scan = {
         "probes": {"source": str(folder_of(zoo) / "probes.parquet"), "label_column": "label"},
@@ -89,7 +95,7 @@ def _made_zoo(zoo: MadeZoo) -> Zoo:
         "models": [
             {
                 "id": "{stem}",
-                "source": _source(network),
+                "source": source_of(network),
                 "weights": str(folder_of(zoo) / network / "*.safetensors"),
             }
             for network in networks
@@ -106,9 +112,16 @@ def _made_zoo(zoo: MadeZoo) -> Zoo:
     )
 
 
-def _source(network: str) -> str:
+def source_of(network: str) -> str:
+    """Returns how a scan file names one of the suite's architectures."""
     kind: Any = NETWORKS[network]
     return f"python:{kind.__module__}:{kind.__qualname__}"
+
+
+def digit_zoo(name: str, layer_truth: str | None = None) -> Zoo:
+    """Returns the digit zoo of one architecture; ``layer_truth`` is a file, None for models."""
+    zoo = _digit_zoo(name, DIGITS / "scan.yaml", DIGITS / "zoo", is_mixed=False)
+    return replace(zoo, layer_truth=layer_truth)
 
 
 def _digit_zoo(name: str, scan_file: Path, folder: Path, *, is_mixed: bool) -> Zoo:
@@ -119,7 +132,8 @@ def _digit_zoo(name: str, scan_file: Path, folder: Path, *, is_mixed: bool) -> Z
     return Zoo(name, tree, str(folder / "truth.csv"), 3, is_mixed=is_mixed, decided=not is_mixed)
 
 
-def _mini_zoo(folder: Path) -> Zoo:
+def mini_zoo(folder: Path) -> Zoo:
+    """Returns the mini zoo of the shared data; its probes and truth are written to a folder."""
     source = SHARED / "minizoo"
     stored = np.load(source / "probes.npz")
     rows = []
@@ -187,7 +201,7 @@ def scan_zoo(zoo: Zoo, name: str, changes: dict[str, Any], num_probes: int, fold
     if zoo.import_path and zoo.import_path not in sys.path:
         sys.path.insert(0, zoo.import_path)
     divisor = changes.pop("map_divisor", None)
-    output = f"{folder}/{name}/{zoo.name}".replace(" ", "-").replace(":", "")
+    output = f"{folder}/{name.replace(' ', '-').replace(':', '')}/{zoo.folder_name}"
     tree = {**zoo.scan, **changes, "output": output}
     tree["probes"] = {**zoo.scan["probes"], "count": num_probes}
     if zoo.layer_truth and not changes:

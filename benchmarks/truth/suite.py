@@ -30,7 +30,8 @@ class MadeZoo:
     """Encoders of one image set; ``pictures`` is how many the decoders of the truth learn from.
 
     A target stands for its task: members with one task share their truth. ``relevant`` is the
-    number of best sources that count as right.
+    number of best sources that count as right. Of the cuts of every layer source, each is
+    fine-tuned ``layer_repeats`` times for the task of every layer target.
     """
 
     name: str
@@ -40,6 +41,13 @@ class MadeZoo:
     relevant: int = 3
     layer_sources: tuple[str, ...] = ()
     layer_targets: tuple[str, ...] = ()
+    layer_repeats: int = 2
+
+    @property
+    def layer_members(self) -> tuple[Member, ...]:
+        """The members whose cuts are measured or that are a target of them."""
+        names = {*self.layer_sources, *self.layer_targets}
+        return tuple(member for member in self.members if member.name in names)
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -59,6 +67,10 @@ def _several_networks(tasks: tuple[str, ...], networks: tuple[str, ...]) -> tupl
     )
 
 
+def _of_networks(tasks: tuple[str, ...], networks: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(f"{task}-{network}" for task in tasks for network in networks)
+
+
 def _family(bases: tuple[str, ...], tasks: tuple[str, ...]) -> tuple[Member, ...]:
     """Bases from random weights, and every task fine-tuned from every base."""
     brief = Settings(steps=200, peak_learning_rate=2e-3)
@@ -72,6 +84,7 @@ def _family(bases: tuple[str, ...], tasks: tuple[str, ...]) -> tuple[Member, ...
 
 _PICTURE_TASKS = tuple(task for task in TASKS if task not in ("class10", "parity"))
 """What every image set can be asked."""
+_LETTER_TASKS = ("letter", "family", "rotation", "autoencode", "deblur")
 _FOUR = ("residual", "plain", "vit", "mixer")
 _LENGTHS = {
     "short": ("residual", Settings(steps=120, seed=11)),
@@ -95,6 +108,7 @@ ZOOS: tuple[MadeZoo, ...] = (
             "inpaint",
             "segment",
         ),
+        layer_repeats=3,
     ),
     MadeZoo(
         "mnist, four architectures",
@@ -114,16 +128,40 @@ ZOOS: tuple[MadeZoo, ...] = (
             "residual",
             Settings(seed=1),
         ),
+        layer_sources=("letter", "bold", "family", "rotation", "jigsaw", "autoencode"),
+        layer_targets=(
+            "letter",
+            "bold",
+            "denoise",
+            "mirror",
+            "family",
+            "jigsaw",
+            "vowel",
+            "slanted",
+        ),
     ),
     MadeZoo(
         "letters, four architectures",
         "letters",
-        _several_networks(("letter", "family", "rotation", "autoencode", "deblur"), _FOUR),
+        _several_networks(_LETTER_TASKS, _FOUR),
+        layer_sources=_of_networks(("letter", "rotation", "deblur"), ("vit", "mixer")),
+        layer_targets=_of_networks(_LETTER_TASKS, ("vit", "mixer")),
     ),
     MadeZoo(
         "photos",
         "photos",
         _one_network(("photo", "texture", "upscale", *_PICTURE_TASKS), "plain", Settings(seed=2)),
+        layer_sources=("photo", "texture", "rotation", "jigsaw", "denoise", "edges"),
+        layer_targets=(
+            "photo",
+            "rotation",
+            "segment",
+            "jigsaw",
+            "texture",
+            "inpaint",
+            "mirror",
+            "autoencode",
+        ),
     ),
     MadeZoo(
         "photos, four architectures",

@@ -35,6 +35,7 @@ from depara.store.storage import Storage
 from depara.uncertainty import (
     BlockCentre,
     BlockUncertainty,
+    FurtherTerms,
     UncertaintySettings,
     UncertaintyTask,
     block_uncertainty,
@@ -75,6 +76,7 @@ class Resampling:
     targets: tuple[GraphRef, ...]
     num_probes: int
     terms: Mapping[str, float]
+    layer_terms: Mapping[str, float] | None
     memory_bytes: int
     settings: UncertaintySettings
     places: Mapping[GraphRef, int]
@@ -146,6 +148,7 @@ def resample_block(
                 targets=targets,
                 num_probes=shared.num_probes,
                 terms=shared.terms,
+                layer_terms=shared.layer_terms,
                 memory_bytes=shared.memory_bytes,
                 centre=BlockCentre(
                     centre.rows([shared.places[graph] for graph in sources]),
@@ -221,7 +224,7 @@ def _uncertainty_calls(
     context: ScanContext,
 ) -> list[Call]:
     launcher = context.launcher
-    config = reduction.config.uncertainty
+    config, similarity = reduction.config.uncertainty, reduction.config.similarity
     if not config.resamples or len(reduction.outputs) < 2:
         return []
     plan = plan_uncertainty(
@@ -234,7 +237,7 @@ def _uncertainty_calls(
         budget_s=_budget_s(reduction, spent_s, context),
         min_resamples=min(_MIN_RESAMPLES, config.resamples),
         workers=launcher.capacity(),
-        with_directed=bool(reduction.config.similarity.terms.get("directed")),
+        further=FurtherTerms.of(similarity.terms, similarity.own_layer_terms),
     )
     taken = plan.settings.num_resamples
     if taken < config.resamples:
@@ -249,7 +252,8 @@ def _uncertainty_calls(
             candidates=_candidates(reduction),
             targets=reduction.outputs,
             num_probes=reduction.num_probes,
-            terms=reduction.config.similarity.terms,
+            terms=similarity.terms,
+            layer_terms=similarity.own_layer_terms,
             memory_bytes=int(reduction.config.compute.memory),
             settings=plan.settings,
             places={graph: place for place, graph in enumerate(reduction.sources)},

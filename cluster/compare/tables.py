@@ -118,7 +118,9 @@ def result_tables(reduction: Reduction, matrices: Matrices, centre: Centre) -> d
     return {
         "similarity": similarity,
         "model_ranking": ranking.append_column("null_similarity", floor),
-        "layer_ranking": layer_ranking(ranked, outputs, depths),
+        "layer_ranking": layer_ranking(
+            ranked, outputs, depths, reduction.config.similarity.own_layer_terms
+        ),
         **lambda_tables(ranking, terms),
         "centre": centre_table(reduction.sources, centre),
     }

@@ -198,6 +198,7 @@ def rankings_key(reduction: Reduction) -> str:
     The time that the resamples may take is none of it: an unchanged zoo keeps its intervals.
     """
     config = reduction.config
+    layer_terms = config.similarity.own_layer_terms
     return short_hash(
         {
             "graphs": [
@@ -205,6 +206,7 @@ def rankings_key(reduction: Reduction) -> str:
                 for g in reduction.sources
             ],
             "terms": config.similarity.terms,
+            **({"layer_terms": layer_terms} if layer_terms else {}),
             "resamples": config.uncertainty.resamples,
             "seed": config.uncertainty.seed,
         }

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from depara.catalog import TERMS
 from depara.cli.options import AsCsv, AsJson, Lambda, Output, ScanId, Target, Top
 from depara.cli.output import errors_shown, print_answer
 
@@ -53,8 +54,13 @@ def layers(
     from depara.results import open_scan
 
     with errors_shown():
-        ranking = open_scan(output, scan).rank_layers(target, source, weight)
+        opened = open_scan(output, scan)
+        ranking = opened.rank_layers(target, source, weight)
         columns = ["rank", "layer", "depth", *_SCORES]
+        if opened.has_layer_terms:
+            weights = opened.layer_terms
+            weighted = [term.column for name, term in TERMS.items() if weights.get(name)]
+            columns = ["rank", "layer", "depth", "similarity", *weighted]
         title = f"cuts of {source} for {target}"
         print_answer(ranking[columns].head(top), title, csv=csv, json=json)
 

@@ -11,8 +11,8 @@ from depara.config.schema import (
     ModelConfig,
     ProbesConfig,
     ScanConfig,
-    SimilarityConfig,
 )
+from depara.config.similarity import SimilarityConfig
 
 __all__ = [
     "PRESETS",

@@ -4,38 +4,30 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
     ByteSize,
-    ConfigDict,
     Field,
     field_validator,
     model_validator,
 )
 
-from depara.catalog import DEFAULT_TERMS, METHODS, SCORES, TERMS
+from depara.catalog import METHODS
+from depara.config.section import Section
+from depara.config.similarity import SimilarityConfig
 
 Scalar = Literal["l2norm", "mean"]
 Channels = Literal["mean", "abs"]
 FeatureReduction = Literal["flatten", "gap"]
 Normalization = Literal["zscore", "center", "none"]
 Preset = Literal["paper", "authors_tasks", "authors_layers"]
-Pairs = Literal["outputs", "all"]
 Precision = Literal["fp32", "tf32"]
 if TYPE_CHECKING:
     AttributionMethod = str
-    NeighbourScore = str
-    TermName = str
 else:
     AttributionMethod = Literal[tuple(METHODS)]
-    NeighbourScore = Literal[tuple(SCORES)]
-    TermName = Literal[tuple(TERMS)]
-
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 _PAPERS = {"lambda": 2.0}
 
@@ -65,21 +57,6 @@ SCAN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,127}")
 def _none_as_text(value: Any) -> Any:
     """YAML reads a bare ``none`` as text but ``null`` and ``~`` as None: accept both."""
     return "none" if value is None else value
-
-
-def _weight(value: Any) -> float | None:
-    """A weight as a number, or None: what is wrong with it is said where it is validated."""
-    try:
-        weight = float(value)
-    except (TypeError, ValueError):
-        return None
-    return weight if 0 <= weight < math.inf else None
-
-
-class Section(BaseModel):
-    """Base of every section: frozen, and unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class ProbesConfig(Section):
@@ -222,68 +199,6 @@ class EdgesConfig(Section):
     """flatten: every value of the layer's output; gap: the mean over positions per channel."""
     normalize: Annotated[Normalization, BeforeValidator(_none_as_text)] = "zscore"
     """Of each feature dimension over the probes: zscore, center, or none (the paper)."""
-
-
-class SimilarityConfig(Section):
-    """How two graphs are compared, and which pairs of graphs."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, populate_by_name=True
-    )
-
-    terms: dict[TermName, Weight] = dict(DEFAULT_TERMS)
-    """Weights of what `similarity` is the sum of: node, node_centred, edge, directed."""
-    lambda_: Annotated[Weight, Field(alias="lambda")] = DEFAULT_TERMS["edge"]
-    """Weight of the edge similarity; given without terms, similarity is the paper's,
-    node_similarity + lambda * edge_similarity."""
-    scores: list[NeighbourScore] = list(SCORES)
-    """Label-free neighbours to compute beside DEPARA's own scores; [] for none but those that are
-    weighted terms."""
-    label_scores: bool = True
-    """Scores with labels (k-NN, LogME, H-score, ...), where at least two classes are labelled."""
-    hard: list[Annotated[int, Field(ge=1, le=100)]] = []
-    """Shares, %: every score with labels is computed once more of each class's hardest probes, as
-    knn@hard25; these do not vote in the consensus."""
-    pairs: Pairs = "outputs"
-    """outputs: every (model, layer) with every model's output layer; all: every two graphs."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _lambda_is_the_weight_of_the_edges(cls, data: Any) -> Any:
-        if not isinstance(data, Mapping):
-            return data
-        filled = {("lambda" if name == "lambda_" else name): data[name] for name in data}
-        terms, lambda_ = filled.get("terms"), filled.get("lambda")
-        if lambda_ is None and isinstance(terms, Mapping):
-            filled["lambda"] = terms.get("edge", 0.0)
-        elif terms is None and (weight := _weight(lambda_)) is not None:
-            filled["terms"] = {"node": 1.0, "edge": weight}
-        elif isinstance(terms, Mapping) and terms.get("edge", 0.0) != lambda_:
-            raise ValueError(
-                f"terms give the edges the weight {terms.get('edge', 0.0)}, lambda {lambda_}: "
-                "give one of the two"
-            )
-        return filled
-
-    @property
-    def computed_scores(self) -> tuple[str, ...]:
-        """The scores to compute: those asked for, and those that are weighted terms."""
-        columns = (TERMS[name].column for name, weight in self.terms.items() if weight)
-        needed = [column for column in columns if column in SCORES]
-        return tuple(dict.fromkeys((*self.scores, *needed)))
-
-    @field_validator("hard")
-    @classmethod
-    def _shares_are_given_once(cls, value: list[int]) -> list[int]:
-        assert len(set(value)) == len(value), f"a share is given twice: {value}"
-        return value
-
-    @field_validator("terms")
-    @classmethod
-    def _something_ranks(cls, value: dict[str, float]) -> dict[str, float]:
-        if not any(value.values()):
-            raise ValueError(f"every weight is 0: give one of {', '.join(TERMS)} a weight above 0")
-        return value
 
 
 class UncertaintyConfig(Section):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from depara.catalog import TERMS
 from depara.evaluation.ablation import without_strongest as leave_out_strongest
 from depara.evaluation.baselines import Known
 from depara.evaluation.evaluation import Evaluation
@@ -13,6 +15,7 @@ from depara.evaluation.judgement import evaluate_scores
 from depara.evaluation.schema import HYBRID
 from depara.evaluation.truth import Kind, Truth
 from depara.results.results import ScanResults
+from depara.similarity.combine import combine
 from depara.similarity.general import generally_best
 from depara.store.schemas import CALIBRATED
 
@@ -57,6 +60,10 @@ def evaluate_scan(
     )
     similarity = results.arrow_table("similarity")
     scores = transfer_scores(similarity, outputs, truth.kind)
+    if truth.kind == "layers" and results.has_layer_terms:
+        columns = [term.column for term in TERMS.values() if term.column in scores]
+        parts = {name: scores[name].to_numpy(np.float64) for name in columns}
+        scores[results.layer_score] = combine(parts, results.layer_terms)
     remarks = _failed(results, truth)
     if without_strongest:
         truth, left, said = leave_out_strongest(truth, scores, without_strongest)

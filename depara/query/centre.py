@@ -52,7 +52,9 @@ def query_centre(
     Raises:
         StoreError: maps are not what was asked for.
     """
-    if stored is None and not zoo.config.similarity.terms.get("node_centred"):
+    similarity = zoo.config.similarity
+    weights = (similarity.terms, similarity.layer_terms)
+    if stored is None and not any(one.get("node_centred") for one in weights):
         return None
     known = None if stored is None else _known(zoo, stored)
     if known is None:

@@ -21,6 +21,7 @@ from depara.similarity.stored import GraphRef, StoredBlock
 from depara.uncertainty import (
     BlockCentre,
     BlockUncertainty,
+    FurtherTerms,
     Ranking,
     UncertaintySettings,
     UncertaintyTask,
@@ -125,6 +126,7 @@ def _resampled(
             targets=columns,
             num_probes=zoo.num_probes,
             terms=zoo.config.similarity.terms,
+            layer_terms=zoo.config.similarity.own_layer_terms,
             memory_bytes=memory_bytes,
             settings=settings,
             rankings=task.rankings,
@@ -152,7 +154,7 @@ def _tasks(
         memory_bytes=memory_bytes,
         settings=settings,
         workers=workers,
-        with_directed=bool(zoo.config.similarity.terms.get("directed")),
+        further=FurtherTerms.of(zoo.config.similarity.terms, zoo.config.similarity.own_layer_terms),
     )
     wanted = set(block.rankings)
     return [

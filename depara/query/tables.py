@@ -66,7 +66,9 @@ def ranking_tables(
     return {
         "similarity": similarity,
         "model_ranking": ranking.append_column("null_similarity", floor),
-        "layer_ranking": layer_ranking(ranked, outputs, depths),
+        "layer_ranking": layer_ranking(
+            ranked, outputs, depths, zoo.config.similarity.own_layer_terms
+        ),
     }
 
 

@@ -179,7 +179,7 @@ class Grid:
     @cached_property
     def interval(self) -> tuple[Float32, Float32]:
         """Low and high ends of the similarity between output graphs, ``M M`` each."""
-        target, source, graph, low, high = self._intervals
+        target, source, graph, low, high = self._intervals_of("similarity")
         output = graph == self.layers.output_M[source]
         ends = []
         for values in (low, high):
@@ -188,12 +188,11 @@ class Grid:
             ends.append(values_MM)
         return ends[0], ends[1]
 
-    @cached_property
-    def _intervals(self) -> tuple[Int32, Int32, Int32, Float32, Float32]:
-        """Target, source and source graph of every interval of the similarity, low and high."""
+    def _intervals_of(self, score: str) -> tuple[Int32, Int32, Int32, Float32, Float32]:
+        """Target, source and source graph of every interval of a score, low and high."""
         columns = ["target_model", "source_model", "source_layer", "score", "low", "high"]
         table = self.scan.arrow_columns("uncertainty", columns)
-        table = table.filter(pc.equal(table["score"], "similarity"))
+        table = table.filter(pc.equal(table["score"], score))
         target, source = (self._codes(table[f"{one}_model"]) for one in ("target", "source"))
         graph = self.graph_codes(source, table["source_layer"])
         kept = (target >= 0) & (source >= 0) & (graph >= 0)
@@ -236,7 +235,7 @@ class Grid:
         return found
 
     def curves(self, targets: Int32, sources: Int32) -> dict[str, Float32]:
-        """Returns the similarity of every layer of some (target, source), and its interval.
+        """Returns what ranks every layer of some (target, source), and its interval.
 
         One after another: ``value``, ``low`` and ``high`` of the layers of each pair by depth.
         """
@@ -255,7 +254,7 @@ class Grid:
             return found
 
         target, source, graph, similarity, _ = self._curves
-        of = self._intervals
+        of = self._intervals_of(self.scan.layer_score)
         return {
             "value": filled(target, source, graph, similarity),
             "low": filled(*of[:3], of[3]),

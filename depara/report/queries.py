@@ -26,7 +26,7 @@ _OF_CURVES = """select c.source_model, c.layer, c.depth, c.similarity, u.low, u.
 from <layer_ranking> c
 left join <uncertainty> u
   on u.target_model = c.target_model and u.source_model = c.source_model
-  and u.source_layer = c.layer and u.score = 'similarity'
+  and u.source_layer = c.layer and u.score = [layer_score]
 where c.target_model = [target] order by c.source_model, c.depth"""
 
 _OF_MATRIX = """select target_model, source_model,
@@ -95,16 +95,23 @@ class Query:
     pandas: str
 
 
-def queries(folder: str, example: str, terms: Mapping[str, float]) -> dict[str, Query]:
+def queries(
+    folder: str, example: str, terms: Mapping[str, float], layer_score: str
+) -> dict[str, Query]:
     """Returns the queries by picture.
 
     Args:
         folder: where the tables lie, a path or a URI.
         example: a target that stands in the queries of one target.
         terms: weights of the terms of the similarity.
+        layer_score: the score in ``uncertainty`` that ranks layers.
     """
     total = " + ".join(f"{weight:g} * {TERMS[name].column}" for name, weight in terms.items())
-    sql = {"[target]": _text(example), "[similarity]": total}
+    sql = {
+        "[target]": _text(example),
+        "[similarity]": total,
+        "[layer_score]": _text(layer_score),
+    }
     pandas = {"[target]": repr(example)}
     return {
         name: Query(
@@ -120,7 +127,7 @@ def queries(folder: str, example: str, terms: Mapping[str, float]) -> dict[str, 
 
 def _filled(text: str, table: Callable[[str], str], values: Mapping[str, str]) -> str:
     return re.sub(
-        r"<([a-z_/]+)>|\[(?:target|similarity)\]",
+        r"<([a-z_/]+)>|\[(?:target|similarity|layer_score)\]",
         lambda found: table(found[1]) if found[1] else values[found[0]],
         text,
     )

@@ -155,7 +155,8 @@ def _context(
         "diff": changes_section(scan),
         "phases": phases(manifest),
         "gallery": gallery,
-        "queries": queries(folder, grid.models[int(grid.targets[0])], scan.terms),
+        "layer_rule": describe_terms(scan.layer_terms),
+        "queries": queries(folder, grid.models[int(grid.targets[0])], scan.terms, scan.layer_score),
         "tables": {
             "choices": choices,
             "models": models_table(grid),

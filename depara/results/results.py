@@ -41,6 +41,25 @@ class ScanResults:
         return dict(similarity.get("terms") or {"node": 1.0, "edge": similarity["lambda"]})
 
     @property
+    def layer_terms(self) -> dict[str, float]:
+        """Weights of what ranks the layers of a source, the ``similarity`` of that ranking."""
+        # Scans of older versions rank layers by what ranks models.
+        return dict(self.manifest["config"]["similarity"].get("layer_terms") or self.terms)
+
+    @property
+    def has_layer_terms(self) -> bool:
+        """Whether layers are ranked by another sum than models; not so in older versions."""
+        if not self.manifest.get("config", {}).get("similarity", {}).get("layer_terms"):
+            return False
+        given = [{n: w for n, w in one.items() if w} for one in (self.terms, self.layer_terms)]
+        return given[0] != given[1]
+
+    @property
+    def layer_score(self) -> str:
+        """The ``score`` in ``uncertainty`` that ranks layers."""
+        return "layer_similarity" if self.has_layer_terms else "similarity"
+
+    @property
     def lambda_(self) -> float:
         """Weight of the edges in ``similarity``."""
         return self.terms.get("edge", 0.0)
@@ -74,6 +93,11 @@ class ScanResults:
 
     def rank_layers(self, target: str, source: str, lambda_: float | None = None) -> pd.DataFrame:
         """Returns the layers of a source for a target, best cut first (DEPARA, Eq. 6).
+
+        Args:
+            target: model that stands for the target task.
+            source: model to cut.
+            lambda_: weight of the edge similarity in what ranks layers; None is the scan's own.
 
         Raises:
             ConfigError: target or source is no model of this scan that worked, or they are equal.
@@ -246,7 +270,8 @@ class ScanResults:
         layers = self.table("layers")
         pairs = zip(layers["model_id"], layers["layer"], strict=True)
         depths = dict(zip(pairs, layers["depth"], strict=True))
-        return _frame(layer_ranking(similarity, outputs, depths))
+        terms = {**self.layer_terms, "edge": lambda_} if self.has_layer_terms else None
+        return _frame(layer_ranking(similarity, outputs, depths, terms))
 
     def arrow_table(self, name: str) -> pa.Table:
         """Returns one table of the scan as Arrow, compared with its checksum in the manifest.

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from depara.catalog import TERMS
 from depara.errors import SchemaError
+from depara.similarity.combine import combine
 from depara.store.schemas import TABLES
 
 _NAMES = ("source_model", "source_layer", "target_model", "target_layer")
@@ -69,6 +70,7 @@ def layer_ranking(
     similarity: pa.Table | pd.DataFrame,
     output_layers: Mapping[str, str],
     depths: Mapping[tuple[str, str], int],
+    terms: Mapping[str, float] | None = None,
 ) -> pa.Table:
     """Returns, for every target and every other model, that model's layers ranked by similarity.
 
@@ -79,6 +81,8 @@ def layer_ranking(
         similarity: the scan's ``similarity`` table; pairs that it lacks are left out.
         output_layers: the output layer of each model; a model that is not in it is no target.
         depths: 0-based firing order of every (model, layer) that is a source.
+        terms: weights of what ranks the layers, which is then the ``similarity`` of the ranking;
+            None is what the similarity table has.
 
     Returns:
         The ``layer_ranking`` table, by ``target_model, source_model, rank``.
@@ -87,6 +91,8 @@ def layer_ranking(
         SchemaError: a column is missing or holds nulls, or ``depths`` lacks a source's layer.
     """
     pairs = _Pairs.of_targets(similarity, output_layers)
+    if terms is not None:
+        pairs.scores["similarity"] = combine(pairs.scores, terms)
     depth = _depths(pairs, depths)
     group = pairs.target_model * np.int64(len(pairs.models)) + pairs.source_model
     order, rank = _ranked(group, pairs.scores["similarity"], [depth, pairs.source_layer])

@@ -167,7 +167,11 @@ TABLES: dict[str, pa.Schema] = {
             _field("rank", pa.int32(), "1 is the best cut point (key)"),
             _field("layer", pa.string(), "cut point of the source"),
             _field("depth", pa.int32(), "place in firing order, 0-based"),
-            _SIMILARITY,
+            _field(
+                "similarity",
+                pa.float64(),
+                "what ranks layers: the sum of the terms by `similarity.layer_terms`, unitless",
+            ),
             *_TERMS,
         ]
     ),
@@ -242,7 +246,12 @@ TABLES: dict[str, pa.Schema] = {
             _field("target_layer", pa.string(), "its layer (key)"),
             _SOURCE,
             _LAYER,
-            _field("score", pa.string(), "similarity, or a term of it (key)"),
+            _field(
+                "score",
+                pa.string(),
+                "similarity; layer_similarity, where layers are ranked by weights of their own; or "
+                "a term (key)",
+            ),
             _field("value", pa.float64(), "the score with all probes, unitless"),
             _field("low", pa.float64(), "5 % quantile of the score over resamples, unitless"),
             _field("high", pa.float64(), "95 % quantile of the score over resamples, unitless"),

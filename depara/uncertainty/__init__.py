@@ -4,12 +4,13 @@
 """
 
 from depara.uncertainty.block import (
+    LAYER_SIMILARITY,
     BlockUncertainty,
     ModelUncertainty,
     block_uncertainty,
 )
 from depara.uncertainty.candidates import GraphLabel, Ranking
-from depara.uncertainty.footprint import affordable_resamples, resampling_seconds
+from depara.uncertainty.footprint import FurtherTerms, affordable_resamples, resampling_seconds
 from depara.uncertainty.intervals import RankIntervals, ScoreIntervals
 from depara.uncertainty.node_cosines import node_cosines
 from depara.uncertainty.plan import UncertaintyPlan, UncertaintyTask, plan_uncertainty
@@ -20,8 +21,10 @@ from depara.uncertainty.tables import uncertainty_tables
 from depara.uncertainty.terms import BlockCentre
 
 __all__ = [
+    "LAYER_SIMILARITY",
     "BlockCentre",
     "BlockUncertainty",
+    "FurtherTerms",
     "GraphLabel",
     "ModelUncertainty",
     "RankIntervals",

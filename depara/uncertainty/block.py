@@ -25,10 +25,14 @@ from depara.uncertainty.terms import (
     BlockCentre,
     CentredTerm,
     DirectedTerm,
+    GulpTerm,
     ResampledTerm,
     add_terms,
     intervals_of,
 )
+
+LAYER_SIMILARITY = "layer_similarity"
+"""The name of what ranks layers in ``uncertainty``, where that is not ``similarity``."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,8 @@ class BlockUncertainty:
     """Intervals of the scores of every pair of a block, and of the rankings that were asked for.
 
     ``scores`` holds ``similarity`` and its terms by their column: ``node_centred`` where there is
-    a centre, ``directed`` where it has a weight.
+    a centre, ``directed`` and ``gulp`` where they have a weight; and `LAYER_SIMILARITY` where
+    layers are ranked by another sum.
     """
 
     sources: tuple[GraphLabel, ...]
@@ -68,6 +73,7 @@ def block_uncertainty(
     num_probes: int,
     terms: Mapping[str, float],
     memory_bytes: int,
+    layer_terms: Mapping[str, float] | None = None,
     centre: BlockCentre | None = None,
     settings: UncertaintySettings = UncertaintySettings(),  # noqa: B008 (frozen)
     rankings: Collection[Ranking] = RANKINGS,
@@ -91,6 +97,7 @@ def block_uncertainty(
         num_probes: ``N``, all probes of the set.
         terms: weights of the terms of the similarity.
         memory_bytes: limit of what this call allocates, the blocks' own reading included.
+        layer_terms: weights of what ranks layers; None where the similarity does.
         centre: how the sources and the targets lie to the zoo's mean map; ``node_centred`` needs
             it.
         settings: resamples and subsets.
@@ -105,7 +112,8 @@ def block_uncertainty(
         ValueError: labels are not those of the blocks, or a target is no output graph.
     """
     _check_labels(source, target, sources, targets)
-    if centre is None and terms.get("node_centred"):
+    weighted = {name for one in (terms, layer_terms or {}) for name, w in one.items() if w}
+    if centre is None and "node_centred" in weighted:
         raise ValueError("node_centred has a weight: give the centre of the zoo")
     weights = settings.weights(num_probes, with_subsets="model" in rankings)
     resampled = resampled_scores(
@@ -118,20 +126,25 @@ def block_uncertainty(
     further: dict[str, ResampledTerm] = {}
     if centre is not None:
         further["node_centred"] = CentredTerm.of(centre, weights)
-    if terms.get("directed"):
-        further["directed"] = DirectedTerm.of(source, target, weights, memory_bytes)
-    scores |= add_terms(resampled, further, terms, weights)
+    for name, kind in (("directed", DirectedTerm), ("gulp", GulpTerm)):
+        if name in weighted:
+            further[name] = kind.of(source, target, weights, memory_bytes)
+    found, layer_BAR = add_terms(resampled, further, terms, layer_terms, weights)
+    scores |= found
+    values = {name: score.value_AB for name, score in scores.items()}
     similarity_BAR = resampled.node_BAR
-    value_AB = combine({name: score.value_AB for name, score in scores.items()}, terms)
-    bootstrap_BAR = similarity_BAR[:, :, weights.bootstrap]
+    value_AB, bootstrap_BAR = combine(values, terms), similarity_BAR[:, :, weights.bootstrap]
     scores["similarity"] = score_intervals(value_AB, bootstrap_BAR)
+    ranked = dict.fromkeys(RANKINGS, (value_AB, bootstrap_BAR))
+    if layer_BAR is not None and layer_terms is not None:
+        ranked["layer"] = combine(values, layer_terms), layer_BAR[:, :, weights.bootstrap]
+        scores[LAYER_SIMILARITY] = score_intervals(*ranked["layer"])
     groups = {
         ranking: [candidate_groups(sources, label, ranking) for label in targets]
         for ranking in rankings
     }
     ranks = {
-        ranking: rank_intervals(value_AB, bootstrap_BAR, groups_B)
-        for ranking, groups_B in groups.items()
+        ranking: rank_intervals(*ranked[ranking], groups_B) for ranking, groups_B in groups.items()
     }
     model = None
     if "model" in ranks:

@@ -15,13 +15,15 @@ edge pass               ``(B + chunk) E * 8``: orders of the targets and of a ch
 summary                 ``A R * 40 + A B * 200``: one target's resamples, centred, sorted and
                         ranked; intervals and ranks
                         ``B R * 16``: the targets' products with the zoo's mean map
-directed                ``A B N * 4``: errors; ``M / 4``, or one Gram: those of some targets
+                        ``A B R * 4``: what ranks layers, where that is another sum
+directed, gulp          ``A B N * 4`` each: errors; ``M / 4``, or one Gram: those of some targets
                         ``N N * 64``: one source's Grams and the work on them
 ======================  ====================================================================
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,11 +73,37 @@ class EdgeSteps:
 
 
 @dataclass(frozen=True)
+class FurtherTerms:
+    """What is resampled beside nodes and edges: terms, and another sum that ranks layers."""
+
+    directed: bool = False
+    gulp: bool = False
+    layer_sum: bool = False
+
+    @classmethod
+    def of(
+        cls, terms: Mapping[str, float], layer_terms: Mapping[str, float] | None
+    ) -> FurtherTerms:
+        """Returns what weights ask for; ``layer_terms`` is None where the similarity ranks."""
+        weights = (*terms.items(), *(layer_terms or {}).items())
+        weighted = {name for name, weight in weights if weight}
+        return cls("directed" in weighted, "gulp" in weighted, layer_terms is not None)
+
+    def seconds(self, num_sources: int, num_targets: int, *, num_probes: int) -> float:
+        """Returns the nominal time of the terms' errors on one core, s, for any resamples."""
+        pairs, probes = num_sources * num_targets, float(num_probes)
+        multiplications = pairs * probes**3 if self.directed else 0.0
+        if self.gulp:
+            multiplications += pairs * probes**2 + (num_sources + num_targets) * probes**3
+        return _PRODUCT_S * multiplications
+
+
+@dataclass(frozen=True)
 class ResamplingFootprint:
     """Bytes that resampling one block of pairs needs, by its shape and by the weights.
 
     ``active_edges`` are the numbers of edges of positive weight of each resample, falling;
-    ``with_directed`` says that the directed term is resampled.
+    ``further`` says what is resampled beside nodes and edges.
     """
 
     num_sources: int
@@ -83,7 +111,7 @@ class ResamplingFootprint:
     num_probes: int
     num_pixels: int
     active_edges: tuple[int, ...]
-    with_directed: bool = False
+    further: FurtherTerms = FurtherTerms()
 
     def __post_init__(self) -> None:
         assert min(self.num_sources, self.num_targets, self.num_pixels) >= 1
@@ -156,9 +184,12 @@ class ResamplingFootprint:
         per_target = _SUMMARY_BYTES * self.num_resamples + _RESULT_BYTES * self.num_targets
         centred = _CENTRED_BYTES * self.num_resamples * self.num_targets
         summary = self.num_sources * per_target + centred
-        if not self.with_directed:
+        if self.further.layer_sum:
+            summary += self._scores_bytes // 2
+        num_errors = self.further.directed + self.further.gulp
+        if not num_errors:
             return self._scores_bytes + summary
-        errors = 4 * self.num_sources * self.num_targets * self.num_probes
+        errors = num_errors * 4 * self.num_sources * self.num_targets * self.num_probes
         grams = (4 + _GRAMS_BYTES) * self.num_probes**2
         # The Grams of a group of targets take a quarter of the limit at most.
         return (self._scores_bytes + errors + max(summary, grams)) * 4 // 3
@@ -189,11 +220,6 @@ def resampling_seconds(
     # 40 % of the edges have both probes in a bootstrap resample: (1 - 1/e)^2.
     products = num_sources * num_targets * (0.4 * edges + num_probes)
     return num_resamples * (rank_s * ranks + _PRODUCT_S * products)
-
-
-def directed_seconds(num_sources: int, num_targets: int, *, num_probes: int) -> float:
-    """Returns the nominal time of the directed term's errors on one core, s, for any resamples."""
-    return _PRODUCT_S * num_sources * num_targets * float(num_probes) ** 3
 
 
 def affordable_resamples(

@@ -12,9 +12,9 @@ from itertools import pairwise
 from depara.errors import ConfigError
 from depara.uncertainty.candidates import RANKINGS, GraphLabel, Ranking
 from depara.uncertainty.footprint import (
+    FurtherTerms,
     ResamplingFootprint,
     affordable_resamples,
-    directed_seconds,
 )
 from depara.uncertainty.settings import UncertaintySettings
 
@@ -50,7 +50,7 @@ def plan_uncertainty(
     budget_s: float | None = None,
     min_resamples: int = 100,
     workers: int = 1,
-    with_directed: bool = False,
+    further: FurtherTerms = FurtherTerms(),  # noqa: B008 (frozen)
 ) -> UncertaintyPlan:
     """Returns tasks that each fit in ``memory_bytes``, the quickest found for ``workers``.
 
@@ -69,7 +69,7 @@ def plan_uncertainty(
             (`affordable_resamples`). None takes all of them.
         min_resamples: as few as a budget may leave.
         workers: tasks that run side by side.
-        with_directed: the directed term is resampled too.
+        further: what is resampled beside nodes and edges.
 
     Raises:
         ConfigError: not even one model's layers against one target fit in ``memory_bytes``.
@@ -79,8 +79,7 @@ def plan_uncertainty(
     if not (units and targets):
         return UncertaintyPlan((), settings)
     if budget_s is not None:
-        if with_directed:
-            budget_s -= directed_seconds(num_sources, len(targets), num_probes=num_probes)
+        budget_s -= further.seconds(num_sources, len(targets), num_probes=num_probes)
         count = affordable_resamples(
             num_sources,
             len(targets),
@@ -97,7 +96,7 @@ def plan_uncertainty(
             len(targets),
             settings.weighted_edges(num_probes, with_subsets="model" in rankings),
             (num_probes, num_pixels, memory_bytes, workers),
-            with_directed,
+            further,
         )
         tasks += [UncertaintyTask(rows, columns, rankings) for rows, columns in blocks]
     return UncertaintyPlan(tuple(tasks), settings)
@@ -126,7 +125,7 @@ def _quickest_blocks(
     num_targets: int,
     active_edges: tuple[int, ...],
     limits: tuple[int, int, int, int],
-    with_directed: bool,
+    further: FurtherTerms,
 ) -> list[Block]:
     """Returns blocks of whole units against blocks of targets, the quickest that fit."""
     num_probes, num_pixels, memory_bytes, workers = limits
@@ -141,7 +140,7 @@ def _quickest_blocks(
                 num_probes=num_probes,
                 num_pixels=num_pixels,
                 active_edges=active_edges,
-                with_directed=with_directed,
+                further=further,
             )
             least_bytes = footprint.min_bytes  # the last one is the smallest
             if least_bytes > memory_bytes:

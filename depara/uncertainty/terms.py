@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from depara.catalog import TERMS
 from depara.similarity.centre import Centre, Centred, centred_similarity
 from depara.similarity.directed import leave_one_out_residuals
 from depara.similarity.engine.blocks import GraphBlock
+from depara.similarity.grams import centred_gram
+from depara.similarity.gulp import RIDGE, smoother
 from depara.types import Float32, Float64
 from depara.uncertainty.intervals import ScoreIntervals, score_intervals
 from depara.uncertainty.resampling import ResampledScores
@@ -110,6 +113,60 @@ class DirectedTerm:
         return found_AR
 
 
+@dataclass(frozen=True)
+class GulpTerm:
+    """``gulp`` under every resample: the squared differences of predictions at the drawn probes.
+
+    With smoothers ``S``, ``S'`` and ``e_p = sum_q (S - S')_pq^2`` the score of all probes is
+    ``1 - sum_p e_p / (N - 1)``; of a resample ``e_p`` counts as often as probe ``p`` is drawn. As
+    for `DirectedTerm`, the smoothers are those of all probes: intervals are too narrow by as much
+    as the fits vary. 0 where features are constant.
+    """
+
+    differences_ABN: Float32
+    is_constant_AB: NDArray[np.bool_]
+    weights_RN: Float32
+
+    @classmethod
+    def of(
+        cls, source: GraphBlock, target: GraphBlock, weights: ProbeWeights, memory_bytes: int
+    ) -> GulpTerm:
+        """Returns the term of a block; its Grams are read.
+
+        Raises:
+            StoreError, NonFiniteError: Grams cannot be used.
+        """
+        num_probes = weights.weights_RN.shape[1]
+        shape = (source.num_graphs, target.num_graphs, num_probes)
+        differences_ABN = np.empty(shape, np.float32)
+        is_constant_AB = np.zeros(shape[:2], np.bool_)
+        group = targets_at_once(num_probes, memory_bytes)
+        for start in range(0, target.num_graphs, group):
+            places = range(start, min(start + group, target.num_graphs))
+            smoothers = [_smoother(target, place) for place in places]
+            is_constant_AB[:, places] |= [one is None for one in smoothers]
+            for graph in range(source.num_graphs):
+                smoother_NN = _smoother(source, graph)
+                is_constant_AB[graph] |= smoother_NN is None
+                for place, other_NN in zip(places, smoothers, strict=True):
+                    if smoother_NN is not None and other_NN is not None:
+                        apart_NN = smoother_NN - other_NN
+                        out = differences_ABN[graph, place]
+                        np.einsum("pk,pk->p", apart_NN, apart_NN, out=out)
+        differences_ABN[is_constant_AB] = 0
+        return cls(differences_ABN, is_constant_AB, weights.weights_RN)
+
+    def of_target(self, place: int, node_AR: Float32) -> Float32:
+        """Returns the term of all sources with one target, ``(A, R)``; 0 for constant features."""
+        num_probes = self.weights_RN.shape[1]
+        scale_R = num_probes / (num_probes - 1) / self.weights_RN.sum(axis=1)
+        shares_NR = (scale_R[:, None] * self.weights_RN).T.astype(np.float32, copy=False)
+        found_AR: Float32 = self.differences_ABN[:, place] @ shares_NR
+        np.subtract(1, found_AR, out=found_AR)
+        found_AR[self.is_constant_AB[:, place]] = 0
+        return found_AR
+
+
 def targets_at_once(num_probes: int, memory_bytes: int) -> int:
     """Returns how many targets' Grams are held at a time."""
     return max(1, int(_TARGETS_SHARE * memory_bytes) // (4 * num_probes**2))
@@ -119,37 +176,59 @@ def add_terms(
     resampled: ResampledScores,
     further: Mapping[str, ResampledTerm],
     terms: Mapping[str, float],
+    layer_terms: Mapping[str, float] | None,
     weights: ProbeWeights,
-) -> dict[str, ScoreIntervals]:
+) -> tuple[dict[str, ScoreIntervals], Float32 | None]:
     """Turns node similarities into similarities, target by target: no third array of this size.
+
+    What ranks layers is one more array, where it is another sum.
 
     Args:
         resampled: whose ``node_BAR`` becomes the similarity.
         further: terms by their name in `depara.catalog.TERMS`, weighted or not.
         terms: weights of all terms.
+        layer_terms: those of what ranks layers; None where the similarity does.
         weights: of the probes.
 
     Returns:
-        The intervals of the further terms, by their column.
+        The intervals of the further terms, by their column, and what ranks layers ``(B, A, R)``.
     """
-    node, edge = np.float32(terms.get("node", 0.0)), np.float32(terms.get("edge", 0.0))
+    layer_BAR = None if layer_terms is None else np.empty_like(resampled.node_BAR)
     parts: dict[str, list[ScoreIntervals]] = {name: [] for name in further}
     for place, (node_AR, edge_AR) in enumerate(
         zip(resampled.node_BAR, resampled.edge_BAR, strict=True)
     ):
         found = {name: term.of_target(place, node_AR) for name, term in further.items()}
-        node_AR *= node
-        node_AR += edge * edge_AR
+        if layer_BAR is not None and layer_terms is not None:
+            layer_BAR[place] = node_AR
+            _add_up(layer_BAR[place], edge_AR, found, layer_terms)
+        _add_up(node_AR, edge_AR, found, terms)
         for name, term_AR in found.items():
             parts[name].append(intervals_of(term_AR[None], weights))
-            node_AR += np.float32(terms.get(name, 0.0)) * term_AR
-    return {TERMS[name].column: ScoreIntervals.joined(part) for name, part in parts.items()}
+    joined = {TERMS[name].column: ScoreIntervals.joined(part) for name, part in parts.items()}
+    return joined, layer_BAR
+
+
+def _add_up(
+    node_AR: Float32, edge_AR: Float32, found: Mapping[str, Float32], terms: Mapping[str, float]
+) -> None:
+    """Turns the node similarity of one target into the weighted sum, in place."""
+    node_AR *= np.float32(terms.get("node", 0.0))
+    node_AR += np.float32(terms.get("edge", 0.0)) * edge_AR
+    for name, term_AR in found.items():
+        node_AR += np.float32(terms.get(name, 0.0)) * term_AR
 
 
 def intervals_of(score_BAR: Float32, weights: ProbeWeights) -> ScoreIntervals:
     """Returns the intervals of a score; its value is that of all probes once, the first row."""
     value_AB: Float64 = score_BAR[:, :, 0].T.astype(np.float64)
     return score_intervals(value_AB, score_BAR[:, :, weights.bootstrap])
+
+
+def _smoother(block: GraphBlock, graph: int) -> Float32 | None:
+    """A graph's smoother ``S`` as `gulp` has it, None where its features are constant."""
+    gram_NN = centred_gram(block.read_grams(graph).raw_NN)
+    return smoother(gram_NN, RIDGE).astype(np.float32) if gram_NN.any() else None
 
 
 def _of_trace_1(block: GraphBlock, graph: int) -> Float32:

@@ -12,7 +12,15 @@ import torch
 
 from benchmarks.truth import make
 from benchmarks.truth.images import FONTS, LETTERS, load_images
-from benchmarks.truth.rules import FORMER, Judged, judge, left_out_choice, means, paired
+from benchmarks.truth.rules import (
+    FORMER,
+    Judged,
+    by_source,
+    judge,
+    left_out_choice,
+    means,
+    paired,
+)
 from benchmarks.truth.suite import ZOOS, MadeZoo, Member
 from benchmarks.truth.tasks import TASKS_OF
 from depara.evaluation import load_truth
@@ -22,9 +30,15 @@ from examples.digits.fit import Settings
 def test_it_is_large_enough_to_decide_by() -> None:
     assert len(ZOOS) >= 8
     assert sum(len(zoo.members) for zoo in ZOOS) >= 100
-    [with_layers] = [zoo for zoo in ZOOS if zoo.layer_sources]
-    assert len(with_layers.layer_sources) >= 6
-    assert len(with_layers.layer_targets) >= 8
+    with_layers = [zoo for zoo in ZOOS if zoo.layer_sources]
+    assert len(with_layers) >= 4, "to choose a rule with a zoo left out"
+    assert len({zoo.images for zoo in with_layers}) >= 3
+    for zoo in with_layers:
+        assert len(zoo.layer_sources) >= 6
+        assert len(zoo.layer_targets) >= 8
+        assert zoo.layer_repeats >= 2
+        names = {member.name for member in zoo.members}
+        assert {*zoo.layer_sources, *zoo.layer_targets} <= names
     for zoo in ZOOS:
         assert set(zoo.tasks) <= set(TASKS_OF[zoo.images])
         names = [member.name for member in zoo.members]
@@ -92,6 +106,44 @@ def test_a_zoo_is_made_once_and_its_truth_has_repeats(
     assert [job.function for jobs in make.missing(other) for job in jobs] == ["train", "decode"]
 
 
+def test_the_cuts_of_any_network_are_measured_and_a_part_of_them_is_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brief = Settings(steps=3, batch_size=8)
+    members = (
+        Member("bold-vit", "bold", "vit", brief),
+        Member("rotation-vit", "rotation", "vit", brief),
+        Member("rotation-mixer", "rotation", "mixer", brief),
+        Member("mirror-vit", "mirror", "vit", brief),
+    )
+    zoo = MadeZoo(
+        "tiny, of tokens",
+        "letters",
+        members,
+        layer_sources=("bold-vit", "rotation-vit"),
+        layer_targets=("bold-vit", "rotation-vit", "rotation-mixer"),
+    )
+    monkeypatch.setattr(make, "FOLDER", tmp_path)
+    monkeypatch.setattr(make, "ZOOS", (zoo,))
+    monkeypatch.setattr(make, "FINE_TUNING", replace(make.FINE_TUNING, steps=2, batch_size=8))
+    assert sum(len(jobs) for jobs in make.missing(zoo, only_layers=True)) == 3 + 2
+    make.main(["--workers", "1", "--layers"])
+    assert [jobs for jobs in make.missing(zoo, only_layers=True) if jobs] == []
+    assert not make.weights_path(zoo, members[3]).exists(), "no part of the layer truth"
+    truth = load_truth(str(make.folder_of(zoo) / "layer_truth.csv"))
+    pairs = {(row.source, row.target) for row in truth.table.itertuples()}
+    own = {("bold-vit", "rotation-vit"), ("bold-vit", "rotation-mixer")}
+    assert pairs == own | {("rotation-vit", "bold-vit")}, "an own task is no transfer"
+    assert len(truth.table) == 3 * 6
+    assert truth.repeats is not None
+    (make.folder_of(zoo) / "cuts" / "rotation-vit-bold.json").unlink()
+    found, due = make.measured_cuts(zoo)
+    assert ({(s.name, t.name) for s, t in found}, due) == (own, 3)
+    make.write_layer_truth(zoo)
+    part = load_truth(str(make.folder_of(zoo) / "layer_truth.csv"))
+    assert len(part.table) == 2 * 6
+
+
 def made_zoo(name: str, gain: float, *, is_mixed: bool, folder: Path) -> Judged:
     """Scores of a random truth: ``directed`` follows it more closely by ``gain``."""
     rng = np.random.default_rng(len(name))
@@ -130,6 +182,13 @@ def test_rules_are_judged_in_pairs_and_with_a_zoo_left_out(tmp_path: Path) -> No
     assert choice["zoo"].tolist() == ["a", "bb", "ccc"]
     assert set(choice["rule"]) <= {"V + E + D", "V + Vc + E + D"}
     assert (choice["spearman"] > choice["former_spearman"]).all()
+
+
+def test_layer_queries_of_a_source_are_drawn_together(tmp_path: Path) -> None:
+    zoo = made_zoo("a", 0.9, is_mixed=False, folder=tmp_path)
+    index = [f"t{n} < {'one' if n < 5 else 'two'}" for n in range(10)]
+    judged = by_source(replace(zoo, values=zoo.values.set_axis(index)))
+    assert list(judged.group) == ["one"] * 5 + ["two"] * 5
 
 
 def test_targets_that_share_their_truth_are_drawn_together(tmp_path: Path) -> None:

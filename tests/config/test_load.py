@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from depara.catalog import DEFAULT_LAYER_TERMS
 from depara.config import PRESETS, load_scan_file, parse_scan, render_scan
 from depara.errors import ConfigError
 
@@ -34,6 +35,28 @@ def test_defaults_are_the_documented_ones() -> None:
 def test_a_rendered_scan_reads_back_equal() -> None:
     config = parse_scan(MINIMAL, ["compute.memory=1GiB", "edges.normalize=null"]).config
     assert parse_scan(render_scan(config)).config == config
+    config = parse_scan(MINIMAL, ["similarity.layer_terms={gulp: 1}"]).config
+    assert parse_scan(render_scan(config)).config == config
+
+
+def test_layers_are_ranked_as_models_are_unless_they_have_weights_of_their_own() -> None:
+    def weights(*overrides: str) -> tuple[dict[str, float], dict[str, float] | None]:
+        similarity = parse_scan(MINIMAL, overrides).config.similarity
+        return similarity.layer_terms, similarity.own_layer_terms
+
+    paper = {"node": 1.0, "edge": 2.0}
+    assert weights()[0] == dict(DEFAULT_LAYER_TERMS)
+    assert weights("similarity.lambda=2") == (paper, None)
+    assert weights("similarity.terms={node: 1, edge: 2}") == (paper, None)
+    own = {"edge": 1.0, "gulp": 3.0}
+    assert weights("similarity.lambda=2", "similarity.layer_terms={edge: 1, gulp: 3}") == (own, own)
+    same = {"node": 1.0, "edge": 2.0, "gulp": 0.0}
+    assert weights("similarity.lambda=2", f"similarity.layer_terms={same}") == (same, None)
+    scan = parse_scan(MINIMAL, ["similarity.scores=[]", "similarity.layer_terms={gulp: 1}"])
+    assert set(scan.config.similarity.computed_scores) == {"directed", "gulp"}
+    for wrong, message in (("{gulp: 0}", "every weight is 0"), ("{stich: 1}", "stich")):
+        with pytest.raises(ConfigError, match=message):
+            weights(f"similarity.layer_terms={wrong}")
 
 
 def test_overrides_address_fields_and_models_by_id_or_number() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -121,6 +123,26 @@ def test_the_score_that_made_the_truth_ranks_best(scan: ScanResults, score: str,
     spearman = evaluation.means("spearman")["value"]
     assert spearman[score] == pytest.approx(1)
     assert (spearman[[name for name in evaluation.scores if name != score]] < 0.9).all()
+
+
+def test_a_truth_of_layers_judges_what_ranks_layers(scan: ScanResults) -> None:
+    weights = {"terms": {"node": 1.0, "edge": 1.0}, "layer_terms": {"node": 1.0, "edge": 3.0}}
+    with_own = replace(scan, manifest={"config": {"similarity": weights}})
+    truth = truth_by(scan, "similarity", "layers")
+    table = scan.table("similarity").rename(
+        columns={"target_model": "target", "source_model": "source", "source_layer": "layer"}
+    )
+    value = table["node_similarity"] + 3 * table["edge_similarity"]
+    keys = ["target", "source", "layer"]
+    is_output = table["target_layer"] == table["target"].map(OUTPUTS)
+    own = truth.table[keys].merge(table[keys].assign(value=value)[is_output], on=keys)
+    evaluation = evaluate_scan(with_own, Truth(own), relevant=2)
+    spearman = evaluation.means("spearman")["value"]
+    assert spearman["layer_similarity"] == pytest.approx(1)
+    assert spearman["similarity"] < 0.9
+    assert "layer_similarity" not in evaluate_scan(scan, Truth(own), relevant=2).scores
+    of_models = evaluate_scan(with_own, truth_by(scan, "similarity", "models"), relevant=2)
+    assert "layer_similarity" not in of_models.scores
 
 
 def test_baselines_know_the_parameters_and_depths_of_the_scan(scan: ScanResults) -> None:

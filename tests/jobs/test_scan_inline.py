@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 from cluster.pool.phases import PHASES, PhaseClock
 from depara import open_scan
 from depara.catalog import SCORES
+from depara.cli import app
 from depara.errors import ModelError
 from depara.extraction.session import ModelSession
 from depara.store.scans import read_manifest
@@ -214,6 +216,44 @@ def test_random_twins_show_the_floor_and_are_in_no_ranking(photos: Path, tmp_pat
     ]["similarity"].mean()
     row = ranking[(ranking["source_model"] == "second") & (ranking["target_model"] == "a")]
     assert row["null_similarity"].item() == pytest.approx(floor)
+
+
+def test_layers_rank_by_their_own_weights_and_all_that_reads_them_follows(
+    photos: Path, tmp_path: Path
+) -> None:
+    own = {"terms": {"node": 1, "edge": 1}, "layer_terms": {"gulp": 2, "edge": 1}, "scores": []}
+    scan_inline(str(tmp_path / "a"), photos, MODELS, similarity=own)
+    scan = open_scan(str(tmp_path / "a"))
+    similarity = scan.table("similarity").drop(columns=["similarity"])
+    names = {"source_model": "source_model", "source_layer": "layer", "target_model": "target"}
+    cuts = scan.table("layer_ranking").rename(columns={"target_model": "target"})
+    cuts = cuts.merge(similarity.rename(columns=names)[[*names.values(), "num_probes"]])
+    np.testing.assert_allclose(cuts["similarity"], 2 * cuts["gulp"] + cuts["edge_similarity"])
+    models = scan.table("model_ranking")
+    expected = models["node_similarity"] + models["edge_similarity"]
+    np.testing.assert_allclose(models["similarity"], expected)
+    sure = scan.table("rank_uncertainty")
+    sure = sure[sure["ranking"] == "layer"].rename(columns={"source_layer": "layer"})
+    keys = ["target_model", "source_model", "layer"]
+    both = scan.table("layer_ranking").merge(sure, on=keys, suffixes=("", "_sure"))
+    assert len(both) == len(sure) == 6 * 3
+    assert (both["rank"] == both["rank_sure"]).all()
+    ends = scan.table("uncertainty").rename(columns={"source_layer": "layer"})
+    assert set(ends["score"]) >= {"similarity", "layer_similarity", "gulp"}
+    ends = both.merge(ends[ends["score"] == scan.layer_score], on=keys)
+    np.testing.assert_allclose(ends["similarity"], ends["value"], atol=1e-5)
+    assert (ends["low"] < ends["high"]).any()
+    again = scan.rank_layers("first", "second", 4.0)
+    expected = 2 * again["gulp"] + 4 * again["edge_similarity"]
+    np.testing.assert_allclose(again["similarity"], expected)
+    shown = CliRunner().invoke(app, ["layers", scan.output, "first", "second", "--csv"]).output
+    columns = ["rank", "layer", "depth", "similarity", "edge_similarity", "gulp"]
+    assert shown.splitlines()[0].split(",") == columns
+    night = scan_inline(str(tmp_path / "a"), photos, MODELS, similarity=own)
+    assert night.num_reused_graphs == night.num_graphs
+    pd.testing.assert_frame_equal(
+        open_scan(str(tmp_path / "a")).table("layer_ranking"), scan.table("layer_ranking")
+    )
 
 
 def test_one_model_alone_has_a_matrix_and_no_ranking(photos: Path, tmp_path: Path) -> None:

@@ -78,6 +78,27 @@ def resampled_directed(source_ND: Array, target_ND: Array, weights_N: Array) -> 
     return 1 - math.fsum(errors[probe] for probe in drawn) / variance
 
 
+def resampled_gulp(
+    source_ND: Array, target_ND: Array, weights_N: Array, ridge: float = 1e-2
+) -> float:
+    """1 less the squared difference of what two ridge regressions, each on all probes, predict of
+    random labels at the drawn ones, over ``N - 1`` (see `tests.oracle.scores.gulp`); 0 where
+    features are constant."""
+    smoothers = []
+    for features in (source_ND.astype(np.float64), target_ND.astype(np.float64)):
+        x = features - features.mean(axis=0)
+        norm = float(np.linalg.norm(x))
+        if norm == 0:
+            return 0.0
+        x = x * math.sqrt(len(x)) / norm
+        covariance = x.T @ x / len(x) + ridge * np.eye(x.shape[1])
+        smoothers.append(x @ np.linalg.solve(covariance, x.T) / len(x))
+    count = len(smoothers[0])
+    apart = [float(np.sum((smoothers[0][p] - smoothers[1][p]) ** 2)) for p in range(count)]
+    drawn = drawn_probes(weights_N)
+    return 1 - count / (count - 1) * math.fsum(apart[probe] for probe in drawn) / len(drawn)
+
+
 def ranks_by_name(scores: dict[str, float]) -> dict[str, int]:
     """Rank 1 has the highest score; equal scores go by name."""
     order = sorted(scores, key=lambda name: (-scores[name], name))

@@ -26,6 +26,7 @@ from tests.conftest import ROOT
 from tests.jobs.inline import scan_inline, tiny
 from tests.jobs.tables import assert_table_equal
 from tests.maintenance.outputs import edit_json, flip, graph_of, node_files, truncate, upload
+from tests.query.conftest import SECTIONS
 from tests.query.models import NEW, ZOO
 from tests.store.s3 import mock_s3, select_s3
 
@@ -81,6 +82,21 @@ def test_a_query_says_what_a_scan_with_the_model_says(
     asked: QueryAnswer, whole: Path, table: str
 ) -> None:
     assert_same(asked, whole, table)
+
+
+def test_layers_that_rank_by_their_own_weights_do_so_in_a_query(
+    photos: Path, tmp_path: Path
+) -> None:
+    own = {**SECTIONS, "similarity": {"layer_terms": {"gulp": 2, "node_centred": 1}}}
+    for name, models in (("zoo", ZOO), ("whole", [*ZOO, NEW])):
+        scan_inline(str(tmp_path / name), photos, models, **own)
+    found = ask(tmp_path / "zoo")
+    for table in ("layer_ranking", "uncertainty", "rank_uncertainty"):
+        assert_same(found, tmp_path / "whole", table)
+    cuts = found.table("layer_ranking")
+    expected = 2 * cuts["gulp"] + cuts["node_centred"]
+    assert cuts["similarity"].to_numpy() == pytest.approx(expected.to_numpy())
+    assert "layer_similarity" in set(found.table("uncertainty")["score"])
 
 
 def test_the_recommendation_is_that_of_a_scan_with_the_model(

@@ -75,6 +75,23 @@ def test_layers_rank_as_the_slow_loop_ranks_them(scores: dict):
     assert order == sorted(order)
 
 
+def test_layers_rank_by_a_sum_of_their_own(scores: dict):
+    table = table_of(scores)
+    rng = np.random.default_rng(3)
+    gulp, edge = rng.random(table.num_rows), table["edge_similarity"].to_numpy()
+    table = table.append_column("gulp", pa.array(gulp))
+    ranking = layer_ranking(table, OUTPUTS, DEPTHS, {"edge": 0.5, "gulp": 2.0}).to_pandas()
+    own = dict(zip(scores, (0.5 * edge + 2 * gulp).tolist(), strict=True))
+    for target, source in product(MODELS, repeat=2):
+        rows = ranking[(ranking["target_model"] == target) & (ranking["source_model"] == source)]
+        expected = oracle.rank_layers(own, LAYERS, source, target, OUTPUTS[target])
+        assert rows["layer"].tolist() == ([] if source == target else expected)
+        for row in rows.itertuples():
+            key = (source, row.layer, target, OUTPUTS[target])
+            assert row.similarity == pytest.approx(own[key])
+            assert row.gulp == gulp[list(scores).index(key)]
+
+
 def test_columns_and_types_are_those_of_the_tables(scores: dict):
     models, layers = (
         model_ranking(table_of(scores), OUTPUTS),
@@ -92,6 +109,7 @@ def test_columns_and_types_are_those_of_the_tables(scores: dict):
         "node_centred": real,
         "edge_similarity": real,
         "directed": real,
+        "gulp": real,
     }
     assert dict(zip(layers.column_names, layers.schema.types, strict=True)) == {
         "target_model": text,
@@ -104,6 +122,7 @@ def test_columns_and_types_are_those_of_the_tables(scores: dict):
         "node_centred": real,
         "edge_similarity": real,
         "directed": real,
+        "gulp": real,
     }
 
 
@@ -148,7 +167,7 @@ def test_one_model_alone_has_empty_rankings_with_their_columns():
     table = table_of({("vgg", "fc", "vgg", "fc"): 1.0})
     for ranking in (model_ranking(table, OUTPUTS), layer_ranking(table, OUTPUTS, DEPTHS)):
         assert ranking.num_rows == 0
-        assert ranking.num_columns == 10
+        assert ranking.num_columns == 11
     assert model_ranking(table_of({}), OUTPUTS).num_rows == 0
     assert layer_ranking(table_of({}), OUTPUTS, DEPTHS).num_rows == 0
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from depara.similarity.centre import Centre, map_sums, products_with
+from depara.similarity.gulp import gulp_source, gulp_target
 from depara.types import ProbeRange
 from depara.uncertainty import (
     BlockCentre,
@@ -63,9 +64,11 @@ def centre_of(block: ArrayBlock) -> Centre:
     )
 
 
-@pytest.mark.parametrize(("centred_weight", "directed_weight"), [(0.0, 0.0), (1.5, 3.0)])
+@pytest.mark.parametrize(
+    ("centred_weight", "directed_weight", "gulp_weight"), [(0.0, 0.0, 0.0), (1.5, 3.0, 2.0)]
+)
 def test_intervals_and_ranks_are_those_of_explicit_resamples(
-    block: ArrayBlock, centred_weight: float, directed_weight: float
+    block: ArrayBlock, centred_weight: float, directed_weight: float, gulp_weight: float
 ):
     centre, columns = centre_of(block), OUTPUTS[:2]
     result = analyse(
@@ -76,6 +79,7 @@ def test_intervals_and_ranks_are_those_of_explicit_resamples(
             "node_centred": centred_weight,
             "edge": 2.0,
             "directed": directed_weight,
+            "gulp": gulp_weight,
         },
         centre=BlockCentre(centre, centre.rows(columns)),
     )
@@ -83,7 +87,7 @@ def test_intervals_and_ranks_are_those_of_explicit_resamples(
     weights = probe_weights(NUM_PROBES, num_resamples=40, seed=2).weights_RN
     for place, target in enumerate(columns):
         node = np.empty((len(weights), len(LABELS)))
-        centred, edge, directed = (np.empty_like(node) for _ in range(3))
+        centred, edge, directed, gulp = (np.empty_like(node) for _ in range(4))
         for r, weights_N in enumerate(weights):
             for a in range(len(LABELS)):
                 maps = block.maps_GNP[a], block.maps_GNP[target]
@@ -93,14 +97,17 @@ def test_intervals_and_ranks_are_those_of_explicit_resamples(
                 edge[r, a] = oracle.resampled_edge_similarity(*edges, weights_N)
                 features = block.features_GND[a], block.features_GND[target]
                 directed[r, a] = oracle.resampled_directed(*features, weights_N)
-        similarity = node + centred_weight * centred + 2.0 * edge + directed_weight * directed
+                gulp[r, a] = oracle.resampled_gulp(*features, weights_N)
+        similarity = node + centred_weight * centred + 2.0 * edge
+        similarity += directed_weight * directed + gulp_weight * gulp
         if not directed_weight:
-            assert "directed" not in result.scores
+            assert not {"directed", "gulp"} & set(result.scores)
         for samples, name in (
             (node, "node_similarity"),
             (centred, "node_centred"),
             (edge, "edge_similarity"),
             (directed, "directed"),
+            (gulp, "gulp"),
             (similarity, "similarity"),
         ):
             if name not in result.scores:
@@ -128,9 +135,43 @@ def test_intervals_and_ranks_are_those_of_explicit_resamples(
             assert result.model.ranks.p_first_AB[p, place] == pytest.approx(p_first)
 
 
+def test_gulp_of_all_probes_is_the_score_itself(block: ArrayBlock):
+    found = analyse(block, terms={"gulp": 1.0}).scores["gulp"].value_AB
+    for source in range(len(LABELS)):
+        for place, target in enumerate(OUTPUTS):
+            grams = block.read_grams(source), block.read_grams(target)
+            own = float(gulp_source(grams[0]) @ gulp_target(grams[1]))
+            assert found[source, place] == pytest.approx(own, abs=2e-6)
+
+
+def test_layers_are_ranked_by_their_own_sum_and_models_as_before(block: ArrayBlock):
+    terms, layer_terms = {"node": 1.0, "edge": 2.0}, {"edge": 1.0, "gulp": 3.0}
+    alone, both = analyse(block, terms=terms), analyse(block, terms=terms, layer_terms=layer_terms)
+    other = analyse(block, terms=layer_terms)
+    assert "layer_similarity" not in alone.scores
+    for field in ("value_AB", "low_AB", "high_AB"):
+        of_layers = getattr(both.scores["layer_similarity"], field)
+        np.testing.assert_allclose(of_layers, getattr(other.scores["similarity"], field), rtol=1e-5)
+        of_models = getattr(both.scores["similarity"], field)
+        np.testing.assert_array_equal(of_models, getattr(alone.scores["similarity"], field))
+    assert both.model is not None
+    assert alone.model is not None
+    assert both.layer_ranks is not None
+    assert other.layer_ranks is not None
+    assert alone.layer_ranks is not None
+    for field in ("rank_AB", "low_AB", "high_AB", "p_first_AB"):
+        of_models = getattr(both.model.ranks, field)
+        np.testing.assert_array_equal(of_models, getattr(alone.model.ranks, field))
+        of_layers = getattr(both.layer_ranks, field)
+        np.testing.assert_array_equal(of_layers, getattr(other.layer_ranks, field))
+    assert (both.layer_ranks.rank_AB != alone.layer_ranks.rank_AB).any()
+
+
 def test_a_weight_of_the_centred_term_needs_the_centre(block: ArrayBlock):
     with pytest.raises(ValueError, match="give the centre of the zoo"):
         analyse(block, terms={"node_centred": 1.0})
+    with pytest.raises(ValueError, match="give the centre of the zoo"):
+        analyse(block, layer_terms={"node_centred": 1.0})
     assert "node_centred" not in analyse(block).scores
 
 

@@ -150,7 +150,12 @@ def test_the_rankings_are_of_graphs_lambda_resamples_and_seed() -> None:
         reduction(A, replace(B, key="other")),
         *(
             reduction(A, B, overrides=(override,))
-            for override in ("similarity.lambda=0", "uncertainty.resamples=7", "uncertainty.seed=3")
+            for override in (
+                "similarity.lambda=0",
+                "similarity.layer_terms={gulp: 1}",
+                "uncertainty.resamples=7",
+                "uncertainty.seed=3",
+            )
         ),
     ]
     assert whole not in {rankings_key(other) for other in others}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from depara.catalog import SCORES, z_column
-from depara.config.schema import SimilarityConfig
+from depara.config.similarity import SimilarityConfig
 from depara.grams import GraphGrams
 from depara.similarity.engine.score_tile import _group_size, score_tile
 from depara.similarity.mantel import moments, z_scores
