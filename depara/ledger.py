@@ -1,4 +1,4 @@
-"""How a worker's memory, ``compute.memory``, is divided: each consumer takes its part by name.
+"""How a worker's memory is divided, ``compute.memory`` and its device's: each has its part by name.
 
 While graphs are computed all parts are in use at once, so they add up to the whole. A tile of the
 comparison, or a resampled block, runs in a process of its own and may take all of it (see
@@ -34,3 +34,18 @@ PARTS: Mapping[str, Part] = {
 def part_bytes(memory_bytes: int, name: str) -> int:
     """Returns what a consumer of `PARTS` may take of a worker's memory, bytes."""
     return int(memory_bytes * PARTS[name].share)
+
+
+DEVICE_PARTS: Mapping[str, Part] = {
+    "features": Part(Fraction(6, 16), "features of all layers; what is beyond it leaves it"),
+    "activations": Part(Fraction(6, 16), "a batch's activations"),
+    "probes": Part(Fraction(1, 16), "decoded probes; more of them are uploaded with each batch"),
+    "blocks": Part(Fraction(1, 16), "feature columns under the products for the Gram matrices"),
+    "workspace": Part(Fraction(2, 16), "what the device's libraries take for themselves"),
+}
+"""The parts of what a device has free beside a model's weights, where it has memory of its own."""
+
+
+def device_part(device_bytes: int, name: str) -> int:
+    """Returns what a consumer of `DEVICE_PARTS` may take of a device's memory, bytes."""
+    return int(device_bytes * DEVICE_PARTS[name].share)

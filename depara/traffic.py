@@ -1,23 +1,33 @@
-"""Bytes that this process has read and written: of outputs, and of the files it was given."""
+"""Bytes that this process has moved: of outputs and given files, and to and from its device."""
 
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 
 @dataclass(frozen=True)
 class Traffic:
-    """Bytes read and written by one process or several."""
+    """Bytes moved by one process or several.
+
+    ``read_bytes`` and ``written_bytes`` went through storage; ``to_device_bytes`` and
+    ``from_device_bytes`` went between the host's memory and a device with memory of its own.
+    """
 
     read_bytes: int = 0
     written_bytes: int = 0
+    to_device_bytes: int = 0
+    from_device_bytes: int = 0
 
     def __add__(self, other: Traffic) -> Traffic:
-        return Traffic(self.read_bytes + other.read_bytes, self.written_bytes + other.written_bytes)
+        return Traffic(*(one + two for one, two in zip(_values(self), _values(other), strict=True)))
 
     def __sub__(self, other: Traffic) -> Traffic:
-        return Traffic(self.read_bytes - other.read_bytes, self.written_bytes - other.written_bytes)
+        return Traffic(*(one - two for one, two in zip(_values(self), _values(other), strict=True)))
+
+
+def _values(traffic: Traffic) -> tuple[int, ...]:
+    return tuple(getattr(traffic, one.name) for one in fields(Traffic))
 
 
 NO_TRAFFIC = Traffic()
@@ -27,7 +37,7 @@ _total = NO_TRAFFIC
 
 
 def total_traffic() -> Traffic:
-    """Returns what this process has read and written since it started."""
+    """Returns what this process has moved since it started."""
     return _total
 
 
@@ -39,6 +49,16 @@ def count_read(num_bytes: int) -> None:
 def count_written(num_bytes: int) -> None:
     """Counts bytes that were written."""
     _count(Traffic(written_bytes=num_bytes))
+
+
+def count_to_device(num_bytes: int) -> None:
+    """Counts bytes that went from the host's memory to a device."""
+    _count(Traffic(to_device_bytes=num_bytes))
+
+
+def count_from_device(num_bytes: int) -> None:
+    """Counts bytes that came from a device to the host's memory."""
+    _count(Traffic(from_device_bytes=num_bytes))
 
 
 def _count(more: Traffic) -> None:

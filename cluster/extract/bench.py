@@ -5,13 +5,11 @@ from __future__ import annotations
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
-import numpy as np
-
 from cluster.pool.worker import Worker
 from depara.extraction.canvases import load_canvases
 from depara.extraction.jobs import CommitResult, ModelJob
 from depara.store.canvases import ProbeSet
-from depara.types import ProbeRange, UInt8
+from depara.types import ProbeRange
 
 
 class Bench:
@@ -24,7 +22,8 @@ class Bench:
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
         self._session: Any = None
-        self._canvases: tuple[ProbeSet, UInt8] | None = None
+        self._canvases: tuple[ProbeSet, Any] | None = None
+        self._known_bus: Any = None
         self._upcoming: tuple[str, Future[Any]] | None = None
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="depara-read")
 
@@ -42,10 +41,9 @@ class Bench:
         try:
             with process_kept():  # forward passes are code of others, too
                 session = self._open_session(job, attempt)
-                probe_set, canvas_NSS3 = self._load_canvases(job)
-                part = slice(probes.start, probes.stop)
-                ids = list(probe_set.probe_ids[part])
-                session.extract(probes, np.ascontiguousarray(canvas_NSS3[part]), ids)
+                probe_set, canvases = self._load_canvases(job)
+                ids = list(probe_set.probe_ids[probes.start : probes.stop])
+                session.extract(probes, canvases.part(probes), ids)
         except BaseException:
             self._close_session()
             raise
@@ -98,14 +96,13 @@ class Bench:
         if self._session is not None and self._session.job.card == job.card:
             return self._session
         self._close_session()
-        device = self._worker.device
         writers = open_writers(job, self._worker.storage)
         if writers:
             model = self._open_model(job)
             prove_same(model, job.card)
-            self._session = ModelSession(job, model, writers, device, attempt)
+            self._session = ModelSession(job, model, writers, self._bus(), attempt)
         else:
-            self._session = FoundSession(job, device)
+            self._session = FoundSession(job, self._worker.device)
         return self._session
 
     def _open_model(self, job: ModelJob) -> Any:
@@ -129,13 +126,24 @@ class Bench:
             )
             self._upcoming = (job.model.id, future)
 
-    def _load_canvases(self, job: ModelJob) -> tuple[ProbeSet, UInt8]:
-        """The canvases of the probe set, read once."""
+    def _bus(self) -> Any:
+        """The way to the worker's device, one for all models."""
+        if self._known_bus is None:
+            from depara.attribution import Bus
+
+            self._known_bus = Bus(self._worker.device, share=self._worker.device_share)
+        return self._known_bus
+
+    def _load_canvases(self, job: ModelJob) -> tuple[ProbeSet, Any]:
+        """The canvases of the probe set, read once, and uploaded once where they fit."""
         if self._canvases is None or self._canvases[0].key != job.probe_set_key:
-            self._canvases = load_canvases(
+            from depara.extraction.probe_canvases import ProbeCanvases
+
+            probe_set, canvas_NSS3 = load_canvases(
                 self._worker.storage,
                 job.probe_set_key,
                 memory_bytes=int(job.settings.compute.memory),
                 spill_dir=self._worker.spill_dir,
             )
+            self._canvases = probe_set, ProbeCanvases(canvas_NSS3, self._bus())
         return self._canvases

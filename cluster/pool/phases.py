@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from depara.traffic import NO_TRAFFIC, Traffic, total_traffic
@@ -59,7 +59,10 @@ class Spent:
             "phases": {name: round(seconds, 3) for name, seconds in self.phases.items()},
             "workers": {name: round(seconds, 3) for name, seconds in self.workers.items()},
             "bytes": {
-                name: {"read": traffic.read_bytes, "written": traffic.written_bytes}
+                name: {
+                    field.name.removesuffix("_bytes"): getattr(traffic, field.name)
+                    for field in fields(Traffic)
+                }
                 for name, traffic in (("driver", self.driver), ("workers", self.others))
             },
         }

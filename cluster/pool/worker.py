@@ -46,6 +46,11 @@ class Worker:
         self._output = output
         self._kept: dict[type[Kept], Any] = {}
 
+    @property
+    def device_share(self) -> float:
+        """Share of one device that this worker asked for; the others that use it have the rest."""
+        return min(self._num_gpus, 1.0) or 1.0
+
     def ready(self) -> str:
         """Loads what every unit needs, sets threads and device; returns the device's name.
 

@@ -205,6 +205,11 @@ def _times(spent: Spent) -> str:
     share, traffic = spent.busy_share, spent.traffic
     busy = "" if share is None else f"; workers {share:.0%} busy"
     moved = f"read {_bytes(traffic.read_bytes)}, wrote {_bytes(traffic.written_bytes)}"
+    if traffic.to_device_bytes:
+        moved += (
+            f"; {_bytes(traffic.to_device_bytes)} to devices, "
+            f"{_bytes(traffic.from_device_bytes)} from them"
+        )
     return f"time: {phases}{busy}; {moved}"
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from depara.attribution.bus import Bus
 from depara.attribution.forms import Form, ProbeValues
 from depara.attribution.layer_pass import LayerPass, OnFeatures, OverwrittenError
 from depara.attribution.nodes import BatchNodes, compute_features, compute_nodes
@@ -30,7 +31,7 @@ class BatchPass:
         layers: its layers, settings of the form aside.
         config: method, channels, steps and noise.
         map_side: side of the maps, px.
-        device: where to compute.
+        bus: to the device that computes.
         model_id: for messages.
     """
 
@@ -38,13 +39,13 @@ class BatchPass:
     layers: LayerPass
     config: AttributionConfig
     map_side: int
-    device: torch.device
+    bus: Bus
     model_id: str
     _copying: set[Form] = field(default_factory=set)
 
     def run(
         self,
-        canvas_BSS3: UInt8,
+        canvas_BSS3: UInt8 | Tensor,
         probe_ids: Sequence[str],
         form: Form,
         on_features: OnFeatures,
@@ -55,7 +56,7 @@ class BatchPass:
         """Returns the nodes of a batch, without maps if none are asked for; hands out features.
 
         Args:
-            canvas_BSS3: RGB canvases.
+            canvas_BSS3: RGB canvases, of the host or on the device.
             probe_ids: one per canvas.
             form: which shortcuts to take.
             on_features: see `LayerPass.run`.
@@ -70,7 +71,7 @@ class BatchPass:
         canvas_B3SS = self.to_device(canvas_BSS3, form.channels_last)
         if perturbation:
             noise = torch.rand(canvas_B3SS.shape, generator=torch.Generator().manual_seed(0))
-            canvas_B3SS *= 1 + perturbation * (2 * noise.to(self.device) - 1)
+            canvas_B3SS *= 1 + perturbation * (2 * self.bus.upload("checks", noise) - 1)
         self.layers.ends_early, self.layers.skips_graph = form.ends_early, form.skips_graph
         with self.model.active(form.channels_last, form.is_fused):
             nodes = self._compute(canvas_B3SS, probe_ids, form, on_features, with_maps)
@@ -79,7 +80,7 @@ class BatchPass:
 
     def last_probe(
         self,
-        canvas_BSS3: UInt8,
+        canvas_BSS3: UInt8 | Tensor,
         probe_ids: Sequence[str],
         form: Form,
         *,
@@ -124,11 +125,11 @@ class BatchPass:
                     raise ModelError(f"{self.model_id}: {one_line(error)}") from error
                 self._copying.add(form)
 
-    def to_device(self, canvas_BSS3: UInt8, channels_last: bool) -> Tensor:
+    def to_device(self, canvas_BSS3: UInt8 | Tensor, channels_last: bool) -> Tensor:
         """Returns canvases ``B 3 S S``, float32 in [0, 1], on the device."""
-        pixels = torch.tensor(canvas_BSS3)
-        if self.device.type == "cuda":
-            pixels = pixels.pin_memory().to(self.device, non_blocking=True)
+        pixels = canvas_BSS3
+        if not isinstance(pixels, Tensor):
+            pixels = self.bus.upload("probes", torch.tensor(canvas_BSS3))
         memory_format = torch.channels_last if channels_last else torch.contiguous_format
         images = pixels.permute(0, 3, 1, 2).to(torch.float32, memory_format=memory_format)
         return images.div_(255)
@@ -140,9 +141,9 @@ class BatchPass:
             norms_LB = torch.stack([nodes.norms_B[name] for name in names])
             checks.append(("attribution map", torch.isfinite(norms_LB)))
         for what, is_finite_LB in checks:
-            if bool(is_finite_LB.all()):
+            if self.bus.is_true(is_finite_LB.all()):
                 continue
-            layer, probe = (~is_finite_LB).nonzero()[0].tolist()
+            layer, probe = self.bus.fetch("checks", ~is_finite_LB).nonzero()[0].tolist()
             error = NonFiniteError(
                 f"{self.model_id}: layer {names[layer]!r}: {what} of probe "
                 f"{probe_ids[probe]} not finite (NaN, infinity or beyond float32's range): "

@@ -145,13 +145,15 @@ class ConvNorm:
     Args:
         pair: the modules.
         norm: the normalisation's ``s`` and ``t``.
+        weight: the convolution's, on the same device.
         memory_format: of the weights.
     """
 
-    def __init__(self, pair: Pair, norm: AffineNorm, memory_format: torch.memory_format) -> None:
+    def __init__(
+        self, pair: Pair, norm: AffineNorm, weight: Tensor, memory_format: torch.memory_format
+    ) -> None:
         self.pair = pair
         self.norm = norm
-        weight = pair.conv.weight.detach().to(norm.scale_C.device)
         scaled = weight.double() * norm.scale_C.double().view(-1, 1, 1, 1)
         self.scaled_weight = scaled.to(weight.dtype).contiguous(memory_format=memory_format)
         self._images: Tensor | None = None

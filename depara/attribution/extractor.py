@@ -19,23 +19,22 @@ from torch import Tensor, nn
 
 from depara.attribution.batch_pass import BatchPass, attribution_of
 from depara.attribution.batching import CPU_SIZES, CUDA_SIZES, BatchTuner, Choice
+from depara.attribution.bus import Bus
 from depara.attribution.extraction_job import ExtractionJob, FeatureSink
 from depara.attribution.forms import PLAIN, Difference, Form, ProbeValues, ReturnProof
 from depara.attribution.layer_pass import LayerPass
-from depara.attribution.memory import PeakMemory, device_free_bytes, freed_memory_kept
+from depara.attribution.memory import PeakMemory, freed_memory_kept
 from depara.attribution.pass_proof import TOLERANCES, Evaluate, PassProof, must_double
 from depara.attribution.prepared import PreparedModel
 from depara.attribution.torch_state import arithmetic
 from depara.config.schema import AttributionConfig, FeatureReduction, Precision
 from depara.errors import ModelError, OutOfMemoryError
-from depara.ledger import part_bytes
+from depara.ledger import device_part, part_bytes
 from depara.models.compiled import compiler_off
 from depara.models.dry_pass import layer_module
 from depara.models.foreign import is_out_of_memory, one_line
 from depara.types import LayerInfo, NodeMaps, Note, UInt8
 
-_FREE_SHARE = 1 / 2
-"""Share of the device's free memory for a batch's activations: cuDNN's workspace needs some."""
 _FIRST_PROBES = 2
 
 
@@ -59,12 +58,13 @@ class Extractor:
         attribution: method, scalar, channels, steps and noise.
         features: ``flatten`` or ``gap``.
         map_side: side of the maps, px, a divisor of the canvas side.
-        device: ``cpu`` or a CUDA device.
+        bus: to the device that computes; None is the host itself.
         batch_size: probes per batch, or ``auto`` to choose size and memory format by measuring on
             the first probes; the choice is kept for later calls.
         precision: ``fp32``, or ``tf32`` to allow TensorFloat-32 on CUDA.
-        memory_bytes: memory of this worker; a batch's activations take their part of it
-            (`depara.ledger`; on CUDA: half of the device's free memory).
+        memory_bytes: memory of this worker; a batch's activations take their part of it, or of
+            the device's (`depara.ledger`).
+        device_bytes: of a device with memory of its own, to be shared out; None is what is free.
         hands_return: also hand out what the model itself returns, see `LayerPass`.
         model_id: for messages.
     """
@@ -78,10 +78,11 @@ class Extractor:
         *,
         features: FeatureReduction = "flatten",
         map_side: int,
-        device: str | torch.device = "cpu",
+        bus: Bus | None = None,
         batch_size: int | Literal["auto"] = "auto",
         precision: Precision = "fp32",
         memory_bytes: int = 4 * 2**30,
+        device_bytes: int | None = None,
         hands_return: bool = False,
         model_id: str = "model",
     ) -> None:
@@ -90,12 +91,14 @@ class Extractor:
         self.notes: list[Note] = []
         self._config = attribution
         self._map_side = map_side
-        self._device = torch.device(device)
+        self._bus = bus or Bus()
+        self._device = self._bus.device
         self._precision = precision
         self._memory_bytes = memory_bytes
+        self._device_bytes = device_bytes
         self._batch_size = batch_size
         self._names = [layer.name for layer in layers]
-        self._model = PreparedModel(module, preprocess, self._device)
+        self._model = PreparedModel(module, preprocess, self._bus)
         self._layers = LayerPass(
             module,
             preprocess,
@@ -107,7 +110,7 @@ class Extractor:
             hands_return=hands_return,
         )
         self._batch = BatchPass(
-            self._model, self._layers, attribution, map_side, self._device, model_id
+            self._model, self._layers, attribution, map_side, self._bus, model_id
         )
         self._proof = PassProof(
             model_id, precision, self.notes, is_doubled=must_double(module, self._device)
@@ -139,7 +142,7 @@ class Extractor:
 
     def extract(
         self,
-        canvas_uint8_NSS3: UInt8,
+        canvas_uint8_NSS3: UInt8 | Tensor,
         probe_ids: Sequence[str],
         on_features: FeatureSink,
         *,
@@ -148,7 +151,7 @@ class Extractor:
         """Returns the nodes of the probes by layer, and hands out their features on the way.
 
         Args:
-            canvas_uint8_NSS3: RGB canvases.
+            canvas_uint8_NSS3: RGB canvases, of the host or on the device.
             probe_ids: one id per canvas; seeds the noise of SmoothGrad, and named in messages.
             on_features: called once per layer and row with float32 features on the device.
             with_maps: False runs forward passes only and returns no nodes.
@@ -160,11 +163,11 @@ class Extractor:
             OutOfMemoryError: one probe alone does not fit.
         """
         side = canvas_uint8_NSS3.shape[1]
-        assert canvas_uint8_NSS3.dtype == np.uint8
-        assert canvas_uint8_NSS3.shape == (len(probe_ids), side, side, 3)
-        job = ExtractionJob(canvas_uint8_NSS3, probe_ids, on_features, with_maps)
+        assert canvas_uint8_NSS3.dtype in (np.uint8, torch.uint8)
+        assert tuple(canvas_uint8_NSS3.shape) == (len(probe_ids), side, side, 3)
+        job = ExtractionJob(canvas_uint8_NSS3, probe_ids, on_features, with_maps, self._bus)
         if with_maps:
-            job.allocate(self._names, self._map_side**2, self._device.type == "cuda")
+            job.allocate(self._names, self._map_side**2)
         with ExitStack() as stack:
             stack.enter_context(arithmetic(self._precision))
             stack.enter_context(compiler_off())
@@ -230,10 +233,11 @@ class Extractor:
             peak = PeakMemory(tensors)
         with peak:
             done = self._run_fitting(job, start, choice)
-        if self._device.type == "cuda":
-            budget = _FREE_SHARE * device_free_bytes(self._device)
-        else:
-            budget = part_bytes(self._memory_bytes, "activations")
+        budget = part_bytes(self._memory_bytes, "activations")
+        if self._bus.is_separate:
+            free_bytes = self._device_bytes
+            free_bytes = self._bus.free_bytes() if free_bytes is None else free_bytes
+            budget = device_part(free_bytes, "activations")
         if done:
             self._tuner(job.with_maps).limit(max(int(budget * done / max(peak.peak_bytes, 1)), 1))
             self._is_unmeasured[job.with_maps] = False

@@ -1,4 +1,4 @@
-"""Gram matrices summed over blocks of columns: float32 products, float64 sums.
+"""Gram matrices summed over blocks of columns in the host's memory: float32 products, float64 sums.
 
 Shapes: ``N`` probes, ``W`` columns of one block.
 
@@ -10,11 +10,8 @@ back in float64, which holds them: exact, so that ordinary features give the sam
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from depara.attribution.torch_state import arithmetic
 from depara.types import Float32, Float64
 
 ROUNDING = 1e-6
@@ -22,33 +19,29 @@ ROUNDING = 1e-6
 
 _ROWS = 128
 
-_SAFE_SQUARES = (1e-24, 1e30)
+SAFE_SQUARES = (1e-24, 1e30)
 """Sums of squares between these lose nothing to float32's range, which ends at 1e-38 and 3e38."""
 
 
 class GramSum:
     """Adds up the inner products of ``N`` probes over blocks of feature columns.
 
+    By numpy's product of a matrix with its own transpose (ssyrk), half the work of a general one.
+    `device_gram.DeviceGramSum` is the same for features that lie on a device.
+
     Args:
         num_probes: ``N``.
         normalize: ``zscore``, ``center`` or ``none``, per column over all probes.
-        device: ``cpu`` uses numpy's product of a matrix with its own transpose (ssyrk, half the
-            work of a general product); a CUDA device computes there, without TensorFloat-32.
     """
 
-    def __init__(self, num_probes: int, normalize: str, device: torch.device) -> None:
+    def __init__(self, num_probes: int, normalize: str) -> None:
         self._normalize = normalize
-        self._device = device
         self._product_NN = np.empty((num_probes, num_probes), np.float32)
         self._sum_NN = np.zeros((num_probes, num_probes), np.float64)
-        self._device_sum_NN: Tensor | None = None
         self._row_sums_N = np.zeros(num_probes, np.float64)
 
     def add(self, block_NW: Float32) -> None:
         """Adds a block of columns; its values are overwritten."""
-        if self._device.type != "cpu":
-            self._add_on_device(torch.from_numpy(block_NW).to(self._device))
-            return
         if self._normalize != "none":
             standardize(block_NW, divide=self._normalize == "zscore")
         self._row_sums_N += block_NW.sum(axis=1, dtype=np.float64)
@@ -66,26 +59,12 @@ class GramSum:
 
     def result(self) -> Float64:
         """Returns the sum, ``N N``, exactly symmetric."""
-        if self._device_sum_NN is None:
-            return self._sum_NN
-        return ((self._device_sum_NN + self._device_sum_NN.T) / 2).cpu().numpy()
-
-    def _add_on_device(self, block_NW: Tensor) -> None:
-        if self._normalize != "none":
-            block_NW = standardized(block_NW, divide=self._normalize == "zscore")
-        self._row_sums_N += block_NW.double().sum(dim=1).cpu().numpy()
-        with arithmetic("fp32"):
-            product_NN = (block_NW @ block_NW.T).double()
-            if not _is_sound(product_NN.diagonal().cpu().numpy(), block_NW):
-                product_NN = torch.from_numpy(_scaled_product(block_NW.cpu().numpy()))
-                product_NN = product_NN.to(block_NW.device)
-        total = self._device_sum_NN
-        self._device_sum_NN = product_NN if total is None else total.add_(product_NN)
+        return self._sum_NN
 
 
-def _is_sound(squares_N: NDArray[np.floating], block_NW: Float32 | Tensor) -> bool:
+def _is_sound(squares_N: NDArray[np.floating], block_NW: Float32) -> bool:
     """Whether no row's squares have left float32's range; rows that are all zero have none."""
-    low, high = _SAFE_SQUARES
+    low, high = SAFE_SQUARES
     lost_N = np.flatnonzero(~((squares_N >= low) & (squares_N <= high)))
     return not (lost_N.size and block_NW[lost_N].any())
 
@@ -126,7 +105,7 @@ def standardize(block_NW: Float32, *, divide: bool) -> None:
 
 def _divide_by_deviation(block_NW: Float32, mean_W: Float64, squares_W: Float64) -> None:
     """Divides centred columns, in place; in float64 where float32 has lost their squares."""
-    low, high = _SAFE_SQUARES
+    low, high = SAFE_SQUARES
     lost = np.flatnonzero(~((squares_W >= low) & (squares_W <= high)))
     lost = lost[block_NW[:, lost].any(axis=0)]
     columns_NV = block_NW[:, lost].astype(np.float64)
@@ -139,16 +118,3 @@ def _divide_by_deviation(block_NW: Float32, mean_W: Float64, squares_W: Float64)
     scale_W[lost] = 0.0
     block_NW *= scale_W.astype(np.float32)
     block_NW[:, lost] = columns_NV
-
-
-def standardized(block_NW: Tensor, *, divide: bool) -> Tensor:
-    """Returns the same as `standardize` as a new float32 tensor, computed in float64."""
-    values = block_NW.double()
-    mean_W = values.mean(dim=0)
-    values -= mean_W
-    if divide:
-        squares_W = values.square().sum(dim=0)
-        deviation_W = (squares_W / max(len(values) - 1, 1)).sqrt()
-        varies_W = deviation_W > ROUNDING * mean_W.abs()
-        values *= torch.where(varies_W, deviation_W.reciprocal(), 0.0)
-    return values.float()

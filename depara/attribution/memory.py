@@ -97,3 +97,8 @@ def device_free_bytes(device: torch.device) -> int:
     free, _ = torch.cuda.mem_get_info(device)
     unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return int(free + unused)
+
+
+def device_total_bytes(device: torch.device) -> int:
+    """Returns the memory of a CUDA device, bytes."""
+    return int(torch.cuda.mem_get_info(device)[1])

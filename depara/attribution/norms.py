@@ -49,10 +49,10 @@ class AffineNorm:
         return self.scale_C.view(shape), self.shift_C.view(shape)
 
 
-def affine_norms(module: nn.Module, device: torch.device) -> tuple[AffineNorm, ...]:
-    """Returns all batch normalisations of a module with fixed statistics, ready on a device."""
+def affine_norms(module: nn.Module) -> tuple[AffineNorm, ...]:
+    """Returns all batch normalisations of a module with fixed statistics."""
     return tuple(
-        affine_norm(child, device)
+        affine_norm(child)
         for child in module.modules()
         if isinstance(child, _BatchNorm) and is_affine(child)
     )
@@ -75,7 +75,7 @@ def is_affine(norm: _BatchNorm) -> bool:
     value = value.to(norm.running_mean)
     with torch.no_grad(), evaluating(norm):
         expected = norm(value.clone())
-        found = affine_norm(norm, value.device)(value)
+        found = affine_norm(norm)(value)
     return isinstance(expected, Tensor) and torch.allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -84,7 +84,7 @@ def _followers(norm: _BatchNorm) -> tuple[nn.Module, ...]:
     return tuple(children.values()) if list(children) == ["drop", "act"] else ()
 
 
-def affine_norm(norm: _BatchNorm, device: torch.device) -> AffineNorm:
+def affine_norm(norm: _BatchNorm) -> AffineNorm:
     """Returns ``s`` and ``t`` of one normalisation, computed in float64, in its dtype."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
@@ -96,7 +96,7 @@ def affine_norm(norm: _BatchNorm, device: torch.device) -> AffineNorm:
         if norm.affine:
             shift = shift + norm.bias.double()
         dtype = norm.running_mean.dtype
-    return AffineNorm(norm, scale.to(device, dtype), shift.to(device, dtype), _followers(norm))
+    return AffineNorm(norm, scale.to(dtype), shift.to(dtype), _followers(norm))
 
 
 @contextmanager

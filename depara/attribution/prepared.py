@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
+from depara.attribution.bus import Bus
 from depara.attribution.conv_norms import ConvNorm, Pair, find_pairs, paired
 from depara.attribution.model_state import ModelState
 from depara.attribution.norms import AffineNorm, affine_norms, replaced
@@ -41,13 +42,13 @@ class PreparedModel:
     Args:
         module: the model.
         preprocess: from the canvas to the model's input.
-        device: where to compute.
+        bus: to the device that computes; None is the host itself.
     """
 
-    def __init__(self, module: nn.Module, preprocess: nn.Module, device: torch.device) -> None:
+    def __init__(self, module: nn.Module, preprocess: nn.Module, bus: Bus | None = None) -> None:
         self._module = module
         self._preprocess = preprocess
-        self._device = device
+        self._bus = bus or Bus()
         self._pairs: tuple[Pair, ...] = ()
         self._fused: tuple[bool, _Ready] | None = None
         self._plain: dict[bool, _Ready] = {}
@@ -105,9 +106,12 @@ class PreparedModel:
             return self._plain[channels_last]
         if self._fused is None or self._fused[0] is not channels_last:
             self._fused = None
-            norms = {one.norm: one for one in affine_norms(self._module, self._device)}
+            norms = {one.norm: self._uploaded(one) for one in affine_norms(self._module)}
             memory_format = _memory_format(channels_last)
-            pairs = [ConvNorm(pair, norms.pop(pair.norm), memory_format) for pair in self._pairs]
+            pairs = [
+                ConvNorm(pair, norms.pop(pair.norm), self._upload(pair.conv.weight), memory_format)
+                for pair in self._pairs
+            ]
             ready = _Ready(self._convert(channels_last), list(norms.values()), pairs)
             self._fused = (channels_last, ready)
         return self._fused[1]
@@ -148,8 +152,15 @@ class PreparedModel:
         return [(owner, name, made[id(tensor)]) for owner, name, tensor in slots]
 
     def _stand_in(self, tensor: Tensor, memory_format: torch.memory_format) -> Tensor:
-        moved = tensor.detach().to(self._device)
+        moved = self._upload(tensor)
         return moved.contiguous(memory_format=memory_format) if moved.ndim == 4 else moved
+
+    def _upload(self, tensor: Tensor) -> Tensor:
+        return self._bus.upload("weights", tensor.detach())
+
+    def _uploaded(self, norm: AffineNorm) -> AffineNorm:
+        scale_C, shift_C = self._upload(norm.scale_C), self._upload(norm.shift_C)
+        return replace(norm, scale_C=scale_C, shift_C=shift_C)
 
     def _slots(self) -> Iterator[_Slot]:
         for root in (self._module, self._preprocess):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
 
+from depara.attribution import Bus
 from depara.extraction.jobs import ModelJob
+from depara.extraction.probe_canvases import ProbeCanvases
 from depara.extraction.session import ModelSession, open_writers
 from depara.models import LoadedModel, open_model, process_kept, prove_same
 from depara.models.foreign import foreign_code
@@ -56,13 +57,14 @@ def make_graphs(
         if model is None:
             model = open_model(job.model, canvas_side=job.settings.canvas_side)
         prove_same(model, job.card)
-        session = ModelSession(job, model, writers, device, attempt=0)
+        bus = Bus(device)
+        canvases = ProbeCanvases(canvas_NSS3, bus)
+        session = ModelSession(job, model, writers, bus, attempt=0)
         try:
             with process_kept():
                 for probes in job.ranges:
-                    part = slice(probes.start, probes.stop)
-                    ids = list(probe_set.probe_ids[part])
-                    session.extract(probes, np.ascontiguousarray(canvas_NSS3[part]), ids)
+                    ids = list(probe_set.probe_ids[probes.start : probes.stop])
+                    session.extract(probes, canvases.part(probes), ids)
                     on_progress(probes.stop, len(probe_set))
             session.commit()
         finally:

@@ -28,14 +28,14 @@ class ReturnedValues:
     rows: set[int] = field(default_factory=set)
 
     def write(self, row0: int, values_BC: Tensor) -> None:
-        """Takes the return values of the probes ``row0 .. row0 + B``; rows may come again."""
+        """Takes return values of the probes ``row0 .. row0 + B``, on the host; again if need be."""
         num_values = values_BC.shape[1] if values_BC.ndim == 2 else 0
         if self.values_NC is None and 2 <= num_values <= MOST_VALUES:
             self.values_NC = np.empty((self.num_probes, num_values), np.float32)
         if self.values_NC is None or self.values_NC.shape[1] != num_values:
             self.has_other_shape = True
             return
-        self.values_NC[row0 : row0 + len(values_BC)] = values_BC.detach().float().cpu().numpy()
+        self.values_NC[row0 : row0 + len(values_BC)] = values_BC.detach().float().numpy()
         self.rows.update(range(row0, row0 + len(values_BC)))
 
     def complete(self) -> Float32 | None:

@@ -8,9 +8,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from depara.attribution import Extractor, FeatureBank
+from depara.attribution import Bus, Extractor, FeatureBank
 from depara.attribution.layer_pass import RETURNED
 from depara.extraction.graph_checks import (
     checked_edges,
@@ -30,6 +30,9 @@ from depara.store.keys import model_settings
 from depara.store.storage import Storage
 from depara.types import NodeMaps, Note, ProbeRange, UInt8
 
+_FORMS = 2
+"""As written, for the proof of a model's first batches, and in the form that is fastest."""
+
 
 def open_writers(job: ModelJob, storage: Storage) -> dict[str, GraphWriter]:
     """Returns the writers of those graphs that nobody has committed since the plan was made."""
@@ -48,7 +51,9 @@ class FoundSession:
         self.job = job
         self._device = device
 
-    def extract(self, probes: ProbeRange, canvas_NSS3: UInt8, probe_ids: list[str]) -> None:
+    def extract(
+        self, probes: ProbeRange, canvas_NSS3: UInt8 | Tensor, probe_ids: list[str]
+    ) -> None:
         """Does nothing."""
 
     def commit(self) -> CommitResult:
@@ -65,8 +70,9 @@ class FoundSession:
 class ModelSession:
     """Computes the missing graphs of one model; writing overlaps with computing.
 
-    The device does the forward and backward passes on the caller's thread; one background thread
-    compresses and writes the node files. `commit` waits for it before any marker is written.
+    The device does the forward and backward passes on the caller's thread; background threads
+    compress and write the node files: one where the CPU computes, else as many as there are CPUs
+    beside the caller's. `commit` waits for them before any marker is written.
     """
 
     def __init__(
@@ -74,11 +80,12 @@ class ModelSession:
         job: ModelJob,
         model: LoadedModel,
         writers: dict[str, GraphWriter],
-        device: str,
+        bus: Bus,
         attempt: int,
     ) -> None:
         self.job = job
-        self._device = device
+        self._bus = bus
+        self._device = str(bus.device)
         self._seconds = 0.0
         self._reused_files = 0
         self._stack = ExitStack()
@@ -88,14 +95,16 @@ class ModelSession:
         num_probes = job.ranges[-1].stop
         self._notes: dict[str, tuple[Note, ...]] = {}
         self._variation: dict[str, float] = {}
-        self._memory = PeakMemory(device)
+        self._memory = PeakMemory(self._device)
+        device_bytes = _device_bytes(bus, model.module)
         self._bank = self._stack.enter_context(
             FeatureBank(
                 num_probes,
                 self._layers,
                 memory_bytes=int(compute.memory),
                 spill_dir=compute.spill_dir,
-                device=device,
+                bus=bus,
+                device_bytes=device_bytes,
             )
         )
         self._returned: ReturnedValues | None = None
@@ -108,21 +117,25 @@ class ModelSession:
             job.settings.attribution,
             features=job.settings.edges.features,
             map_side=job.settings.map_side,
-            device=device,
+            bus=bus,
             batch_size=_batch_size(compute.batch_size, attempt),
             precision=compute.precision,
             memory_bytes=int(compute.memory),
+            device_bytes=device_bytes,
             hands_return=self._returned is not None,
             model_id=card.model_id,
         )
         self._stack.callback(self._extractor.close)
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="depara-write")
+        writers_at_once = max(1, int(compute.num_cpus) - 1) if bus.is_separate else 1
+        self._pool = ThreadPoolExecutor(writers_at_once, thread_name_prefix="depara-write")
         self._stack.callback(
             self._pool.shutdown
         )  # what is computed is written: the next try reuses it
         self._writes: deque[tuple[Future[None], int]] = deque()
 
-    def extract(self, probes: ProbeRange, canvas_NSS3: UInt8, probe_ids: list[str]) -> None:
+    def extract(
+        self, probes: ProbeRange, canvas_NSS3: UInt8 | Tensor, probe_ids: list[str]
+    ) -> None:
         """Computes one probe range: features always, maps of the layers that lack the file."""
         started = time.perf_counter()
         lacking = [
@@ -172,7 +185,7 @@ class ModelSession:
         if layer != RETURNED:
             self._bank.write(layer, row0, features_BD)
         elif self._returned is not None:
-            self._returned.write(row0, features_BD)
+            self._returned.write(row0, self._bus.fetch("outputs", features_BD))
 
     def _write_outputs(self) -> None:
         """Writes what the model returned beside the graph of its output layer, or notes why not."""
@@ -235,6 +248,12 @@ class ModelSession:
                 *map_notes(name, facts, self._variation[name]),
             ),
         )
+
+
+def _device_bytes(bus: Bus, module: nn.Module) -> int:
+    """Returns what a device has free for a model's work: weights lie there in two forms."""
+    weights = sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
+    return max(bus.free_bytes() - _FORMS * weights, 0)
 
 
 def _batch_size(configured: Any, attempt: int) -> Any:

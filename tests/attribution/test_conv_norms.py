@@ -26,7 +26,6 @@ from tests.attribution.networks import (
 )
 from tests.attribution.test_norms import NormAct
 
-CPU = torch.device("cpu")
 IMAGES = torch.rand(2, 3, 9, 9, generator=torch.Generator().manual_seed(0))
 
 
@@ -134,7 +133,7 @@ def test_values_are_the_same_to_the_bit_and_gradients_to_rounding(
     options: dict[str, object], channels_last: bool
 ) -> None:
     block = seeded(Block(plain, **options))
-    plain_model, paired = (PreparedModel(block, nn.Identity(), CPU) for _ in range(2))
+    plain_model, paired = (PreparedModel(block, nn.Identity()) for _ in range(2))
     assert paired.find_pairs(lambda: block(IMAGES), ()) == 1
     results = []
     for model in (plain_model, paired):
@@ -155,7 +154,7 @@ def test_the_input_of_a_pair_may_be_overwritten_afterwards() -> None:
         return value + hidden.mean()
 
     block = seeded(Block(overwriting))
-    model = PreparedModel(block, nn.Identity(), CPU)
+    model = PreparedModel(block, nn.Identity())
     assert model.find_pairs(lambda: block(IMAGES), ()) == 1
     leaf = IMAGES.clone().requires_grad_()
     with model.active(False):
@@ -167,7 +166,7 @@ def test_the_input_of_a_pair_may_be_overwritten_afterwards() -> None:
 
 def test_a_failure_between_the_two_leaves_nothing_behind() -> None:
     block = seeded(Block(plain))
-    model = PreparedModel(block, nn.Identity(), CPU)
+    model = PreparedModel(block, nn.Identity())
     assert model.find_pairs(lambda: block(IMAGES), ()) == 1
     block.conv.weight, weight = nn.Parameter(torch.rand(5, 3, 3, 3)), block.conv.weight
     with pytest.raises(RuntimeError), model.active(False):

@@ -156,7 +156,7 @@ def test_a_spill_folder_that_is_none_is_an_error(tmp_path: Path, kind: str) -> N
 
 def test_the_block_width_respects_the_memory() -> None:
     for count, memory_bytes in [(1000, 4 * 2**30), (100, 96 * MIB), (50_000, 512 * MIB)]:
-        width = features_module._block_width(count, memory_bytes)
+        width = features_module._block_width(count, memory_bytes // 16)
         assert 1 <= width <= 8192
         assert 4 * count * width <= memory_bytes / 16 or width == 1
 

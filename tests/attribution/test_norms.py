@@ -9,8 +9,6 @@ from torch import Tensor, nn
 from depara.attribution.norms import affine_norms, replaced
 from tests.attribution.networks import seeded
 
-CPU = torch.device("cpu")
-
 
 @pytest.mark.parametrize(
     ("norm", "shape"),
@@ -34,7 +32,7 @@ def test_values_and_gradients_are_those_of_the_norm(
     norm.float()
     leaf, other = value.clone().requires_grad_(), value.clone().requires_grad_()
     plain = norm(leaf)
-    with replaced(affine_norms(norm, CPU)):
+    with replaced(affine_norms(norm)):
         found = norm(other)
     torch.testing.assert_close(found, plain, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(found.double(), exact, rtol=1e-5, atol=1e-6)
@@ -47,7 +45,7 @@ def test_values_and_gradients_are_those_of_the_norm(
 def test_the_memory_format_is_kept() -> None:
     norm = seeded(nn.BatchNorm2d(6))
     value = torch.randn(2, 6, 5, 4).to(memory_format=torch.channels_last)
-    with replaced(affine_norms(norm, CPU)):
+    with replaced(affine_norms(norm)):
         assert norm(value).is_contiguous(memory_format=torch.channels_last)
 
 
@@ -55,7 +53,7 @@ def test_hooks_fire_and_the_module_is_put_back() -> None:
     norm = seeded(nn.BatchNorm2d(3))
     seen: list[Tensor] = []
     norm.register_forward_hook(lambda _m, _i, out: seen.append(out))
-    norms = affine_norms(norm, CPU)
+    norms = affine_norms(norm)
     with pytest.raises(RuntimeError), replaced(norms):
         norm(torch.rand(1, 4, 2, 2))  # one channel too many
     assert "forward" not in vars(norm)
@@ -86,7 +84,7 @@ class NormAct(nn.BatchNorm2d):
 
 def test_a_norm_that_calls_its_activation_is_taken_when_it_proves_to_be_one() -> None:
     norm = seeded(NormAct(6))
-    found = affine_norms(norm, CPU)
+    found = affine_norms(norm)
     assert [one.followers for one in found] == [(norm.drop, norm.act)]
     leaf, other = (torch.randn(2, 6, 5, 4).requires_grad_() for _ in range(2))
     other.data.copy_(leaf.data)
@@ -97,11 +95,11 @@ def test_a_norm_that_calls_its_activation_is_taken_when_it_proves_to_be_one() ->
     torch.testing.assert_close(
         torch.autograd.grad(value.norm(), other), torch.autograd.grad(expected.norm(), leaf)
     )
-    assert affine_norms(seeded(NormAct(6, gain=1.1)), CPU) == ()
+    assert affine_norms(seeded(NormAct(6, gain=1.1))) == ()
 
 
 @pytest.mark.parametrize(
     "norm", [OwnForward(3), nn.BatchNorm2d(3, track_running_stats=False), nn.InstanceNorm2d(3)]
 )
 def test_other_norms_are_left_alone(norm: nn.Module) -> None:
-    assert affine_norms(norm.eval(), CPU) == ()
+    assert affine_norms(norm.eval()) == ()

@@ -277,7 +277,7 @@ def test_the_phases_of_a_scan_add_up_and_stand_in_its_manifest(
     assert all(workers[state] > 0 for state in ("busy", "idle", "tasks"))
     pool_s = workers["starting"] + workers["busy"] + workers["idle"]
     assert pool_s <= manifest["seconds"], "one worker"
-    assert manifest["bytes"]["workers"] == {"read": 0, "written": 0}, "all of it is this process"
+    assert not any(manifest["bytes"]["workers"].values()), "all of it is this process"
     graphs_bytes = sum(f.stat().st_size for f in (tmp_path / "out/graphs").rglob("*.parquet"))
     assert manifest["bytes"]["driver"]["written"] > graphs_bytes
     again = scan_inline(output, photos, [tiny("a", 0), tiny("b", 1)])

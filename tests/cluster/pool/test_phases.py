@@ -114,7 +114,7 @@ def test_the_manifest_has_all_of_it() -> None:
     tree = phases.spent().to_manifest()
     assert tree["phases"]["probes"] == 1.235
     assert tree["workers"] == {"starting": 0.0, "busy": 2.0, "idle": 0.0, "tasks": 0.0}
-    assert tree["bytes"]["workers"] == {"read": 3, "written": 4}
+    assert tree["bytes"]["workers"] == {"read": 3, "written": 4, "to_device": 0, "from_device": 0}
 
 
 def test_what_a_storage_reads_and_writes_is_counted_once(tmp_path: Path) -> None:
