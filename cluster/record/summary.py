@@ -10,18 +10,18 @@ from rich.text import Text
 
 from cluster.extract.plan import ModelPlan
 from cluster.pool.phases import Spent
+from cluster.record.budget import budget_lines
 from cluster.record.history import Changes, History
 from cluster.record.manifest import PreparedScan, ScanSummary
 from cluster.record.notes import ModelNote, matters_of, model_notes
 from cluster.record.report import ReportOutcome
 from depara.answers import recommend_for_labels
 from depara.answers.recommender import SAFE
-from depara.ledger import PARTS, part_bytes
 from depara.probes import LeftOut, describe_left_out
 from depara.redaction import redact
 from depara.results import ScanResults
 from depara.results.tables import top_sources_table
-from depara.texts import shown, shown_line
+from depara.texts import bytes_text, shown, shown_line
 from depara.types import Failure
 
 MAX_TARGETS_SHOWN = 10
@@ -53,14 +53,12 @@ def print_plan(
     print_inputs(console, plan.models)
     groups = plan.groups()
     num_units = sum(len(group.units) for group in groups)
-    memory = plan.config.compute.memory
-    parts = [f"{name} {_bytes(part_bytes(memory, name))}" for name in PARTS]
     lines = [
         f"probes:      {plan.num_probes}, canvas {plan.config.canvas.side} px",
         f"graphs:      {plan.num_graphs}, of which {plan.num_missing} are to be computed",
         f"work:        {num_units} units for {len(groups)} models",
-        f"to write:    up to {_bytes(plan.bytes_to_write)} of graph files",
-        f"memory:      {_bytes(memory)} a worker: {', '.join(parts)}",
+        f"to write:    up to {bytes_text(plan.bytes_to_write)} of graph files",
+        *budget_lines(plan),
         f"comparisons: {pairs[0]} (similarity.pairs: {plan.config.similarity.pairs}), of which "
         f"{pairs[0] - pairs[1]} are to be computed",
         f"models:      {_counted(changes)}",
@@ -204,11 +202,11 @@ def _times(spent: Spent) -> str:
     phases = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in spent.phases.items())
     share, traffic = spent.busy_share, spent.traffic
     busy = "" if share is None else f"; workers {share:.0%} busy"
-    moved = f"read {_bytes(traffic.read_bytes)}, wrote {_bytes(traffic.written_bytes)}"
+    moved = f"read {bytes_text(traffic.read_bytes)}, wrote {bytes_text(traffic.written_bytes)}"
     if traffic.to_device_bytes:
         moved += (
-            f"; {_bytes(traffic.to_device_bytes)} to devices, "
-            f"{_bytes(traffic.from_device_bytes)} from them"
+            f"; {bytes_text(traffic.to_device_bytes)} to devices, "
+            f"{bytes_text(traffic.from_device_bytes)} from them"
         )
     return f"time: {phases}{busy}; {moved}"
 
@@ -238,11 +236,3 @@ def _plan_row(model: ModelPlan) -> list[Text]:
         span,
     ]
     return [Text(shown_line(cell)) for cell in cells]
-
-
-def _bytes(count: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} TB"

@@ -32,7 +32,8 @@ class ProbeCanvases:
     def __init__(self, canvas_NSS3: UInt8, bus: Bus) -> None:
         self._host_NSS3 = canvas_NSS3
         self._device_NSS3: Tensor | None = None
-        if bus.is_separate and canvas_NSS3.nbytes <= device_part(bus.free_bytes(), "probes"):
+        free_bytes = bus.free_bytes()
+        if bus.is_separate and canvas_NSS3.nbytes <= device_part(free_bytes, "probes"):
             try:
                 self._device_NSS3 = _uploaded(canvas_NSS3, bus)
             except RuntimeError as error:  # another program took what was free
