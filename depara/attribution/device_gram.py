@@ -1,6 +1,6 @@
 """Gram matrices of features that lie on a device: float32 throughout, float64 only for the sums.
 
-Shapes: ``N`` probes, ``W`` columns of one block, ``K`` pieces of it.
+Shapes: ``N`` probes, ``T`` of a tile, ``W`` columns of one block, ``K`` pieces of it.
 
 Most GPUs compute float64 at 1/32 or 1/64 of float32's rate, so nothing of size ``N W`` is float64
 here. What a float32 sum loses is kept beside it (compensated sums; Knuth, The Art of Computer
@@ -20,6 +20,9 @@ from depara.types import Float64
 
 _PIECE = 1024
 """Columns that one float32 product sums over: of few probes, more keep a device's units busy."""
+
+TILE = 256
+"""Probes of one side of a product: of many, what lies beyond the diagonal is not computed."""
 
 _ROWS = 32
 """Rows that are summed plainly before they enter a compensated sum."""
@@ -137,15 +140,26 @@ def power_of_two(exponent: Tensor) -> Tensor:
 
 
 def _product(block_NW: Tensor) -> Tensor:
-    """Returns the inner products of the rows, float32: of all pieces at once, then their sum."""
-    whole = block_NW.shape[1] // _PIECE * _PIECE
+    """Returns the inner products of the rows, float32: on one side of the diagonal, then both."""
+    product_NN = block_NW.new_empty((len(block_NW), len(block_NW)))
+    tiles = [slice(row, row + TILE) for row in range(0, len(block_NW), TILE)]
     with arithmetic("fp32"):
-        rest = block_NW[:, whole:]
-        product_NN = rest @ rest.T
-        if whole:
-            pieces_KNW = _pieces(block_NW, whole).transpose(0, 1)
-            product_NN += torch.bmm(pieces_KNW, pieces_KNW.mT).sum(dim=0)
+        for place, rows in enumerate(tiles):
+            for columns in tiles[place:]:
+                product_NN[rows, columns] = _tile(block_NW[rows], block_NW[columns])
+                if rows != columns:
+                    product_NN[columns, rows] = product_NN[rows, columns].T
     return product_NN
+
+
+def _tile(one_TW: Tensor, other_TW: Tensor) -> Tensor:
+    """Returns the inner products of rows with others: of all pieces at once, then their sum."""
+    whole = one_TW.shape[1] // _PIECE * _PIECE
+    product = one_TW[:, whole:] @ other_TW[:, whole:].T
+    if whole:
+        ones_KTW, others_KTW = (_pieces(rows, whole).transpose(0, 1) for rows in (one_TW, other_TW))
+        product += torch.bmm(ones_KTW, others_KTW.mT).sum(dim=0)
+    return product
 
 
 def _row_sums(block_NW: Tensor) -> Tensor:
@@ -164,4 +178,5 @@ def _pieces(block_NW: Tensor, whole: int) -> Tensor:
 
 def bytes_per_column(num_probes: int) -> int:
     """Returns what a column of a block takes on the device: standardised, and its products."""
-    return 4 * num_probes * (1 + -(-num_probes // _PIECE)) + 8 * _ROWS
+    products = min(num_probes, TILE) ** 2 // _PIECE
+    return 4 * (num_probes + products + 2 * _ROWS)

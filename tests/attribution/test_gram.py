@@ -69,7 +69,9 @@ def test_dimensions_of_all_magnitudes_count_alike_when_zscored(path: str) -> Non
 
 
 @pytest.mark.parametrize("normalize", ["none", "center", "zscore"])
-@pytest.mark.parametrize(("count", "num_features"), [(7, 40), (40, 1024), (200, 5000), (33, 4097)])
+@pytest.mark.parametrize(
+    ("count", "num_features"), [(7, 40), (40, 1024), (200, 5000), (33, 4097), (600, 1100)]
+)
 def test_a_device_agrees_with_the_host_to_a_millionth(
     count: int, num_features: int, normalize: str
 ) -> None:
