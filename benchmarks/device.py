@@ -249,6 +249,8 @@ def measured_lines(found: Sequence[Measured], device: str) -> list[str]:
 def failures_of(one: Measured) -> list[str]:
     """Returns what is not as it should be, a line each."""
     failures = []
+    if not one.copies_share:
+        failures.append(f"- {one.model_id}: NOT MEASURED: the profiler saw no copies")
     if one.ratio < TARGET:
         failures.append(f"- {one.model_id}: MISSED: {one.ratio:.2f} of the bare loop")
     if one.copies_share > MOST_COPIES:

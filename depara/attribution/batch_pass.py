@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -129,7 +130,9 @@ class BatchPass:
         """Returns canvases ``B 3 S S``, float32 in [0, 1], on the device."""
         pixels = canvas_BSS3
         if not isinstance(pixels, Tensor):
-            pixels = self.bus.upload("probes", torch.tensor(canvas_BSS3))
+            staged = self.bus.host_empty(canvas_BSS3.shape, torch.uint8)
+            np.copyto(staged.numpy(), canvas_BSS3)
+            pixels = self.bus.upload("probes", staged)
         memory_format = torch.channels_last if channels_last else torch.contiguous_format
         images = pixels.permute(0, 3, 1, 2).to(torch.float32, memory_format=memory_format)
         return images.div_(255)

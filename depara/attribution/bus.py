@@ -1,8 +1,11 @@
-"""The way between the host's memory and a device's: every copy goes through here, and is counted.
+"""The way between the host's memory and a device's: copies go through here, and are counted.
 
 A CUDA device has memory of its own. A CPU shares the host's, and nothing is copied; but a bus that
 is told of device memory treats the CPU as a device all the same. So every path of a GPU runs, and
 is counted, where there is none.
+
+Not counted are single numbers of the proof of a model's first batches, and the noise of SmoothGrad,
+which is drawn on the host so that it is the same on every device.
 
 Copies that run beside the computation go through a second stream. What orders them against it are
 marks: a copy waits for a mark before it starts, and gives one that says when it is done.
@@ -20,9 +23,9 @@ from torch import Tensor
 from depara.attribution.memory import device_free_bytes, device_total_bytes
 from depara.traffic import count_from_device, count_to_device
 
-Cargo = Literal["probes", "weights", "features", "maps", "outputs", "grams", "noise", "checks"]
+Cargo = Literal["probes", "weights", "features", "maps", "outputs", "grams", "checks"]
 """What a copy carries. ``maps`` with their norms and conditioning, ``grams`` with their sums,
-``noise`` of SmoothGrad, ``checks``: the few bytes by which a pass is found sound."""
+``outputs``: what the model returned; ``checks``: the few bytes by which a pass is found sound."""
 
 
 class Mark:
@@ -65,6 +68,8 @@ class Bus:
     ) -> None:
         assert 0 < share <= 1
         self.device = torch.device(device)
+        if self.device.type == "cuda" and self.device.index is None:
+            self.device = torch.device("cuda", torch.cuda.current_device())
         self.is_separate = self.device.type != "cpu" or memory_bytes is not None
         self.to_device: Counter[str] = Counter()
         self.from_device: Counter[str] = Counter()

@@ -308,5 +308,5 @@ def _check_space(folder: Path, need_bytes: int) -> None:
 
 def _as_float32(features_BD: NDArray[np.floating] | Tensor) -> Float32:
     if isinstance(features_BD, Tensor):
-        return features_BD.detach().to(device="cpu", dtype=torch.float32).numpy()
+        return features_BD.detach().to(torch.float32).numpy()
     return np.asarray(features_BD, np.float32)

@@ -89,6 +89,7 @@ def test_the_measured_part_runs_on_a_device_that_the_cpu_stands_for(
 def test_what_is_not_as_it_should_be_is_said() -> None:
     good = device.Measured("m", 100, 95, 0.01, 0.02, 0.3, None, 1e-7, {"maps": 1, "grams": 1})
     assert device.failures_of(good) == []
+    assert "NOT MEASURED" in device.failures_of(replace(good, copies_share=0.0))[0]
     for field, value, text in (
         ("product_rate", 80, "MISSED: 0.80 of the bare loop"),
         ("copies_share", 0.06, "MISSED: copies take 6.0%"),
