@@ -18,6 +18,7 @@ from torch.utils.flop_counter import flop_registry
 
 from depara.attribution.device_gram import TILE
 from depara.attribution.layer_pass import LayerPass
+from depara.attribution.torch_state import arithmetic
 from depara.ledger import DEVICE_PARTS
 from depara.models import LoadedModel
 from depara.models.dry_pass import layer_module
@@ -115,7 +116,8 @@ def count(model: LoadedModel, card: ModelCard, canvas_side: int, batch: int = 1)
     one_pass = LayerPass(model.module, model.preprocess, layers, "l2norm", "flatten", card.model_id)
     canvas = torch.rand(batch, 3, canvas_side, canvas_side)
     forward, whole = _Counter(), _Counter()
-    with sdpa_kernel(SDPBackend.MATH):  # attention as the products that it is made of
+    # Attention as the products that it is made of: fused, it has no formula.
+    with arithmetic("fp32"), sdpa_kernel(SDPBackend.MATH):
         with torch.no_grad(), forward:
             model.module(model.preprocess(canvas))
         with whole:
@@ -153,8 +155,8 @@ def counted_lines(counts: Sequence[Counts]) -> list[str]:
 def roofline_lines(counts: Sequence[Counts], num_probes: int) -> list[str]:
     """Returns the table of what each device could do at most, and what the bus takes of it."""
     lines = [
-        "| device | model | images/s at most | bound by | TF32 | bus: maps | bus: features there "
-        "and back | Grams | Grams in float64 | features stay |",
+        "| device | model | images/s at most | bound by | with TF32 | bus: maps | bus: features "
+        "there and back | Grams | Grams in float64 | features stay |",
         "|---|---|---:|---|---:|---:|---:|---:|---:|---|",
     ]
     for name, peaks in DEVICES.items():
