@@ -62,6 +62,7 @@ class Spent:
                 name: {"read": traffic.read_bytes, "written": traffic.written_bytes}
                 for name, traffic in (("driver", self.driver), ("workers", self.others))
             },
+            "requests": {"driver": self.driver.requests, "workers": self.others.requests},
         }
 
 
