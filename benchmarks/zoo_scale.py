@@ -4,10 +4,11 @@
 
 For each number of models a new zoo (5 layers each, 32 px, 64 probes, weights in files) is scanned
 by two workers on a local Ray in a process of its own; then the same again with nothing new, and
-once more with one model added. Every scan has the defaults of the scan file otherwise: all scores,
-intervals, five layers against every output. Targets: time per graph beside the compute itself
-grows by at most 10 % from the smallest to the largest zoo, the driver stays below 1 GiB, a night
-without changes takes at most 30 s and one with a new model at most 60 s.
+once more with one model added. Every scan has the defaults of the scan file otherwise, all scores
+of five layers against every output, but no intervals: at least 100 resamples of every pair cost
+more than all else together. Targets: time per graph beside the compute itself grows by at most 10 %
+from the smallest to the largest zoo, the driver stays below 1 GiB, a night without changes takes at
+most 30 s and one with a new model at most 60 s.
 
 The compute itself is what workers are busy with, and what tiles and analyses take: pairs grow with
 the square of a zoo, so these stand in columns of their own.
@@ -63,6 +64,7 @@ def write_zoo(folder: Path, num_models: int) -> Path:
             "output_layer": "code",
         },
         "models": [{"id": "{stem}", "weights": str(folder / "weights" / "*.safetensors")}],
+        "uncertainty": {"resamples": 0},
         "compute": {"workers": WORKERS, "num_cpus": 1, "memory": "1GiB", "batch_size": NUM_PROBES},
     }
     path = folder / "scan.yaml"
@@ -217,7 +219,7 @@ def main() -> None:
         zoos = [measure(work / str(size), size) for size in sizes]
     lines = [
         f"Random tiny networks, {NUM_LAYERS} layers each, 32 px, {NUM_PROBES} probes, "
-        f"{WORKERS} workers of one thread, all scores and intervals, every layer against every "
+        f"{WORKERS} workers of one thread, all scores, no intervals, every layer against every "
         "output.",
         "",
         *table_lines(zoos),
