@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,7 +29,7 @@ def known(sources: list[bool], targets: list[bool]) -> KnownPairs:
         return tuple(place if flag else None for place, flag in enumerate(flags))
 
     models = tuple(f"m{number}" for number in range(len(targets)))
-    facts = {"similarity": {}}
+    facts: dict[str, Any] = {"similarity": {}}
     return KnownPairs("night1", facts, len(sources), models, places(sources), places(targets))
 
 

@@ -225,6 +225,37 @@ def test_parts_of_thousands_are_cut_between_models() -> None:
     assert len({part.key for part in cut}) == len(cut)
 
 
+SURE = {
+    "uncertainty": ["target_model", "source_model", "source_layer", "score"],
+    "rank_uncertainty": ["ranking", "target_model", "source_model", "source_layer"],
+    "stability": ["fraction"],
+}
+
+
+def test_intervals_are_in_parts_too_and_linked(
+    tmp_path: Path, night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"uncertainty": {"resamples": 20}}
+    whole = night(output="whole", **settings)
+    monkeypatch.setattr(parts, "PART_PAIRS", 24)
+    cut, again = (night(output="cut", **settings) for _ in range(2))
+    output = tmp_path / "cut"
+    assert {"uncertainty", "rank_uncertainty"} < open_scan(str(output)).tables_in_parts
+    for name, keys in SURE.items():
+        frames = [
+            open_scan(str(folder), scan.scan_id).table(name).sort_values(keys, ignore_index=True)
+            for folder, scan in ((tmp_path / "whole", whole), (output, cut), (output, again))
+        ]
+        assert len(frames[0])
+        for frame in frames[1:]:
+            assert_table_equal(frames[0], frame)
+    for name in ("uncertainty", "rank_uncertainty"):
+        old, new = (files(output, scan.scan_id, name) for scan in (cut, again))
+        assert len(old) == 2
+        assert all(path.samefile(new[number]) for number, path in enumerate(old))
+    assert not verify_output(Storage(str(output))).problems
+
+
 def test_what_reads_whole_tables_reads_parts(
     tmp_path: Path, night: Night, monkeypatch: pytest.MonkeyPatch
 ) -> None:
