@@ -8,7 +8,7 @@ table. Rankings need a target's own rows alone, so that nothing ever holds the w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,7 +59,7 @@ def write_result_tables(
     known: KnownPairs | None,
     part: TablePart,
     centre: Centre | TaskFailure,
-    *results: TileResult | TaskFailure,
+    *results: TileResult | tuple[TileResult, ...] | TaskFailure,
 ) -> Facts | TaskFailure:
     """Writes a part of the similarity and ranking tables; returns their facts, or an error as data.
 
@@ -70,7 +70,7 @@ def write_result_tables(
         known: pairs that an earlier scan has compared.
         part: the targets of the rows; the first part also writes the table of the centre.
         centre: of the zoo.
-        results: of all tiles that hold pairs with these targets.
+        results: all tiles that hold pairs with these targets, or what `slice_tile` takes of each.
     """
     failure = merge_failures([centre, *results])
     if failure is not None:
@@ -86,7 +86,9 @@ def write_result_tables(
             _take_known(storage, known, part, matrices)
         except StoreError as error:
             return TaskFailure(str(error), unreadable_scan=known.scan_id)
-    _take_tiles(results, part, matrices)
+    for result in results:
+        assert not isinstance(result, TaskFailure)
+        _take_tiles(result if isinstance(result, tuple) else (result,), part, matrices)
     try:
         tables = result_tables(reduction, matrices, centre, part)
         facts = {name: _write(storage, scan_id, name, one, part) for name, one in tables.items()}
@@ -141,27 +143,45 @@ def _centre_facts(
     return {"centre": write_table(storage, scan_id, "centre", table)}
 
 
-def _take_tiles(
-    results: Sequence[TileResult | TaskFailure], part: TablePart, matrices: Matrices
-) -> None:
+def slice_tile(
+    targets: Sequence[int], tile: TileResult | TaskFailure
+) -> tuple[TileResult, ...] | TaskFailure:
+    """Returns what a tile holds of some targets, which is all that the task of a part takes.
+
+    Pairs with exchanged roles become a result of their own.
+    """
+    if isinstance(tile, TaskFailure):
+        return tile
+    wanted = set(targets)
+    found = []
+    columns = [place for place, target in enumerate(tile.columns) if target in wanted]
+    if columns:
+        scores = {name: score_AB[:, columns] for name, score_AB in tile.scores.items()}
+        found.append(TileResult(tile.rows, _some(tile.columns, columns), scores, None))
+    rows = [place for place, target in enumerate(tile.rows) if target in wanted]
+    if rows and tile.mirrored is not None:
+        scores = {
+            name: tile.mirrored.get(name, score_AB.T)[:, rows]
+            for name, score_AB in tile.scores.items()
+        }
+        found.append(TileResult(tile.columns, _some(tile.rows, rows), scores, None))
+    return tuple(found)
+
+
+def _some(values: Sequence[int], places: Sequence[int]) -> tuple[int, ...]:
+    return tuple(values[place] for place in places)
+
+
+def _take_tiles(results: Iterable[TileResult], part: TablePart, matrices: Matrices) -> None:
     """Fills in what tiles have found of a part's targets."""
-    place = {target: column for column, target in enumerate(part.targets)}
+    column_of = {target: column for column, target in enumerate(part.targets)}
     for result in results:
-        assert isinstance(result, TileResult)
-        columns, here = _inside(result.columns, place)
-        rows, back = _inside(result.rows, place) if result.mirrored is not None else ([], [])
-        for name, score_AB in result.scores.items():
-            if columns:
-                matrices[name][np.ix_(result.rows, here)] = score_AB[:, columns]
-            if rows and result.mirrored is not None:
-                score_BA = result.mirrored.get(name, score_AB.T)
-                matrices[name][np.ix_(result.columns, back)] = score_BA[:, rows]
-
-
-def _inside(targets: Iterable[int], place: Mapping[int, int]) -> tuple[list[int], list[int]]:
-    """Returns which of some targets are in a part, and their columns in it."""
-    found = [(index, place[one]) for index, one in enumerate(targets) if one in place]
-    return [index for index, _ in found], [column for _, column in found]
+        sliced = slice_tile(part.targets, result)
+        assert not isinstance(sliced, TaskFailure)
+        for one in sliced:
+            here = np.ix_(one.rows, [column_of[target] for target in one.columns])
+            for name, score_AB in one.scores.items():
+                matrices[name][here] = score_AB
 
 
 def _take_known(storage: Storage, known: KnownPairs, part: TablePart, matrices: Matrices) -> None:

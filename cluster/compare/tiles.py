@@ -12,7 +12,12 @@ from typing import Any
 
 from cluster.compare.pairs import KnownPairs, Reduction, TileJob, missing_regions, tile_jobs
 from cluster.compare.parts import TablePart, known_part, table_parts, tiles_of
-from cluster.compare.tables import TileResult, link_result_part, write_result_tables
+from cluster.compare.tables import (
+    TileResult,
+    link_result_part,
+    slice_tile,
+    write_result_tables,
+)
 from cluster.compare.unusable import failure_of_graphs
 from cluster.pool.context import ScanContext
 from cluster.pool.launcher import Ref
@@ -171,4 +176,6 @@ def _write_part(
     same = known_part(part, known)
     if same is not None and not tiles:
         return launcher.submit(link_result_part, output, scan_id, shared[0], same, part, centre)
-    return launcher.submit(write_result_tables, output, scan_id, *shared, part, centre, *tiles)
+    # A part takes a narrow slice of each tile: its task never has whole tiles, which are wide.
+    slices = [launcher.submit(slice_tile, part.targets, tile) for tile in tiles]
+    return launcher.submit(write_result_tables, output, scan_id, *shared, part, centre, *slices)
