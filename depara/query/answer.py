@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -33,6 +33,10 @@ class _ScanWithModel(ScanResults):
             return table
         wanted = pa.array(sorted(targets), pa.string())
         return table.filter(pc.is_in(table["target_model"], value_set=wanted))
+
+    def arrow_parts(self, name: str, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """Yields the table, whole."""
+        yield self.arrow_table(name).select(list(columns))
 
     def _whole_table(self, name: str) -> pa.Table:
         mine = self.tables.get(name)
