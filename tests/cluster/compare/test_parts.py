@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,11 +12,13 @@ import duckdb
 import pandas as pd
 import pyarrow.dataset as ds
 import pytest
+from rich.console import Console
 
 from cluster.compare import parts
 from cluster.compare.pairs import Reduction
 from cluster.compare.parts import PARTED, table_parts
 from cluster.record.manifest import ScanSummary
+from cluster.record.summary import print_summary
 from depara import open_scan
 from depara.answers.matrix import matrix
 from depara.errors import StoreError
@@ -254,6 +257,24 @@ def test_intervals_are_in_parts_too_and_linked(
         assert len(old) == 2
         assert all(path.samefile(new[number]) for number, path in enumerate(old))
     assert not verify_output(Storage(str(output))).problems
+
+
+def test_the_summary_of_a_scan_in_parts_is_that_of_one_file(
+    tmp_path: Path, night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def printed(summary: ScanSummary, output: str) -> list[str]:
+        stream = io.StringIO()
+        results = open_scan(str(tmp_path / output), summary.scan_id)
+        print_summary(Console(file=stream, width=120), summary, results)
+        return stream.getvalue().partition("\nmodels:")[0].splitlines()
+
+    settings = {"uncertainty": {"resamples": 20}}
+    whole = night(output="whole", **settings)
+    monkeypatch.setattr(parts, "PART_PAIRS", 24)
+    cut = night(output="cut", **settings)
+    lines = printed(cut, "cut")
+    assert lines == printed(whole, "whole")
+    assert any("first choice safe" in line for line in lines)
 
 
 def test_what_reads_whole_tables_reads_parts(
