@@ -186,21 +186,26 @@ def _take_tiles(results: Iterable[TileResult], part: TablePart, matrices: Matric
 
 def _take_known(storage: Storage, known: KnownPairs, part: TablePart, matrices: Matrices) -> None:
     """Fills in the pairs with a part's targets that an earlier scan has compared."""
-    then_of = {column: known.targets[target] for column, target in enumerate(part.targets)}
-    column_of = {then: column for column, then in then_of.items() if then is not None}
+    # Models of the same weights share their graphs: several columns may be one of then.
+    columns = [
+        (now, then)
+        for now, target in enumerate(part.targets)
+        if (then := known.targets[target]) is not None
+    ]
     rows = [(now, then) for now, then in enumerate(known.sources) if then is not None]
     here, there = [now for now, _ in rows], [then for _, then in rows]
-    models = {known.target_models[then] for then in column_of}
+    models = {known.target_models[then] for _, then in columns}
     for path, fact in table_files(known.scan_id, "similarity", known.fact, models):
         in_file = known.targets_of(fact)
-        kept = [place for place, then in enumerate(in_file) if then in column_of]
+        place_of = {then: place for place, then in enumerate(in_file)}
+        found = [(now, place_of[then]) for now, then in columns if then in place_of]
         table = read_file(storage, path, "similarity", fact, list(matrices))
         if table.num_rows != known.num_sources * len(in_file):
             raise StoreError(
                 f"{storage.location(path)} has {table.num_rows} rows, {known.num_sources} x "
                 f"{len(in_file)} are expected"
             )
-        now = [column_of[in_file[place]] for place in kept]
+        now, kept = [now for now, _ in found], [place for _, place in found]
         for name, matrix in matrices.items():
             score = table[name].to_numpy(zero_copy_only=False)
             if known.in_parts:  # targets outside

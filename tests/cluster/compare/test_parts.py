@@ -136,6 +136,18 @@ def test_an_increment_takes_the_pairs_of_parts(
     assert_same_rows(tmp_path / "parts", more.scan_id, tmp_path / "fresh", fresh.scan_id)
 
 
+def test_a_model_of_known_weights_takes_the_pairs_of_its_double(
+    tmp_path: Path, photos: Path, night: Night, in_parts: None
+) -> None:
+    night()
+    models = [tiny(name, NAMES.index(name)) for name in NAMES] + [tiny("yew", 0)]
+    settings = {"uncertainty": {"resamples": 0}}
+    more = scan_inline(str(tmp_path / "parts"), photos, models, **settings)
+    assert more.num_reused_pairs == more.num_pairs == 75
+    fresh = scan_inline(str(tmp_path / "fresh"), photos, models, **settings)
+    assert_same_rows(tmp_path / "parts", more.scan_id, tmp_path / "fresh", fresh.scan_id)
+
+
 def test_one_file_and_parts_follow_one_another(
     tmp_path: Path, night: Night, monkeypatch: pytest.MonkeyPatch
 ) -> None:
