@@ -75,6 +75,7 @@ def _zoo_key(reduction: Reduction) -> str:
                 for g in reduction.sources
             ],
             "terms": similarity.terms,
+            "layer_terms": similarity.own_layer_terms,
             "scores": list(similarity.computed_scores),
             "num_probes": reduction.num_probes,
             "columns": {name: TABLES[name].names for name in PARTED},
