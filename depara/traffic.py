@@ -1,4 +1,7 @@
-"""Bytes that this process has moved: of outputs and given files, and to and from its device."""
+"""Bytes that this process has moved: of outputs and given files, and to and from its device.
+
+Beside them, how often it asked an output for something: what an object store is paid for.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,16 @@ from dataclasses import dataclass, fields
 
 @dataclass(frozen=True)
 class Traffic:
-    """Bytes moved by one process or several.
+    """Bytes moved by one process or several, and their requests to outputs.
 
     ``read_bytes`` and ``written_bytes`` went through storage; ``to_device_bytes`` and
     ``from_device_bytes`` went between the host's memory and a device with memory of its own.
+    A request is one call of a file, or of one listing; what is tried again counts once.
     """
 
     read_bytes: int = 0
     written_bytes: int = 0
+    requests: int = 0
     to_device_bytes: int = 0
     from_device_bytes: int = 0
 
@@ -59,6 +64,11 @@ def count_to_device(num_bytes: int) -> None:
 def count_from_device(num_bytes: int) -> None:
     """Counts bytes that came from a device to the host's memory."""
     _count(Traffic(from_device_bytes=num_bytes))
+
+
+def count_request() -> None:
+    """Counts one request to an output."""
+    _count(Traffic(requests=1))
 
 
 def _count(more: Traffic) -> None:

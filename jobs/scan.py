@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from contextlib import closing
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -27,6 +28,14 @@ EXIT_BAD_INPUT = 2
 EXIT_WITH_FAILED_MODELS = 3
 EXIT_SIGNALLED = 128
 """Plus the signal's number, as shells have it: 143 after SIGTERM, 130 after Ctrl-C."""
+
+
+class LogFormat(StrEnum):
+    """How progress is written."""
+
+    TEXT = "text"
+    JSON = "json"
+
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -55,6 +64,10 @@ def scan(
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Print a line for every unit of work.")
     ] = False,
+    log_format: Annotated[
+        LogFormat,
+        typer.Option("--log-format", help="Progress for people, or a JSON object per line."),
+    ] = LogFormat.TEXT,
     print_config: Annotated[
         bool, typer.Option("--print-config", help="Print the fully resolved scan file.")
     ] = False,
@@ -68,7 +81,7 @@ def scan(
         elif dry_run:
             raise typer.Exit(_dry_run(file, fresh))
         else:
-            raise typer.Exit(_run(file, fresh, verbose))
+            raise typer.Exit(_run(file, fresh, verbose, log_format))
     except (ClusterError, StorageUnavailableError) as error:
         typer.echo(f"error: {shown(str(error))}", err=True)
         raise typer.Exit(EXIT_OTHER) from error
@@ -97,8 +110,9 @@ def _dry_run(file: ScanFile, fresh: bool) -> int:
     return EXIT_WITH_FAILED_MODELS if preview.failed_models else EXIT_COMPLETE
 
 
-def _run(file: ScanFile, fresh: bool, verbose: bool) -> int:
+def _run(file: ScanFile, fresh: bool, verbose: bool, log_format: LogFormat) -> int:
     """Runs the scan on Ray; prints the summary."""
+    from cluster.pool.json_progress import JsonReporter
     from cluster.pool.ray_launcher import RayLauncher, connect
     from cluster.pool.sharing import check_job_folder, check_places, marked_output
     from cluster.record.report import end_with_report
@@ -115,7 +129,9 @@ def _run(file: ScanFile, fresh: bool, verbose: bool) -> int:
     with connect(), marked_output(storage) as mark:
         launcher = RayLauncher(config.output, config.compute, mark)
         check_places(config, mark, launcher.ask_nodes)
-        reporter = make_reporter(verbose=verbose)
+        is_json = log_format is LogFormat.JSON
+        reporter = JsonReporter() if is_json else make_reporter(verbose=verbose)
+        reporter.verbose = verbose
         try:
             with stopping_on_signals(stop):
                 summary = run_scan(file, launcher, storage, reporter, stop=stop, fresh=fresh)

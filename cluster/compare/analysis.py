@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from cluster.compare.intervals import join_parts, submit_parts
 from cluster.compare.labelling import (
     Call,
     HalfRow,
@@ -23,6 +24,7 @@ from cluster.compare.labelling import (
     wants_label_scores,
 )
 from cluster.compare.pairs import Reduction
+from cluster.compare.parts import table_parts
 from cluster.compare.unusable import failure_of_graphs
 from cluster.pool.context import ScanContext
 from cluster.pool.launcher import Ref
@@ -30,16 +32,19 @@ from cluster.pool.tasks import TaskFailure, collect_facts, failure_of, follow, m
 from depara.errors import StoreError
 from depara.similarity.centre import Centre
 from depara.similarity.stored import NUMERIC_ERRORS, GraphRef, StoredBlock, check_graph, open_graphs
+from depara.store.parts import link_table
 from depara.store.scans import read_table, write_table
 from depara.store.storage import Storage
 from depara.uncertainty import (
     BlockCentre,
     BlockUncertainty,
     FurtherTerms,
+    Stability,
     UncertaintySettings,
     UncertaintyTask,
     block_uncertainty,
     plan_uncertainty,
+    stability_table,
     uncertainty_tables,
 )
 
@@ -119,6 +124,15 @@ def analyse(
     calls += [*scores, *halves]
     context.reporter.phase("analysis", len(calls), "tasks")
     refs = [context.launcher.submit(task, *arguments) for task, arguments in calls]
+    cut = table_parts(reduction)
+    written: list[Ref] = []
+    if num_blocks and len(cut) > 1:
+        blocks = [
+            ({reduction.outputs[place].model_id for place in arguments[-1].targets}, ref)
+            for (_, arguments), ref in zip(calls[:num_blocks], refs, strict=False)
+        ]
+        written, refs[:num_blocks] = submit_parts(cut, blocks, scan_id, context)
+        del blocks  # the tasks keep what they need
     follow(refs, context)
     context.phases.enter("tables")
     order = tuple((graph.model_id, graph.layer, graph.key) for graph in _candidates(reduction))
@@ -127,7 +141,11 @@ def analyse(
     last = context.launcher.submit(
         write_analysis_tables, output, scan_id, order, outputs, known, parts, *refs
     )
-    return collect_facts(last, context, "the rankings could not be analysed")
+    failed = "the rankings could not be analysed"
+    facts = collect_facts(last, context, failed)
+    if written:
+        facts |= collect_facts(context.launcher.submit(join_parts, *written), context, failed)
+    return facts
 
 
 def resample_block(
@@ -181,19 +199,29 @@ def write_analysis_tables(
         outputs: output layer of each model that is ranked.
         known: what an earlier scan has analysed.
         parts: where in the results the label scores begin, and where those on half samples.
-        results: of all tasks: blocks of uncertainty, label scores, label scores on half samples.
+        results: of all tasks: blocks of uncertainty, or their stability where the tables are in
+            parts; label scores; label scores on half samples.
     """
     failure = merge_failures(results)
     if failure is not None:
         return failure
-    blocks: list[BlockUncertainty] = list(results[: parts[0]])
+    blocks: list[BlockUncertainty | Stability | None] = list(results[: parts[0]])
     rows: list[LabelRow] = [row for part in results[parts[0] : parts[1]] for row in part]
     halves: list[HalfRow] = [row for part in results[parts[1] :] for row in part]
     storage = Storage(output)
-    tables = uncertainty_tables(blocks)
+    stable = [block for block in blocks if isinstance(block, Stability)]
+    tables = uncertainty_tables([one for one in blocks if isinstance(one, BlockUncertainty)])
+    if stable:  # the others are in parts, which have tasks of their own
+        tables = {"stability": stability_table(stable)}
+    facts = {}
     try:
         if known is not None and known.has_rankings:
-            tables = {name: _read_known(storage, known, name) for name in tables}
+            in_parts = [name for name in tables if "parts" in known.facts[name]]
+            for name in in_parts:
+                fact = known.facts[name]
+                facts[name] = link_table(storage, scan_id, name, known.scan_id, fact)
+            rest = [name for name in tables if name not in in_parts]
+            tables = {name: _read_known(storage, known, name) for name in rest}
         if known is not None and known.labelled:
             rows += known_label_rows(
                 _read_known(storage, known, "label_scores"), known.labelled, order
@@ -206,7 +234,8 @@ def write_analysis_tables(
     except StoreError as error:
         return TaskFailure(str(error), unreadable_scan=known.scan_id if known else None)
     try:
-        return {name: write_table(storage, scan_id, name, t) for name, t in tables.items()}
+        facts |= {name: write_table(storage, scan_id, name, t) for name, t in tables.items()}
+        return facts
     except StoreError as error:
         return failure_of(error)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,16 +74,34 @@ class KnownPairs:
     """Pairs that the similarity table of an earlier scan holds.
 
     ``sources`` and ``targets`` give, for each graph of a reduction, its place in that scan's table,
-    or None; ``fact`` is what its manifest says of the table, of ``num_sources`` times
-    ``num_targets`` rows.
+    or None; ``facts`` are what its manifest says of its tables. The similarity table has a row for
+    each of ``num_sources`` and each target, whose models ``target_models`` are.
     """
 
     scan_id: str
-    fact: dict[str, Any]
+    facts: dict[str, Any]
     num_sources: int
-    num_targets: int
+    target_models: tuple[str, ...]
     sources: tuple[int | None, ...]
     targets: tuple[int | None, ...]
+
+    @property
+    def fact(self) -> dict[str, Any]:
+        """What the manifest says of the similarity table."""
+        return dict(self.facts["similarity"])
+
+    @property
+    def in_parts(self) -> bool:
+        """Whether the table is in parts, whose rows are sorted by target."""
+        return "parts" in self.fact
+
+    def targets_of(self, fact: Mapping[str, Any] | None) -> list[int]:
+        """Returns the places of the targets of one file of the table, in its order."""
+        if fact is None or "targets" not in fact:
+            return list(range(len(self.target_models)))
+        wanted = set(fact["targets"])
+        places = [place for place, name in enumerate(self.target_models) if name in wanted]
+        return sorted(places, key=lambda place: self.target_models[place])
 
     @property
     def count(self) -> int:

@@ -1,7 +1,14 @@
-"""The task that writes the similarity and ranking tables, from tiles and from an earlier scan."""
+"""The tasks that write the similarity and ranking tables, from tiles and from an earlier scan.
+
+A task writes the rows of a block of targets: all of them where they are few, else one part of each
+table. Rankings need a target's own rows alone, so that nothing ever holds the whole matrix.
+
+``A`` sources, ``B`` targets of a tile.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from cluster.compare.pairs import KnownPairs, Reduction
+from cluster.compare.parts import KnownPart, TablePart
 from cluster.pool.tasks import TaskFailure, failure_of, merge_failures
 from depara.catalog import TERMS
 from depara.errors import StoreError
@@ -17,13 +25,16 @@ from depara.similarity.centre import Centre, centred_matrix
 from depara.similarity.centre_table import centre_table
 from depara.similarity.nulls import null_similarity, without_sources
 from depara.similarity.pair_table import similarity_table
-from depara.store.scans import read_table, write_table
+from depara.store.parts import link_part, write_part
+from depara.store.scans import read_file, table_files, write_table
 from depara.store.schemas import TABLES, pair_columns
 from depara.store.storage import Storage
 from depara.types import Float32, Float64
 
 Matrices = dict[str, Float64 | Float32]
-"""Scores ``(sources, targets)`` by column name."""
+"""Scores ``(sources, targets of a part)`` by column name."""
+
+Facts = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -46,67 +57,180 @@ def write_result_tables(
     scan_id: str,
     reduction: Reduction,
     known: KnownPairs | None,
+    part: TablePart,
     centre: Centre | TaskFailure,
-    *results: TileResult | TaskFailure,
-) -> dict[str, Any] | TaskFailure:
-    """Writes the similarity and ranking tables; returns their facts, or an error as data."""
+    *results: TileResult | tuple[TileResult, ...] | TaskFailure,
+) -> Facts | TaskFailure:
+    """Writes a part of the similarity and ranking tables; returns their facts, or an error as data.
+
+    Args:
+        output: where to.
+        scan_id: the scan.
+        reduction: what is compared.
+        known: pairs that an earlier scan has compared.
+        part: the targets of the rows; the first part also writes the table of the centre.
+        centre: of the zoo.
+        results: all tiles that hold pairs with these targets, or what `slice_tile` takes of each.
+    """
     failure = merge_failures([centre, *results])
     if failure is not None:
         return failure
+    assert isinstance(centre, Centre)
     storage = Storage(output)
     names = pair_columns(reduction.config.similarity.computed_scores)
-    shape = (len(reduction.sources), len(reduction.targets))
+    shape = (len(reduction.sources), len(part.targets))
     types = {name: TABLES["similarity"].field(name).type.to_pandas_dtype() for name in names}
     matrices = {name: np.full(shape, np.nan, types[name]) for name in names}
     if known is not None:
         try:
-            _take_known(storage, known, matrices)
+            _take_known(storage, known, part, matrices)
         except StoreError as error:
             return TaskFailure(str(error), unreadable_scan=known.scan_id)
     for result in results:
-        assert isinstance(result, TileResult)
-        for name, score_AB in result.scores.items():
-            matrices[name][np.ix_(result.rows, result.columns)] = score_AB
-            if result.mirrored is not None:
-                score_BA = result.mirrored.get(name, score_AB.T)
-                matrices[name][np.ix_(result.columns, result.rows)] = score_BA
+        assert not isinstance(result, TaskFailure)
+        _take_tiles(result if isinstance(result, tuple) else (result,), part, matrices)
     try:
-        assert isinstance(centre, Centre)
-        tables = result_tables(reduction, matrices, centre)
-        return {name: write_table(storage, scan_id, name, t) for name, t in tables.items()}
+        tables = result_tables(reduction, matrices, centre, part)
+        facts = {name: _write(storage, scan_id, name, one, part) for name, one in tables.items()}
+        return facts | _centre_facts(storage, scan_id, reduction, centre, part)
     except StoreError as error:
         return failure_of(error)
 
 
-def _take_known(storage: Storage, known: KnownPairs, matrices: Matrices) -> None:
-    """Fills in the pairs that an earlier scan has compared."""
-    table = read_table(storage, known.scan_id, "similarity", known.fact)
-    if table.num_rows != known.num_sources * known.num_targets:
-        raise StoreError(
-            f"the similarity table of scan {known.scan_id} has {table.num_rows} rows, "
-            f"{known.num_sources} x {known.num_targets} are expected"
-        )
+def link_result_part(
+    output: str,
+    scan_id: str,
+    reduction: Reduction,
+    known: KnownPart,
+    part: TablePart,
+    centre: Centre | TaskFailure,
+) -> Facts | TaskFailure:
+    """Gives a part that an earlier scan has written a second name; as `write_result_tables`."""
+    if isinstance(centre, TaskFailure):
+        return centre
+    assert part.number is not None
+    storage = Storage(output)
+    try:
+        facts = {
+            name: link_part(
+                storage, scan_id, name, part.number, (known.scan_id, known.number, fact)
+            )
+            for name, fact in known.facts.items()
+        }
+    except StoreError as error:
+        failure_of(error)  # raises where another try may succeed
+        return TaskFailure(str(error), unreadable_scan=known.scan_id)
+    try:
+        return facts | _centre_facts(storage, scan_id, reduction, centre, part)
+    except StoreError as error:
+        return failure_of(error)
+
+
+def _write(
+    storage: Storage, scan_id: str, name: str, table: pa.Table, part: TablePart
+) -> dict[str, Any]:
+    if part.number is None:
+        return write_table(storage, scan_id, name, table)
+    return write_part(storage, scan_id, name, part.number, table, targets=part.models, key=part.key)
+
+
+def _centre_facts(
+    storage: Storage, scan_id: str, reduction: Reduction, centre: Centre, part: TablePart
+) -> Facts:
+    if not part.is_first:
+        return {}
+    table = centre_table(reduction.sources, centre)
+    return {"centre": write_table(storage, scan_id, "centre", table)}
+
+
+def slice_tile(
+    targets: Sequence[int], tile: TileResult | TaskFailure
+) -> tuple[TileResult, ...] | TaskFailure:
+    """Returns what a tile holds of some targets, which is all that the task of a part takes.
+
+    Pairs with exchanged roles become a result of their own.
+    """
+    if isinstance(tile, TaskFailure):
+        return tile
+    wanted = set(targets)
+    found = []
+    columns = [place for place, target in enumerate(tile.columns) if target in wanted]
+    if columns:
+        scores = {name: score_AB[:, columns] for name, score_AB in tile.scores.items()}
+        found.append(TileResult(tile.rows, _some(tile.columns, columns), scores, None))
+    rows = [place for place, target in enumerate(tile.rows) if target in wanted]
+    if rows and tile.mirrored is not None:
+        scores = {
+            name: tile.mirrored.get(name, score_AB.T)[:, rows]
+            for name, score_AB in tile.scores.items()
+        }
+        found.append(TileResult(tile.columns, _some(tile.rows, rows), scores, None))
+    return tuple(found)
+
+
+def _some(values: Sequence[int], places: Sequence[int]) -> tuple[int, ...]:
+    return tuple(values[place] for place in places)
+
+
+def _take_tiles(results: Iterable[TileResult], part: TablePart, matrices: Matrices) -> None:
+    """Fills in what tiles have found of a part's targets."""
+    column_of = {target: column for column, target in enumerate(part.targets)}
+    for result in results:
+        sliced = slice_tile(part.targets, result)
+        assert not isinstance(sliced, TaskFailure)
+        for one in sliced:
+            here = np.ix_(one.rows, [column_of[target] for target in one.columns])
+            for name, score_AB in one.scores.items():
+                matrices[name][here] = score_AB
+
+
+def _take_known(storage: Storage, known: KnownPairs, part: TablePart, matrices: Matrices) -> None:
+    """Fills in the pairs with a part's targets that an earlier scan has compared."""
+    # Models of the same weights share their graphs: several columns may be one of then.
+    columns = [
+        (now, then)
+        for now, target in enumerate(part.targets)
+        if (then := known.targets[target]) is not None
+    ]
     rows = [(now, then) for now, then in enumerate(known.sources) if then is not None]
-    columns = [(now, then) for now, then in enumerate(known.targets) if then is not None]
-    here = np.ix_([now for now, _ in rows], [now for now, _ in columns])
-    there = np.ix_([then for _, then in rows], [then for _, then in columns])
-    for name, matrix in matrices.items():
-        score = table[name].to_numpy(zero_copy_only=False)
-        matrix[here] = score.reshape(known.num_sources, known.num_targets)[there]
+    here, there = [now for now, _ in rows], [then for _, then in rows]
+    models = {known.target_models[then] for _, then in columns}
+    for path, fact in table_files(known.scan_id, "similarity", known.fact, models):
+        in_file = known.targets_of(fact)
+        place_of = {then: place for place, then in enumerate(in_file)}
+        found = [(now, place_of[then]) for now, then in columns if then in place_of]
+        table = read_file(storage, path, "similarity", fact, list(matrices))
+        if table.num_rows != known.num_sources * len(in_file):
+            raise StoreError(
+                f"{storage.location(path)} has {table.num_rows} rows, {known.num_sources} x "
+                f"{len(in_file)} are expected"
+            )
+        now, kept = [now for now, _ in found], [place for _, place in found]
+        for name, matrix in matrices.items():
+            score = table[name].to_numpy(zero_copy_only=False)
+            if known.in_parts:  # targets outside
+                score = score.reshape(len(in_file), known.num_sources).T
+            else:
+                score = score.reshape(known.num_sources, len(in_file))
+            matrix[np.ix_(here, now)] = score[np.ix_(there, kept)]
 
 
-def result_tables(reduction: Reduction, matrices: Matrices, centre: Centre) -> dict[str, pa.Table]:
-    """Returns the similarity table, the rankings that follow from it, and the centre's."""
+def result_tables(
+    reduction: Reduction, matrices: Matrices, centre: Centre, part: TablePart
+) -> dict[str, pa.Table]:
+    """Returns a part's rows of the similarity table, and of the rankings that follow from it."""
     place = {graph: index for index, graph in enumerate(reduction.sources)}
-    of_targets = centre.rows([place[graph] for graph in reduction.targets])
+    targets = [reduction.targets[target] for target in part.targets]
+    of_targets = centre.rows([place[graph] for graph in targets])
     centred_AB = centred_matrix(matrices["node_similarity"], centre, of_targets)
     terms = reduction.config.similarity.terms
     similarity = similarity_table(
         reduction.sources,
-        reduction.targets,
+        targets,
         {**matrices, TERMS["node_centred"].column: centred_AB},
         terms=terms,
         num_probes=reduction.num_probes,
+        by_target=part.number is not None,
     )
     graphs = reduction.sources
     null_of = {graph.model_id: graph.null_of for graph in graphs if graph.null_of}
@@ -122,5 +246,4 @@ def result_tables(reduction: Reduction, matrices: Matrices, centre: Centre) -> d
             ranked, outputs, depths, reduction.config.similarity.own_layer_terms
         ),
         **lambda_tables(ranking, terms),
-        "centre": centre_table(reduction.sources, centre),
     }

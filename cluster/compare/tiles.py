@@ -1,6 +1,7 @@
-"""The reducer: tiles of the similarity matrix as tasks, then one task that writes the tables.
+"""The reducer: tiles of the similarity matrix as tasks, then tasks that write the tables.
 
-The driver only passes references: it never holds maps, edges, or the similarity matrix.
+A task writes the rows of a block of targets as soon as the tiles with these are there, and frees
+them. The driver only passes references: it never holds maps, edges, or a part of the matrix.
 """
 
 from __future__ import annotations
@@ -10,7 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from cluster.compare.pairs import KnownPairs, Reduction, TileJob, missing_regions, tile_jobs
-from cluster.compare.tables import TileResult, write_result_tables
+from cluster.compare.parts import TablePart, known_part, table_parts, tiles_of
+from cluster.compare.tables import (
+    TileResult,
+    link_result_part,
+    slice_tile,
+    write_result_tables,
+)
 from cluster.compare.unusable import failure_of_graphs
 from cluster.pool.context import ScanContext
 from cluster.pool.launcher import Ref
@@ -19,8 +26,11 @@ from depara.catalog import z_column
 from depara.similarity import find_vectors, score_tile, similarity_tile
 from depara.similarity.stored import NUMERIC_ERRORS, StoredBlock, check_graph, open_graphs
 from depara.store.graphs import CommittedGraph
+from depara.store.parts import joined_fact
 from depara.store.storage import Storage
 from depara.types import Float32, Float64
+
+_NOT_COMPUTED = "the similarity tables could not be computed"
 
 
 @dataclass(frozen=True)
@@ -115,11 +125,57 @@ def reduce_graphs(
         context.reporter.note(
             f"{known.count} of {reduction.num_pairs} pairs are taken from scan {known.scan_id}"
         )
-    context.reporter.phase("similarity", len(jobs), "tiles")
-    refs = [launcher.submit(compute_tile, settings, job) for job in jobs]
-    follow(refs, context)
+    parts = table_parts(reduction)
+    if len(parts) == 1:
+        context.reporter.phase("similarity", len(jobs), "tiles")
+        refs = [launcher.submit(compute_tile, settings, job) for job in jobs]
+        follow(refs, context)
+        context.phases.enter("tables")
+        table_ref = launcher.submit(
+            write_result_tables, settings.output, scan_id, reduction, known, parts[0], centre, *refs
+        )
+        return collect_facts(table_ref, context, _NOT_COMPUTED)
+    context.reporter.phase("similarity", len(jobs) + len(parts), "tiles and parts of tables")
+    tiles = [launcher.submit(compute_tile, settings, job) for job in jobs]
+    shared = launcher.share(reduction), launcher.share(known)
+    written = [
+        _write_part(
+            part,
+            shared,
+            known,
+            [tiles[index] for index in tiles_of(part, jobs)],
+            centre,
+            scan_id,
+            context,
+        )
+        for part in parts
+    ]
+    # Nobody but the tasks that need it keeps a tile.
+    follow((tiles.pop() for _ in range(len(tiles))), context)
     context.phases.enter("tables")
-    table_ref = launcher.submit(
-        write_result_tables, context.storage.root, scan_id, reduction, known, centre, *refs
-    )
-    return collect_facts(table_ref, context, "the similarity tables could not be computed")
+    follow(written, context)
+    facts = [collect_facts(ref, context, _NOT_COMPUTED) for ref in written]
+    names = {name: None for fact in facts for name in fact}
+    return {
+        name: joined_fact([fact[name] for fact in facts]) if name in facts[-1] else facts[0][name]
+        for name in names
+    }
+
+
+def _write_part(
+    part: TablePart,
+    shared: tuple[Ref, Ref],
+    known: KnownPairs | None,
+    tiles: Sequence[Ref],
+    centre: Ref,
+    scan_id: str,
+    context: ScanContext,
+) -> Ref:
+    """Submits the task that writes a part of the tables, or takes it from an earlier scan."""
+    launcher, output = context.launcher, context.storage.root
+    same = known_part(part, known)
+    if same is not None and not tiles:
+        return launcher.submit(link_result_part, output, scan_id, shared[0], same, part, centre)
+    # A part takes a narrow slice of each tile: its task never has whole tiles, which are wide.
+    slices = [launcher.submit(slice_tile, part.targets, tile) for tile in tiles]
+    return launcher.submit(write_result_tables, output, scan_id, *shared, part, centre, *slices)

@@ -65,6 +65,7 @@ class Spent:
                 }
                 for name, traffic in (("driver", self.driver), ("workers", self.others))
             },
+            "requests": {"driver": self.driver.requests, "workers": self.others.requests},
         }
 
 

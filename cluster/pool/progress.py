@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import TextIO
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.progress import (
@@ -34,6 +34,8 @@ class Reporter:
         self._detail = ""
         self.failures = 0
         self.verbose = False
+        self._over: list[dict[str, Any]] = []
+        self._phase = ""
         self._begin("", 0, "")
 
     def phase(self, name: str, total: int, what: str) -> None:
@@ -65,7 +67,35 @@ class Reporter:
     def close(self) -> None:
         """Ends the display."""
 
+    def snapshot(self) -> dict[str, Any]:
+        """Returns what it shows as data: for the sign of life, by which others follow a scan.
+
+        ``phases`` are those that are over and the present one, with steps done and in all, what a
+        step is, and seconds; ``rate`` is in steps per second, ``left_s`` None where it cannot be
+        told.
+        """
+        rate, left_s = self._rate()
+        present = [self._present()] if self._phase else []
+        return {
+            "phases": [*self._over, *present],
+            "rate": rate,
+            "left_s": left_s,
+            "failures": self.failures,
+            "detail": self._detail,
+        }
+
+    def _present(self) -> dict[str, Any]:
+        return {
+            "phase": self._phase,
+            "done": self._done,
+            "total": self._total,
+            "what": self._what,
+            "seconds": round(self._clock() - self._started_s, 3),
+        }
+
     def _begin(self, name: str, total: int, what: str) -> None:
+        if self._phase:
+            self._over.append(self._present())
         self._phase, self._total, self._what = name, total, what
         self._done, self._detail, self._started_s = 0, "", self._clock()
 

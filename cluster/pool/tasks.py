@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,8 +77,10 @@ def merge_failures(results: Iterable[Any]) -> TaskFailure | None:
     return TaskFailure(first.message, tuple(sorted(keys)), unusable=unusable)
 
 
-def follow(refs: Sequence[Ref], context: ScanContext) -> None:
+def follow(refs: Iterable[Ref], context: ScanContext) -> None:
     """Waits until all tasks are done, and counts them as steps of the present phase.
+
+    It keeps no reference to a task that is done: where nobody else does, its value is freed.
 
     Raises:
         ScanInterruptedError: a stop was requested.

@@ -142,9 +142,9 @@ def known_pairs(reduction: Reduction, previous: PreviousScan | None) -> KnownPai
     column = {graph.key: place for place, graph in enumerate(targets)}
     known = KnownPairs(
         scan_id=previous.scan_id,
-        fact=previous.fact("similarity"),
+        facts=dict(previous.manifest["tables"]),
         num_sources=len(previous.graphs),
-        num_targets=len(targets),
+        target_models=tuple(graph.model_id for graph in targets),
         sources=tuple(row.get(graph.key) for graph in reduction.sources),
         targets=tuple(column.get(graph.key) for graph in reduction.targets),
     )

@@ -50,6 +50,7 @@ def lease_scan(
     if lease.taken_over:
         reporter.note(f"going on with scan {lease.scan_id}, which was interrupted")
     remove_unfinished(storage, lease.scan_id)
+    lease.progress = reporter.snapshot
     lease.start_beating()
     return lease
 

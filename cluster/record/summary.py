@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -74,9 +76,13 @@ def print_plan(
 
 def print_summary(console: Console, summary: ScanSummary, results: ScanResults) -> None:
     """Prints the best sources of the first targets, the failures, and where the results lie."""
-    ranking = results.table("model_ranking")
-    targets = [name for name in results.models() if (ranking["target_model"] == name).any()]
+    ranked: set[str] = set()
+    for part in results.arrow_parts("model_ranking", ["target_model"]):
+        ranked.update(pc.unique(part["target_model"]).to_pylist())
+    targets = [name for name in results.models() if name in ranked]
     if targets:
+        shown_rows = results.arrow_table("model_ranking", targets[:MAX_TARGETS_SHOWN])
+        ranking = shown_rows.to_pandas()
         console.print("best sources per target, with their similarity", style="italic")
         noisy = {
             (one.model_id, one.note.layer or "")
@@ -89,7 +95,7 @@ def print_summary(console: Console, summary: ScanSummary, results: ScanResults) 
             console.print("~ its maps are rounding noise, see below", markup=False)
         if len(targets) > MAX_TARGETS_SHOWN:
             rest = len(targets) - MAX_TARGETS_SHOWN
-            console.print(f"and {rest} more targets: see model_ranking.parquet", markup=False)
+            console.print(f"and {rest} more targets: see the table model_ranking", markup=False)
     print_certainty(console, results)
     print_labels(console, results)
     print_failures(console, summary.failures)
@@ -117,12 +123,15 @@ def print_report(console: Console, outcome: ReportOutcome) -> None:
 
 def print_certainty(console: Console, results: ScanResults) -> None:
     """Prints how safe the first choices are, and whether fewer probes would have done."""
-    ranks = results.table("rank_uncertainty")
-    first = ranks[(ranks["ranking"] == "model") & (ranks["rank"] == 1)]
-    if first.empty:
+    safe = known = 0
+    for ranks in results.arrow_parts("rank_uncertainty", ["ranking", "rank", "p_first"]):
+        is_model = pc.equal(ranks["ranking"].cast(pa.string()), "model")
+        first = ranks.filter(pc.and_(is_model, pc.equal(ranks["rank"], 1)))["p_first"].to_numpy()
+        known += len(first)
+        safe += int((first >= SAFE).sum())
+    if not known:
         return
-    safe = int((first["p_first"] >= SAFE).sum())
-    line = f"first choice safe (first in {SAFE:.0%} of resamples): {safe} of {len(first)} targets"
+    line = f"first choice safe (first in {SAFE:.0%} of resamples): {safe} of {known} targets"
     stability = results.table("stability")
     if len(stability):
         half = stability.iloc[0]

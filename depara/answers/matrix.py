@@ -11,6 +11,7 @@ from depara.catalog import SCORES, z_column
 from depara.errors import ConfigError, near_names
 from depara.results import ScanResults
 from depara.similarity import at_lambda
+from depara.store.schemas import TABLES
 
 _SUM = "similarity"
 
@@ -36,7 +37,9 @@ def matrix(
         raise ConfigError(f"a lambda belongs to the score {_SUM!r}, not to {score!r}: leave it out")
     ranking = scan.table("model_ranking")
     outputs = dict(zip(ranking["target_model"], ranking["target_layer"], strict=True))
-    frame = _between_outputs(scan.arrow_table("similarity"), outputs)
+    columns = TABLES["similarity"].names
+    parts = [_between_outputs(table, outputs) for table in scan.arrow_parts("similarity", columns)]
+    frame = pd.concat([one for one in parts if len(one)] or parts[:1], ignore_index=True)
     frame = _with_score(frame, score, scan.lambda_, lambda_)
     names = [name for name in scan.models() if name in outputs]
     wide = frame.pivot_table(index="target_model", columns="source_model", values=score)
@@ -46,8 +49,16 @@ def matrix(
 def _between_outputs(similarity: pa.Table, outputs: dict[str, str]) -> pd.DataFrame:
     layers = pa.array(sorted(set(outputs.values())), pa.string())
     for side in ("source", "target"):
-        similarity = similarity.filter(pc.is_in(similarity[f"{side}_layer"], value_set=layers))
-    frame = similarity.to_pandas()
+        names = similarity[f"{side}_layer"].cast(pa.string())
+        similarity = similarity.filter(pc.is_in(names, value_set=layers))
+    texts = [field.name for field in similarity.schema if pa.types.is_dictionary(field.type)]
+    plain = pa.schema(
+        [
+            field.with_type(pa.string()) if field.name in texts else field
+            for field in similarity.schema
+        ]
+    )
+    frame = similarity.cast(plain).to_pandas()
     is_output = pd.Series(True, frame.index)
     for side in ("source", "target"):
         is_output &= frame[f"{side}_model"].map(outputs) == frame[f"{side}_layer"]

@@ -15,6 +15,7 @@ from depara.cli.pictures import graph, show
 from depara.cli.query import query
 from depara.cli.reading import layers, models, scans, table
 from depara.cli.report import report
+from depara.cli.top import top
 from depara.cli.upkeep import gc, verify
 from depara.texts import make_streams_total
 
@@ -36,6 +37,7 @@ _COMMANDS = (
     report,
     table,
     scans,
+    top,
     evaluate,
     learn,
     verify,

@@ -23,9 +23,10 @@ from depara.store.layout import (
     scan_folder,
     table_path,
 )
-from depara.store.scans import read_manifest
+from depara.store.scans import read_manifest, table_files
 from depara.store.storage import Storage, sha256_hex
 
+_FACTS = {"bytes", "rows", "sha256"}
 _RESCAN = "scan again: the graphs are reused; then remove this folder, manifest.json first"
 
 
@@ -62,9 +63,15 @@ class ScanCheck:
         return found
 
     def _table_problems(self, name: str, fact: Any, files: Files) -> list[Problem]:
-        path = table_path(self.scan_id, name)
-        if not isinstance(fact, dict) or not {"bytes", "rows", "sha256"} <= fact.keys():
+        of_table = [fact] if not isinstance(fact, dict) else [fact, *fact.get("parts", ())]
+        if any(not isinstance(one, dict) or not one.keys() >= _FACTS for one in of_table):
             return [self._manifest_problem(f"says nothing of the bytes, rows, sha256 of {name}")]
+        found = []
+        for path, one in table_files(self.scan_id, name, fact):
+            found += self._file_problems(path, dict(one or {}), files)
+        return found
+
+    def _file_problems(self, path: str, fact: dict[str, Any], files: Files) -> list[Problem]:
         if path not in files:
             return [self._problem(path, "is missing")]
         if files[path].bytes != fact["bytes"]:
@@ -88,9 +95,10 @@ class ScanCheck:
         if rows != fact["rows"]:
             what = "has another number of rows than the manifest states"
             return [self._problem(path, what, str(fact["rows"]), str(rows))]
-        if metadata.get("scan_id") != self.scan_id:
+        writer = fact.get("written_by", self.scan_id)  # a part may be that of an earlier scan
+        if metadata.get("scan_id") != writer:
             got = metadata.get("scan_id", "(none)")
-            return [self._problem(path, "is of another scan", self.scan_id, got)]
+            return [self._problem(path, "is of another scan", writer, got)]
         return []
 
     def _manifest_problem(self, what: str, expected: str = "", got: str = "") -> Problem:

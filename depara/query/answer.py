@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -26,8 +26,19 @@ class _ScanWithModel(ScanResults):
     model_id: str = ""
     tables: Mapping[str, pa.Table] = field(default_factory=dict)
 
-    def arrow_table(self, name: str) -> pa.Table:
+    def arrow_table(self, name: str, targets: Collection[str] | None = None) -> pa.Table:
         """Returns a table; of intervals and cuts only the rows that are about the model."""
+        table = self._whole_table(name)
+        if targets is None:
+            return table
+        wanted = pa.array(sorted(targets), pa.string())
+        return table.filter(pc.is_in(table["target_model"], value_set=wanted))
+
+    def arrow_parts(self, name: str, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """Yields the table, whole."""
+        yield self.arrow_table(name).select(list(columns))
+
+    def _whole_table(self, name: str) -> pa.Table:
         mine = self.tables.get(name)
         if mine is None:
             return super().arrow_table(name)

@@ -129,15 +129,17 @@ class Grid:
         """
         names = list(dict.fromkeys((*COLUMNS, *SCORES)))
         keys = ["target_model", "target_layer", "source_model", "source_layer"]
-        table = self.scan.arrow_columns("similarity", [*keys, *names])
-        target, source = (self._codes(table[f"{one}_model"]) for one in ("target", "source"))
         output_M = np.append(self.layers.output_M, -2)
-        kept = (target >= 0) & (source >= 0) & (target != source)
-        for codes, side in ((target, "target"), (source, "source")):
-            kept &= self.graph_codes(codes, table[f"{side}_layer"]) == output_M[codes]
-        table = table.filter(pa.array(kept))
-        target, source = target[kept], source[kept]
-        filled = {name: self._filled(target, source, table[name]) for name in names}
+        shape = (self.size, self.size)
+        filled: dict[str, Float32] = {name: np.full(shape, np.nan, np.float32) for name in names}
+        for table in self.scan.arrow_parts("similarity", [*keys, *names]):
+            target, source = (self._codes(table[f"{one}_model"]) for one in ("target", "source"))
+            kept = (target >= 0) & (source >= 0) & (target != source)
+            for codes, side in ((target, "target"), (source, "source")):
+                kept &= self.graph_codes(codes, table[f"{side}_layer"]) == output_M[codes]
+            rows, place = table.filter(pa.array(kept)), (target[kept], source[kept])
+            for name, values_MM in filled.items():
+                values_MM[place] = rows[name].to_numpy().astype(np.float32)
         return {name: one for name, one in filled.items() if np.isfinite(one).any()}
 
     @cached_property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from depara.catalog import TERMS
@@ -96,7 +96,11 @@ class Query:
 
 
 def queries(
-    folder: str, example: str, terms: Mapping[str, float], layer_score: str
+    folder: str,
+    example: str,
+    terms: Mapping[str, float],
+    layer_score: str,
+    in_parts: Collection[str] = (),
 ) -> dict[str, Query]:
     """Returns the queries by picture.
 
@@ -105,6 +109,7 @@ def queries(
         example: a target that stands in the queries of one target.
         terms: weights of the terms of the similarity.
         layer_score: the score in ``uncertainty`` that ranks layers.
+        in_parts: the tables that are a folder of parts each.
     """
     total = " + ".join(f"{weight:g} * {TERMS[name].column}" for name, weight in terms.items())
     sql = {
@@ -113,13 +118,15 @@ def queries(
         "[layer_score]": _text(layer_score),
     }
     pandas = {"[target]": repr(example)}
+
+    def place(table: str, of_parts: str) -> str:
+        return f"{folder}/{table}{of_parts if table in in_parts else '.parquet'}"
+
     return {
         name: Query(
-            _filled(of_sql, lambda table: _text(f"{folder}/{table}.parquet"), sql),
+            _filled(of_sql, lambda table: _text(place(table, "/*.parquet")), sql),
             "import pandas as pd\n"
-            + _filled(
-                of_pandas, lambda table: f"pd.read_parquet({f'{folder}/{table}.parquet'!r})", pandas
-            ),
+            + _filled(of_pandas, lambda table: f"pd.read_parquet({place(table, '')!r})", pandas),
         )
         for name, (of_sql, of_pandas) in _QUERIES.items()
     }

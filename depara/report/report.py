@@ -156,7 +156,13 @@ def _context(
         "phases": phases(manifest),
         "gallery": gallery,
         "layer_rule": describe_terms(scan.layer_terms),
-        "queries": queries(folder, grid.models[int(grid.targets[0])], scan.terms, scan.layer_score),
+        "queries": queries(
+            folder,
+            grid.models[int(grid.targets[0])],
+            scan.terms,
+            scan.layer_score,
+            scan.tables_in_parts,
+        ),
         "tables": {
             "choices": choices,
             "models": models_table(grid),

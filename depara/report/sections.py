@@ -242,7 +242,7 @@ def settings(manifest: Mapping[str, Any]) -> Table:
 def files(manifest: Mapping[str, Any]) -> Table:
     """Returns the Parquet files of the scan."""
     rows = [
-        [f"{name}.parquet", known(fact.get("rows")), known(fact.get("bytes")), fact.get("sha256")]
+        [_file(name, fact), known(fact.get("rows")), known(fact.get("bytes")), fact.get("sha256")]
         for name, fact in manifest.get("tables", {}).items()
     ]
     columns = [
@@ -252,6 +252,10 @@ def files(manifest: Mapping[str, Any]) -> Table:
         Column("sha256", "sha256"),
     ]
     return Table("files", "Tables of the scan", columns, rows)
+
+
+def _file(name: str, fact: Mapping[str, Any]) -> str:
+    return f"{name}/" if "parts" in fact else f"{name}.parquet"
 
 
 def _text(value: Any) -> str:

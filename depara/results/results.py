@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
@@ -16,7 +16,12 @@ from depara.results.probes import find_probe
 from depara.similarity import at_lambda, layer_ranking, model_ranking
 from depara.similarity.nulls import without_sources
 from depara.store.canvases import read_canvases_of, read_probe_set
-from depara.store.scans import finished_manifests, read_manifest, read_table, resolve_scan_id
+from depara.store.scans import (
+    read_manifest,
+    read_table,
+    resolve_scan_id,
+    table_parts,
+)
 from depara.store.schemas import TABLES
 from depara.store.storage import Storage
 from depara.types import Float32, Probe, UInt8
@@ -88,8 +93,7 @@ class ScanResults:
             ConfigError: the target is no model of this scan that worked.
         """
         self.require_model(target, "target")
-        table = self._ranking("model_ranking", lambda_)
-        return table[table["target_model"] == target].reset_index(drop=True)
+        return self._ranking("model_ranking", target, lambda_)
 
     def rank_layers(self, target: str, source: str, lambda_: float | None = None) -> pd.DataFrame:
         """Returns the layers of a source for a target, best cut first (DEPARA, Eq. 6).
@@ -106,9 +110,8 @@ class ScanResults:
         self.require_model(source, "source")
         if target == source:
             raise ConfigError(f"target and source are the same model, {target!r}: choose another")
-        table = self._ranking("layer_ranking", lambda_)
-        wanted = (table["target_model"] == target) & (table["source_model"] == source)
-        return table[wanted].reset_index(drop=True)
+        table = self._ranking("layer_ranking", target, lambda_)
+        return table[table["source_model"] == source].reset_index(drop=True)
 
     def models(self) -> list[str]:
         """Returns the models that worked, in the order of the scan file."""
@@ -253,17 +256,17 @@ class ScanResults:
         rows = self.arrow_table("layers").to_pylist()
         return {row["model_id"]: row["layer"] for row in rows if row["is_output"]}
 
-    def _ranking(self, name: str, lambda_: float | None) -> pd.DataFrame:
+    def _ranking(self, name: str, target: str, lambda_: float | None) -> pd.DataFrame:
         if lambda_ is None:
-            return self.table(name)
-        similarity = self.arrow_table("similarity")
+            return _frame(self.arrow_table(name, [target]))
+        similarity = self.arrow_table("similarity", [target])
         own, edges = similarity["similarity"], similarity["edge_similarity"]
         scores = at_lambda(own.to_numpy(), edges.to_numpy(), self.lambda_, lambda_)
         place = similarity.schema.get_field_index("similarity")
         similarity = similarity.set_column(place, similarity.field(place), [scores])
         twins = self.table("models").dropna(subset=["null_of"])
         null_of = dict(zip(twins["model_id"], twins["null_of"], strict=True))
-        outputs = self._output_layers()
+        outputs = {name: layer for name, layer in self._outputs.items() if name not in null_of}
         similarity = without_sources(similarity, null_of)
         if name == "model_ranking":
             return _frame(model_ranking(similarity, outputs))
@@ -273,23 +276,35 @@ class ScanResults:
         terms = {**self.layer_terms, "edge": lambda_} if self.has_layer_terms else None
         return _frame(layer_ranking(similarity, outputs, depths, terms))
 
-    def arrow_table(self, name: str) -> pa.Table:
+    def arrow_table(self, name: str, targets: Collection[str] | None = None) -> pa.Table:
         """Returns one table of the scan as Arrow, compared with its checksum in the manifest.
+
+        With ``targets`` the rows of these target models alone: of a table in parts, no other part
+        is read.
 
         Raises:
             StoreError: the table is missing or damaged.
         """
         fact = self.manifest.get("tables", {}).get(name)
-        return read_table(Storage(self.output), self.scan_id, name, fact)
+        return read_table(Storage(self.output), self.scan_id, name, fact, None, targets)
 
-    def arrow_columns(self, name: str, columns: Sequence[str]) -> pa.Table:
+    @property
+    def tables_in_parts(self) -> frozenset[str]:
+        """The tables that are a folder of files, one for each block of targets."""
+        tables = self.manifest.get("tables", {})
+        return frozenset(name for name, fact in tables.items() if "parts" in fact)
+
+    def arrow_columns(
+        self, name: str, columns: Sequence[str], targets: Collection[str] | None = None
+    ) -> pa.Table:
         """Returns some columns of a table, texts as dictionaries; otherwise as `arrow_table`."""
         fact = self.manifest.get("tables", {}).get(name)
-        return read_table(Storage(self.output), self.scan_id, name, fact, columns)
+        return read_table(Storage(self.output), self.scan_id, name, fact, columns, targets)
 
-    def _output_layers(self) -> dict[str, str]:
-        ranking = self.table("model_ranking")
-        return dict(zip(ranking["target_model"], ranking["target_layer"], strict=True))
+    def arrow_parts(self, name: str, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """Yields `arrow_columns` of a table part by part: never more than one is in memory."""
+        fact = self.manifest.get("tables", {}).get(name)
+        yield from table_parts(Storage(self.output), self.scan_id, name, fact, columns)
 
     def require_model(self, name: str, role: str) -> None:
         """Raises ConfigError unless a model worked in this scan: why not, or near names."""
@@ -323,79 +338,3 @@ def open_scan(output: str, scan_id: str | None = None) -> ScanResults:
     manifest = read_manifest(storage, found)
     assert manifest is not None
     return ScanResults(output, found, manifest)
-
-
-_COUNTS = {
-    "models": "num_models",
-    "failed": "num_failed_models",
-    "models_reused": "num_reused_models",
-    "graphs": "num_graphs",
-    "graphs_reused": "num_reused_graphs",
-    "pairs": "num_pairs",
-    "pairs_reused": "num_reused_pairs",
-    "probes": "num_probes",
-}
-
-
-_PHASES = ("probes", "models", "graphs", "comparison", "analysis", "tables")
-
-
-def list_scans(output: str) -> pd.DataFrame:
-    """Returns the finished scans of an output, oldest first: what they did, reused, and took.
-
-    Columns: ``sequence`` (place among all scans that finished), ``scan_id``, ``finished_at`` (ISO
-    time, UTC), counts, and ``seconds``. What an older version did not record is null.
-
-    Raises:
-        StoreError: a manifest is damaged.
-    """
-    rows = [
-        {
-            "sequence": manifest.get("sequence"),
-            "scan_id": manifest["scan_id"],
-            "finished_at": manifest.get("finished_at"),
-            **{column: manifest.get(name) for column, name in _COUNTS.items()},
-            "seconds": manifest.get("seconds"),
-        }
-        for manifest in finished_manifests(Storage(output), tolerant=True)
-    ]
-    columns = ["sequence", "scan_id", "finished_at", *_COUNTS, "seconds"]
-    counts = dict.fromkeys(("sequence", *_COUNTS), "Int64")
-    return pd.DataFrame(rows, columns=columns).astype({**counts, "seconds": "Float64"})
-
-
-def list_times(output: str) -> pd.DataFrame:
-    """Returns where the time of the finished scans of an output went, oldest first.
-
-    Columns: ``scan_id``, ``finished_at``, ``seconds``, seconds by phase (``probes_s``,
-    ``models_s``, ``graphs_s``, ``comparison_s``, ``analysis_s``, ``tables_s``), ``busy``
-    (share of the time of the workers that were ready in which they computed), and
-    ``read_bytes`` and ``written_bytes`` of all processes. What an older version did not record is
-    null.
-
-    Raises:
-        StoreError: the storage does not answer.
-    """
-    rows = [_times(manifest) for manifest in finished_manifests(Storage(output), tolerant=True)]
-    phases = [f"{name}_s" for name in _PHASES]
-    columns = ["scan_id", "finished_at", "seconds", *phases, "busy", "read_bytes", "written_bytes"]
-    kinds = dict.fromkeys(columns[2:-2], "Float64") | dict.fromkeys(columns[-2:], "Int64")
-    return pd.DataFrame(rows, columns=columns).astype(kinds)
-
-
-def _times(manifest: dict[str, Any]) -> dict[str, Any]:
-    phases, workers = manifest.get("phases", {}), manifest.get("workers", {})
-    ready_s = workers.get("busy", 0) + workers.get("idle", 0)
-    traffic = manifest.get("bytes", {}).values()
-    moved = {
-        f"{what}_bytes": sum(process[what] for process in traffic) if traffic else None
-        for what in ("read", "written")
-    }
-    return {
-        "scan_id": manifest["scan_id"],
-        "finished_at": manifest.get("finished_at"),
-        "seconds": manifest.get("seconds"),
-        **{f"{name}_s": phases.get(name) for name in _PHASES},
-        "busy": workers["busy"] / ready_s if ready_s else None,
-        **moved,
-    }

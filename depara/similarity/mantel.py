@@ -40,6 +40,9 @@ _ROUNDING = 1e-12
 """The share of a squared norm below which a part of a float32 matrix is rounding."""
 
 
+_ABOVE = np.triu_indices(3, 1)
+
+
 @dataclass(frozen=True)
 class Moments:
     """One graph's share in the mean and in the variance of its scores.
@@ -85,7 +88,7 @@ def moments_of_sums(sums: MatrixSums) -> Moments:
     dimensions = np.array([count * (count - 3) / 2, (count - 1) * (count - 2) / 2])
     left[dimensions <= 0] = 0.0
     left /= np.sqrt(np.maximum(dimensions, 1))
-    above = products_33[np.triu_indices(3, 1)] * math.sqrt(2)  # each stands for two
+    above = products_33[_ABOVE] * math.sqrt(2)  # each stands for two
     effects = np.concatenate([np.diagonal(products_33), above]) / math.sqrt(count - 1)
     mean = np.array([total / math.sqrt(count * (count - 1)), trace / math.sqrt(count)])
     return Moments(mean, np.concatenate([effects, left]))

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +24,7 @@ def similarity_table(
     *,
     terms: Mapping[str, float],
     num_probes: int,
+    by_target: bool = False,
 ) -> pa.Table:
     """Returns the similarity table of all (source graph, target graph) pairs, sources outside.
 
@@ -34,12 +35,18 @@ def similarity_table(
             them; NaN becomes null, and columns that are not there are null throughout.
         terms: weights of the terms.
         num_probes: of the probe set.
+        by_target: targets outside, as in the parts of a large table.
     """
     schema = TABLES["similarity"]
     similarity_AB = combine(matrices, terms)
     num_sources, num_targets = similarity_AB.shape
-    rows = np.repeat(np.arange(num_sources), num_targets)
-    places = np.tile(np.arange(num_targets), num_sources)
+    order: Literal["C", "F"] = "F" if by_target else "C"
+    if by_target:
+        rows = np.tile(np.arange(num_sources), num_targets)
+        places = np.repeat(np.arange(num_targets), num_sources)
+    else:
+        rows = np.repeat(np.arange(num_sources), num_targets)
+        places = np.tile(np.arange(num_targets), num_sources)
 
     def names(graphs: Sequence[GraphRef], field: str, index: Any) -> pa.Array:
         texts = pa.array([getattr(graph, field) for graph in graphs], pa.string())
@@ -50,11 +57,11 @@ def similarity_table(
         "source_layer": names(sources, "layer", rows),
         "target_model": names(targets, "model_id", places),
         "target_layer": names(targets, "layer", places),
-        "similarity": similarity_AB.ravel(),
+        "similarity": similarity_AB.ravel(order),
         "num_probes": np.full(similarity_AB.size, num_probes, dtype=np.int32),
     }
     for name, matrix_AB in matrices.items():
-        columns[name] = pa.array(matrix_AB.ravel(), schema.field(name).type, from_pandas=True)
+        columns[name] = pa.array(matrix_AB.ravel(order), schema.field(name).type, from_pandas=True)
     for field in schema:
         columns.setdefault(field.name, pa.nulls(similarity_AB.size, field.type))
     return pa.table([columns[name] for name in schema.names], schema=schema)

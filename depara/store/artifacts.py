@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -246,7 +247,7 @@ def encode_grams(key: str, grams: GraphGrams) -> bytes:
 def decode_grams(data: bytes, num_probes: int, name: str) -> tuple[Float64, Float64]:
     """Returns the raw and the z-scored Gram matrix, float64 ``N N``, of a Gram file."""
     table = decode_table(data, GRAMS, name)
-    upper = np.triu_indices(num_probes)
+    upper = _upper(num_probes)
     if table.num_rows != len(upper[0]):
         raise SchemaError(f"{name} has {table.num_rows} rows, {len(upper[0])} are expected")
     grams = []
@@ -256,6 +257,12 @@ def decode_grams(data: bytes, num_probes: int, name: str) -> tuple[Float64, Floa
         gram_NN.T[upper] = gram_NN[upper]
         grams.append(gram_NN)
     return grams[0], grams[1]
+
+
+@lru_cache(maxsize=2)
+def _upper(num_probes: int) -> tuple[Any, Any]:
+    """Places of the upper triangle: all graphs of a scan have the same."""
+    return np.triu_indices(num_probes)
 
 
 def encode_features(key: str, grams: GraphGrams) -> bytes:

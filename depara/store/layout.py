@@ -6,6 +6,7 @@ All paths are relative to the output::
     graphs/<2 digits>/<key>/{nodes-*,edges,...}     its artifacts; outputs.parquet is optional
     scans/<scan id>/manifest.json                   written last, makes a scan a finished one
     scans/<scan id>/<table>.parquet                 its tables; beside them scan.yaml, cards.json
+    scans/<scan id>/<table>/part-*.parquet          a large table, a part per block of targets
     latest.json                                     names the last finished scan
     canvases/<hash>.parquet, canvases/sets/<key>    decoded probes, and the sets that they form
     known/{models,probes}/<fingerprint>.json        what is known of unchanged inputs
@@ -62,6 +63,11 @@ def scan_folder(scan_id: str) -> str:
 def table_path(scan_id: str, table: str) -> str:
     """Returns the path of one table of a scan."""
     return f"{scan_folder(scan_id)}/{table}.parquet"
+
+
+def part_path(scan_id: str, table: str, number: int) -> str:
+    """Returns the path of one part of a table that a scan has in parts."""
+    return f"{scan_folder(scan_id)}/{table}/part-{number:05d}.parquet"
 
 
 def manifest_path(scan_id: str) -> str:

@@ -1,7 +1,8 @@
 """Scans that are under way: who runs them, with a sign of life, and which graphs they rely on.
 
-``running/<scan_id>/owner.json`` is written when a scan starts, again every half minute, and removed
-when it ends. It stays when the scan's process is killed: the next one sees that and takes over.
+``running/<scan_id>/owner.json`` is written when a scan starts, again every half minute with how far
+the scan is, and removed when it ends. It stays when the scan's process is killed: the next one sees
+that and takes over.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 import socket
 import threading
 import uuid
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,6 +86,7 @@ class ScanLease:
     owner: dict[str, Any]
     version: str
     taken_over: bool
+    progress: Callable[[], dict[str, Any]] | None = None
     lost: threading.Event = field(default_factory=threading.Event)
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
@@ -133,6 +135,8 @@ class ScanLease:
     def beat(self) -> None:
         """Gives one sign of life; finds out whether the scan is still this process' own."""
         self.owner["beats"] += 1
+        if self.progress is not None:
+            self.owner["progress"] = self.progress()
         data = json.dumps(self.owner).encode()
         if not self.storage.swap(self._path, data, self.version):
             self.lost.set()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from depara.errors import StoreError, near_names
 from depara.store.artifacts import (
@@ -18,13 +19,21 @@ from depara.store.artifacts import (
     json_checksum,
     with_null_columns,
 )
-from depara.store.layout import LATEST_FILE, SCANS, manifest_path, scan_folder, table_path
+from depara.store.layout import (
+    LATEST_FILE,
+    SCANS,
+    manifest_path,
+    part_path,
+    scan_folder,
+    table_path,
+)
 from depara.store.schemas import SCHEMA_VERSION, TABLES
 from depara.store.storage import Storage, sha256_hex
 
 _READS_AT_ONCE = 16
 _LOG = logging.getLogger("depara.store")
 _MAX_SWAPS = 100
+_TARGET = "target_model"
 
 
 def write_table(storage: Storage, scan_id: str, name: str, table: pa.Table) -> dict[str, Any]:
@@ -59,6 +68,7 @@ def read_table(
     name: str,
     fact: Mapping[str, Any] | None = None,
     columns: Sequence[str] | None = None,
+    targets: Collection[str] | None = None,
 ) -> pa.Table:
     """Returns one table of a scan, or some columns of it with texts as dictionaries.
 
@@ -66,13 +76,98 @@ def read_table(
         storage: the output.
         scan_id: the scan.
         name: the table.
-        fact: what the scan's manifest says of it, compared with what is read.
+        fact: what the scan's manifest says of it, compared with what is read. Without it the table
+            is taken for one file.
         columns: which; None is all.
+        targets: rows of these target models alone, of a table that has such; None is all.
 
     Raises:
         StoreError: missing or damaged.
     """
-    path = table_path(scan_id, name)
+    found = list(table_parts(storage, scan_id, name, fact, columns, targets))
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        schema = TABLES[name]
+        return (schema if columns is None else _some(schema, columns)).empty_table()
+    return pa.concat_tables(found).unify_dictionaries()
+
+
+def table_parts(
+    storage: Storage,
+    scan_id: str,
+    name: str,
+    fact: Mapping[str, Any] | None,
+    columns: Sequence[str] | None = None,
+    targets: Collection[str] | None = None,
+) -> Iterator[pa.Table]:
+    """Yields a table of a scan part by part, so that it is never whole in memory; `read_table`.
+
+    A table in one file is one part. Parts without a row of the targets wanted are not read.
+
+    Raises:
+        StoreError: a part is missing or damaged.
+    """
+    wanted = None if targets is None else pa.array(sorted(targets), pa.string())
+    read = columns
+    if columns is not None and wanted is not None and _TARGET not in columns:
+        read = [*columns, _TARGET]
+    for path, part in table_files(scan_id, name, fact, targets):
+        table = read_file(storage, path, name, part, read)
+        if wanted is not None:
+            texts = table[_TARGET].cast(pa.string())
+            table = table.filter(pc.is_in(texts, value_set=wanted))
+        yield table if columns is None else table.select(list(columns))
+
+
+def table_files(
+    scan_id: str,
+    name: str,
+    fact: Mapping[str, Any] | None,
+    targets: Collection[str] | None = None,
+) -> list[tuple[str, Mapping[str, Any] | None]]:
+    """Returns path and fact of each file of a table: one, or one for each block of targets.
+
+    Args:
+        scan_id: the scan.
+        name: the table.
+        fact: what its manifest says of the table.
+        targets: files with rows of these target models alone; None is all.
+    """
+    parts = None if fact is None else fact.get("parts")
+    if parts is None:
+        return [(table_path(scan_id, name), fact)]
+    return [
+        (part_path(scan_id, name, number), part)
+        for number, part in enumerate(parts)
+        if targets is None or not set(targets).isdisjoint(part["targets"])
+    ]
+
+
+def read_file(
+    storage: Storage,
+    path: str,
+    name: str,
+    fact: Mapping[str, Any] | None,
+    columns: Sequence[str] | None = None,
+) -> pa.Table:
+    """Returns one file of a table, or some of its columns with texts as dictionaries.
+
+    Raises:
+        StoreError: missing or damaged.
+    """
+    data = read_checked(storage, path, fact)
+    if columns is not None:
+        return decode_columns(data, TABLES[name], columns, storage.location(path))
+    return decode_table(data, TABLES[name], storage.location(path))
+
+
+def read_checked(storage: Storage, path: str, fact: Mapping[str, Any] | None) -> bytes:
+    """Returns the bytes of a file of a scan, compared with what the manifest says of it.
+
+    Raises:
+        StoreError: missing or damaged.
+    """
     try:
         data = storage.read(path)
         if fact is not None and sha256_hex(data) != fact["sha256"]:
@@ -84,9 +179,11 @@ def read_table(
             f"{storage.location(path)} does not match its checksum in the manifest ({len(data)} "
             f"bytes, expected {fact['bytes']}): scan again, and read the new scan"
         )
-    if columns is not None:
-        return decode_columns(data, TABLES[name], columns, storage.location(path))
-    return decode_table(data, TABLES[name], storage.location(path))
+    return data
+
+
+def _some(schema: pa.Schema, columns: Sequence[str]) -> pa.Schema:
+    return pa.schema([schema.field(name) for name in columns])
 
 
 def finish_scan(storage: Storage, scan_id: str, manifest: Mapping[str, Any]) -> None:
@@ -154,8 +251,7 @@ def remove_unfinished(storage: Storage, scan_id: str) -> None:
     """
     if read_manifest(storage, scan_id) is not None:
         raise StoreError(f"scan {scan_id!r} is finished in {storage.root}: it is not removed")
-    folder = scan_folder(scan_id)
-    storage.remove([f"{folder}/{name}" for name in storage.files(folder)])
+    storage.remove(storage.walk(scan_folder(scan_id)))
 
 
 def read_manifest(storage: Storage, scan_id: str) -> dict[str, Any] | None:

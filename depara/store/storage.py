@@ -13,7 +13,7 @@ from depara.retries import error_code, is_storage_error, reason
 from depara.store.backends.backend import Backend, FileStat
 from depara.store.backends.local import LocalBackend
 from depara.store.layout import RUNNING
-from depara.traffic import count_read, count_written
+from depara.traffic import count_read, count_request, count_written
 
 __all__ = ["FileStat", "Storage", "sha256_hex"]
 
@@ -76,6 +76,22 @@ class Storage:
                     f"({len(found)} bytes, expected {len(data)}): remove it, or write elsewhere"
                 )
         raise StoreError(f"cannot write {self._shown(path)}: another program keeps removing it")
+
+    def link(self, path: str, source: str, data: bytes | memoryview) -> None:
+        """Ensures a file that has the bytes of another one: as its second name where there are any.
+
+        Args:
+            path: the file to be.
+            source: the file that is.
+            data: what both hold.
+
+        Raises:
+            StoreError: other bytes stand there, or the location cannot be written.
+        """
+        with self._write_errors(path):
+            if self._backend.link(path, source):
+                return
+        self.ensure(path, data)
 
     def replace(self, path: str, data: bytes | memoryview) -> None:
         """Writes a file, replacing the one that may stand there, atomically for readers."""
@@ -189,6 +205,7 @@ class Storage:
 
     @contextlib.contextmanager
     def _read_errors(self, operation: str, path: str) -> Iterator[None]:
+        count_request()
         try:
             yield
         except Exception as error:
@@ -202,6 +219,7 @@ class Storage:
 
     @contextlib.contextmanager
     def _write_errors(self, path: str, operation: str = "write") -> Iterator[None]:
+        count_request()
         try:
             yield
         except Exception as error:

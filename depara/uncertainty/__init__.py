@@ -17,7 +17,7 @@ from depara.uncertainty.plan import UncertaintyPlan, UncertaintyTask, plan_uncer
 from depara.uncertainty.resampling import ResampledScores, resampled_scores
 from depara.uncertainty.settings import UncertaintySettings
 from depara.uncertainty.stability import Stability, StabilityRow, summarize_stability
-from depara.uncertainty.tables import uncertainty_tables
+from depara.uncertainty.tables import stability_table, uncertainty_tables
 from depara.uncertainty.terms import BlockCentre
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "plan_uncertainty",
     "resampled_scores",
     "resampling_seconds",
+    "stability_table",
     "summarize_stability",
     "uncertainty_tables",
 ]

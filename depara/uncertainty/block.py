@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from depara.similarity.combine import combine
 from depara.similarity.engine.blocks import GraphBlock
@@ -62,6 +62,22 @@ class BlockUncertainty:
     def __post_init__(self) -> None:
         shape = (len(self.sources), len(self.targets))
         assert all(score.value_AB.shape == shape for score in self.scores.values())
+
+    def of_targets(self, models: Collection[str]) -> BlockUncertainty | None:
+        """Returns the same of the targets of some models alone; None where it has none of them.
+
+        What is known of the model ranking as a whole stays that of all targets of the block.
+        """
+        kept = [place for place, label in enumerate(self.targets) if label.model_id in set(models)]
+        if not kept:
+            return None
+        return replace(
+            self,
+            targets=tuple(self.targets[place] for place in kept),
+            scores={name: score.columns(kept) for name, score in self.scores.items()},
+            model=self.model and replace(self.model, ranks=self.model.ranks.columns(kept)),
+            layer_ranks=self.layer_ranks and self.layer_ranks.columns(kept),
+        )
 
 
 def block_uncertainty(

@@ -34,6 +34,13 @@ class ScoreIntervals:
         columns = [(part.value_AB, part.low_AB, part.high_AB) for part in parts]
         return cls(*(np.concatenate(arrays, axis=1) for arrays in zip(*columns, strict=True)))
 
+    def columns(self, targets: Sequence[int]) -> ScoreIntervals:
+        """Returns the same of some targets, by their places."""
+        places = list(targets)
+        return ScoreIntervals(
+            self.value_AB[:, places], self.low_AB[:, places], self.high_AB[:, places]
+        )
+
 
 @dataclass(frozen=True)
 class RankIntervals:
@@ -51,6 +58,14 @@ class RankIntervals:
     def __post_init__(self) -> None:
         assert self.rank_AB.shape == self.low_AB.shape == self.high_AB.shape
         assert self.rank_AB.shape == self.p_first_AB.shape
+
+    def columns(self, targets: Sequence[int]) -> RankIntervals:
+        """Returns the same of some targets, by their places."""
+        places = list(targets)
+        rank_AB, low_AB, high_AB = (
+            one[:, places] for one in (self.rank_AB, self.low_AB, self.high_AB)
+        )
+        return RankIntervals(rank_AB, low_AB, high_AB, self.p_first_AB[:, places])
 
 
 def score_intervals(value_AB: Float64, samples_BAR: Float32) -> ScoreIntervals:

@@ -14,10 +14,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from depara.store.schemas import TABLES
-from depara.uncertainty.block import BlockUncertainty, ModelUncertainty
+from depara.uncertainty.block import BlockUncertainty
 from depara.uncertainty.candidates import RANKINGS, GraphLabel, Ranking
 from depara.uncertainty.intervals import RankIntervals
-from depara.uncertainty.stability import summarize_stability
+from depara.uncertainty.stability import Stability, summarize_stability
 
 Columns = dict[str, NDArray[Any]]
 
@@ -39,7 +39,7 @@ def uncertainty_tables(blocks: Sequence[BlockUncertainty]) -> dict[str, pa.Table
     return {
         "uncertainty": _score_table(ordered),
         "rank_uncertainty": _rank_table(ordered),
-        "stability": _stability_table(ordered),
+        "stability": stability_table([one.model.stability for one in ordered if one.model]),
     }
 
 
@@ -161,16 +161,14 @@ def _one_ranking(rows_T: Columns, ranking: Ranking, graphs: _Graphs) -> pa.Table
     return pa.table(columns_T, schema=TABLES["rank_uncertainty"])
 
 
-def _stability_table(blocks: Sequence[BlockUncertainty]) -> pa.Table:
-    rows = summarize_stability([model.stability for _, model in _ranking_models(blocks)])
+def stability_table(stabilities: Sequence[Stability]) -> pa.Table:
+    """Returns the table of stability, from what each block that ranks models says of it.
+
+    Raises:
+        ValueError: blocks differ in probes or in subsets.
+    """
+    rows = summarize_stability(list(stabilities))
     return pa.Table.from_pylist([asdict(row) for row in rows], schema=TABLES["stability"])
-
-
-def _ranking_models(
-    blocks: Sequence[BlockUncertainty],
-) -> list[tuple[BlockUncertainty, ModelUncertainty]]:
-    """Returns the blocks that rank models, with what they say of that ranking."""
-    return [(block, block.model) for block in blocks if block.model is not None]
 
 
 def _joined(parts: Sequence[Columns]) -> Columns:

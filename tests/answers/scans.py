@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,8 +24,13 @@ class ScanInMemory(ScanResults):
 
     rows: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
 
-    def arrow_table(self, name: str) -> pa.Table:
-        return table_of_rows(self.rows.get(name, ()), TABLES[name])
+    def arrow_table(self, name: str, targets: Collection[str] | None = None) -> pa.Table:
+        rows = self.rows.get(name, ())
+        kept = [one for one in rows if targets is None or one["target_model"] in targets]
+        return table_of_rows(kept, TABLES[name])
+
+    def arrow_parts(self, name: str, columns: Sequence[str]) -> Iterator[pa.Table]:
+        yield self.arrow_table(name).select(list(columns))
 
 
 def scan_of(

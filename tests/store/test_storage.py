@@ -251,3 +251,24 @@ def test_more_than_a_thousand_objects_take_one_request_per_thousand(
         storage.remove(names)
         assert storage.walk("graphs") == {}
         assert proxy.counts.paths == {("GET", "list"): 5, ("POST", "delete"): 2}
+
+
+def test_a_second_name_has_the_bytes_and_outlives_the_first(storage: Storage) -> None:
+    storage.create("old/a", b"12345")
+    for _ in range(2):  # a task may be repeated
+        storage.link("new/deep/a", "old/a", b"12345")
+    storage.remove(["old/a"])
+    assert storage.read("new/deep/a") == b"12345"
+    storage.create("old/b", b"54321")
+    with pytest.raises(StoreError, match="exists with other content"):
+        storage.link("new/deep/a", "old/b", b"54321")
+    assert storage.read("new/deep/a") == b"12345"
+
+
+def test_a_second_name_is_the_same_file_where_there_are_such(tmp_path: Path) -> None:
+    storage = Storage(str(tmp_path))
+    storage.create("a", b"12345")
+    storage.link("b", "a", b"12345")
+    assert (tmp_path / "b").samefile(tmp_path / "a")
+    storage.replace("b", b"new")
+    assert storage.read("a") == b"12345"

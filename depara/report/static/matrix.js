@@ -194,7 +194,7 @@ function openMatrix(zoo, chooseTarget) {
   function show() {
     $("lambda-value").textContent = state.lambda === Infinity ? "∞ (edges alone)" : `${fixed(state.lambda, 2)}${state.lambda === zoo.lambda ? " (the scan’s)" : ""}`;
     slider.disabled = $("lambda-reset").disabled = state.score !== "similarity";
-    const left = zoo.leftOut.length ? ` Left out of this file for its size: ${zoo.leftOut.join(", ")}; similarity.parquet has them.` : "";
+    const left = zoo.leftOut.length ? ` Left out of this file for its size: ${zoo.leftOut.join(", ")}; the similarity table has them.` : "";
     $("score-about").textContent = `${zoo.meanings[state.score]}.${left}`;
     update();
   }

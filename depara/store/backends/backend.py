@@ -51,5 +51,8 @@ class Backend(Protocol):
     def stat(self, path: str) -> FileStat:
         """Returns size and time of a file; FileNotFoundError without one."""
 
+    def link(self, path: str, source: str) -> bool:
+        """Gives a file a second name; False where that is not possible."""
+
     def remove(self, paths: Iterable[str]) -> None:
         """Removes files in this order; missing ones are fine."""

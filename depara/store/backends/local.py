@@ -69,6 +69,9 @@ class LocalBackend:
     def stat(self, path: str) -> FileStat:
         return self._persist("read", path, _stat)
 
+    def link(self, path: str, source: str) -> bool:
+        return self._persist("link", path, lambda target: _link_to(target, self._folder / source))
+
     def remove(self, paths: Iterable[str]) -> None:
         for path in paths:
             self._persist("remove", path, self._remove)
@@ -186,6 +189,19 @@ def _create(target: Path, data: bytes | memoryview) -> bool:
                 _move(target, data)
         return True
     raise FileNotFoundError(errno.ENOENT, "its folder keeps vanishing", str(target))
+
+
+def _link_to(target: Path, source: Path) -> bool:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        return os.path.samefile(source, target)
+    except OSError as error:
+        if error.errno not in _LINK_UNSUPPORTED | {errno.EXDEV}:
+            raise
+        return False
+    return True
 
 
 def _move(target: Path, data: bytes | memoryview) -> None:

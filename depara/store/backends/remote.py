@@ -84,6 +84,9 @@ class RemoteBackend:
     def stat(self, path: str) -> FileStat:
         return _file_stat(self._persist("read", path, lambda fs, uri: fs.info(uri)))
 
+    def link(self, path: str, source: str) -> bool:
+        return False  # object stores have no second names
+
     def remove(self, paths: Iterable[str]) -> None:
         for path in paths:
             with contextlib.suppress(FileNotFoundError):

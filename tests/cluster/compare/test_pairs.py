@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,7 +28,9 @@ def known(sources: list[bool], targets: list[bool]) -> KnownPairs:
     def places(flags: list[bool]) -> tuple[int | None, ...]:
         return tuple(place if flag else None for place, flag in enumerate(flags))
 
-    return KnownPairs("night1", {}, len(sources), len(targets), places(sources), places(targets))
+    models = tuple(f"m{number}" for number in range(len(targets)))
+    facts: dict[str, Any] = {"similarity": {}}
+    return KnownPairs("night1", facts, len(sources), models, places(sources), places(targets))
 
 
 def cover(whole: Reduction, pairs: KnownPairs | None, workers: int) -> np.ndarray:

@@ -110,11 +110,12 @@ def test_the_manifest_has_all_of_it() -> None:
     phases = PhaseClock(clock)
     clock.now_s += 1.23456
     phases.add_worker("busy", 2.0)
-    phases.add_traffic(Traffic(3, 4))
+    phases.add_traffic(Traffic(3, 4, 5))
     tree = phases.spent().to_manifest()
     assert tree["phases"]["probes"] == 1.235
     assert tree["workers"] == {"starting": 0.0, "busy": 2.0, "idle": 0.0, "tasks": 0.0}
     assert tree["bytes"]["workers"] == {"read": 3, "written": 4, "to_device": 0, "from_device": 0}
+    assert tree["requests"]["workers"] == 5
 
 
 def test_what_a_storage_reads_and_writes_is_counted_once(tmp_path: Path) -> None:
@@ -122,15 +123,17 @@ def test_what_a_storage_reads_and_writes_is_counted_once(tmp_path: Path) -> None
     assert storage.create("a", b"12345")
     assert not storage.create("a", b"12345")
     storage.replace("a", memoryview(b"123"))
-    assert meter.take() == Traffic(0, 8)
+    assert meter.take() == Traffic(0, 8, requests=3)
     storage.read("a")
     assert storage.read_or_none("none") is None
     found = storage.read_versioned("a")
     assert found is not None
-    assert meter.take() == Traffic(6, 0)
+    assert meter.take() == Traffic(6, 0, requests=3)
     assert storage.swap("a", b"1234", found[1])
     assert not storage.swap("a", b"12345", found[1])
-    assert meter.take() == Traffic(0, 4)
+    assert meter.take() == Traffic(0, 4, requests=2)
+    assert list(storage.files("")) == ["a"]
+    assert meter.take() == Traffic(requests=1)
 
 
 @pytest.mark.parametrize("scheme", ["", "memory://"])
