@@ -18,8 +18,8 @@ import math
 import platform
 import resource
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -73,7 +73,7 @@ class Assumed:
 
         ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
         try:
-            actor = ray.remote(num_cpus=0)(Idle).remote()
+            actor: Any = ray.remote(num_cpus=0)(Idle).remote()
             ray.get(actor.answer.remote(0))
             calls = 2000
             started_s = time.process_time()
@@ -135,13 +135,13 @@ class SimulatedLauncher:
     workers: int
     requests: Counter[int] = field(default_factory=Counter)
     busy_s: float = 0.0
-    by_model_s: Counter[str] = field(default_factory=Counter)
+    by_model_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     lost: int = 0
     ray_s: float = 0.0
     _ends_s: dict[int, float] = field(default_factory=dict)
     _heap: list[tuple[float, int]] = field(default_factory=list)
     _losses: set[int] = field(default_factory=set)
-    _numbers: Any = field(default_factory=itertools.count)
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def capacity(self) -> int:
         """Returns the number of workers."""
@@ -224,7 +224,7 @@ class SimulatedLauncher:
         self.ray_s += self.assumed.ray_call_s
 
     def _until(self, when_s: float) -> int:
-        ref = next(self._numbers)
+        ref: int = next(self._numbers)
         self._ends_s[ref] = when_s
         heapq.heappush(self._heap, (when_s, ref))
         return ref
@@ -296,7 +296,7 @@ def simulate(plan: ScanPlan, workers: int, assumed: Assumed, seed: int = 0) -> N
         driver_s=clock.driver_s,
         ray_s=launcher.ray_s,
         lost=launcher.lost,
-        peak_requests_per_s=max(launcher.requests.values(), default=0),
+        peak_requests_per_s=float(max(launcher.requests.values(), default=0)),
         failed=sum(result.failure is not None for result in results),
     )
 
