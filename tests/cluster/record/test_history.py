@@ -97,7 +97,7 @@ def test_pairs_are_found_by_the_keys_of_their_graphs() -> None:
     known = known_pairs(reduction(C, INNER, A), previous(INNER, A, B))
     assert known is not None
     assert (known.scan_id, known.fact) == ("night1", {"rows": 7})
-    assert (known.num_sources, known.num_targets) == (3, 2)
+    assert (known.num_sources, known.target_models) == (3, (A.model_id, B.model_id))
     assert (known.sources, known.targets) == ((None, 0, 1), (None, 0))
     assert known.count == 2
 
