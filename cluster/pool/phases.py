@@ -62,6 +62,7 @@ class Spent:
                 name: {
                     field.name.removesuffix("_bytes"): getattr(traffic, field.name)
                     for field in fields(Traffic)
+                    if field.name.endswith("_bytes")
                 }
                 for name, traffic in (("driver", self.driver), ("workers", self.others))
             },
