@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
@@ -302,7 +303,7 @@ class ScanConfig(Section):
                 f"use one of {', '.join(map(str, sorted(near)))}"
             )
         ids = [model.id for model in self.models]
-        twice = sorted({name for name in ids if ids.count(name) > 1})
+        twice = sorted(name for name, count in Counter(ids).items() if count > 1)
         if twice:
             raise ValueError(
                 f"two models have the id {', '.join(map(repr, twice))}: ids are unique"
