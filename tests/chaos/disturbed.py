@@ -1,13 +1,14 @@
 """`jobs.scan` with a disturbance inside the driver: `python -m tests.chaos.disturbed HOW ...`.
 
 HOW is one of
-``jump:SECONDS``    the wall clock jumps by so many seconds after it was first read;
+``jump:SECONDS``    the wall clock jumps by so many seconds soon after the scan began;
 ``kill-before:NAME`` the driver is killed when it is about to write a file of this name;
 ``kill-after:NAME``  the driver is killed when it has just written one.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
@@ -34,17 +35,22 @@ def main() -> None:
 
 
 def jump(seconds: float) -> None:
-    """Lets both clocks of the driver that tell the time of day jump once they were read."""
+    """Lets both clocks of the driver that tell the time of day jump a second after the scan began,
+    however long the driver took to begin it."""
     tell_date, tell_s = cluster.scan.utc_now, time.time
-    started_s = time.monotonic()
-    jumps_at_s = started_s + 1.0
+    jumps_at_s = math.inf
+
+    def passed() -> float:
+        return seconds if time.monotonic() > jumps_at_s else 0.0
 
     def date() -> Any:
-        is_later = time.monotonic() > jumps_at_s
-        return tell_date() + timedelta(seconds=seconds if is_later else 0)
+        nonlocal jumps_at_s
+        if jumps_at_s == math.inf:
+            jumps_at_s = time.monotonic() + 1.0
+        return tell_date() + timedelta(seconds=passed())
 
     def posix_s() -> float:
-        return tell_s() + (seconds if time.monotonic() > jumps_at_s else 0)
+        return tell_s() + passed()
 
     cluster.scan.utc_now = date
     time.time = posix_s
