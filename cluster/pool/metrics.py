@@ -6,7 +6,7 @@ counts begins at nothing with each scan.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -118,6 +118,7 @@ class LibraryMetrics:
 
     def __init__(self, library: Any, metrics: Sequence[Metric] = METRICS) -> None:
         """Makes all of them; one that has no value yet is not exported."""
+        self._labels = {one.name: set(one.labels) for one in metrics}
         self._made: dict[str, Any] = {}
         for one in metrics:
             options: dict[str, Any] = {"description": one.help, "tag_keys": one.labels}
@@ -128,12 +129,18 @@ class LibraryMetrics:
     def add(self, name: str, amount: float = 1.0, **labels: str) -> None:
         """Adds to a counter."""
         if amount > 0:
-            self._made[name].inc(amount, labels)
+            self._find(name, labels).inc(amount, labels)
 
     def set(self, name: str, value: float, **labels: str) -> None:
         """Sets a gauge."""
-        self._made[name].set(value, labels)
+        self._find(name, labels).set(value, labels)
 
     def observe(self, name: str, value: float, **labels: str) -> None:
         """Counts a value in a histogram."""
-        self._made[name].observe(value, labels)
+        self._find(name, labels).observe(value, labels)
+
+    def _find(self, name: str, labels: Mapping[str, str]) -> Any:
+        """The metric of a name; Ray itself would take labels that it was not told of."""
+        if set(labels) != self._labels[name]:
+            raise ValueError(f"{name} has the labels {self._labels[name]}, got {set(labels)}")
+        return self._made[name]
