@@ -29,25 +29,26 @@ class Sampler:
 
     def sample(self) -> None:
         """Tells them."""
-        metrics, pool = self._context.metrics, self._pool
-        metrics.set("depara_scan_running", 1)  # every time: Ray forgets gauges that nobody sets
+        states = Counter(slot.state for slot in self._pool.slots)
         self._tell_spent(self._context.phases.spent())
-        states = Counter(slot.state for slot in pool.slots)
-        for state in SLOT_STATES:
-            metrics.set("depara_workers", states[state], state=state)
-        metrics.set("depara_groups_waiting", pool.num_waiting)
-        done, total = self._context.reporter.steps
-        metrics.set("depara_steps_done", done)
-        metrics.set("depara_steps", total)
+        self._tell_present(True, states, self._pool.num_waiting, self._context.reporter.steps)
 
     def end(self) -> None:
         """Tells the last totals; what is now has gone with the scan."""
-        metrics = self._context.metrics
         self._tell_spent(self._context.phases.spent())
+        self._tell_present(False, Counter(), 0, (0, 0))
+
+    def _tell_present(
+        self, is_running: bool, states: Counter[str], num_waiting: int, steps: tuple[int, int]
+    ) -> None:
+        """Sets all gauges every time: Ray forgets those that nobody sets."""
+        metrics = self._context.metrics
         for state in SLOT_STATES:
-            metrics.set("depara_workers", 0, state=state)
-        metrics.set("depara_groups_waiting", 0)
-        metrics.set("depara_scan_running", 0)
+            metrics.set("depara_workers", states[state], state=state)
+        metrics.set("depara_groups_waiting", num_waiting)
+        metrics.set("depara_steps_done", steps[0])
+        metrics.set("depara_steps", steps[1])
+        metrics.set("depara_scan_running", int(is_running))
 
     def _tell_spent(self, spent: Spent) -> None:
         for phase, seconds in spent.phases.items():
