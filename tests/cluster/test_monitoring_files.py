@@ -126,7 +126,7 @@ def test_the_dashboard_is_one_that_grafana_imports() -> None:
     (session,) = (one for one in DASHBOARD["templating"]["list"] if one["name"] == "session")
     assert set(re.findall(r"ray_\w+", session["query"]["query"])) <= LABELS.keys()
     assert all(panel["title"] and panel["description"] for panel in DASHBOARD["panels"])
-    places = set()
+    places: set[tuple[int, int]] = set()
     for panel in DASHBOARD["panels"]:
         at = panel["gridPos"]
         cells = {

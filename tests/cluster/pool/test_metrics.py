@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -34,14 +33,15 @@ def group(name: str, *units: Step, seconds: float = 1.0) -> Group:
     return Group(name, units, seconds)  # type: ignore[arg-type]
 
 
-def pool_of(launcher: FakeLauncher, library: FakeLibrary, **options: Any) -> WorkerPool:
-    options = {"phases": PhaseClock(launcher.clock), "clock": launcher.clock} | options
-    return WorkerPool(launcher, 2, metrics=LibraryMetrics(library), **options)
+def pool_of(launcher: FakeLauncher, library: FakeLibrary) -> WorkerPool:
+    phases = PhaseClock(launcher.clock)
+    metrics = LibraryMetrics(library)
+    return WorkerPool(launcher, 2, clock=launcher.clock, phases=phases, metrics=metrics)
 
 
-def passing(message: str = "no answer") -> Outcome:
-    error = StorageUnavailableError(message)
-    return Outcome(failure=Failure.of(error, message, stage="extract"))
+def passing() -> Outcome:
+    error = StorageUnavailableError("no answer")
+    return Outcome(failure=Failure.of(error, str(error), stage="extract"))
 
 
 # ----------------------------------------------------------------------------------- the table
