@@ -56,7 +56,9 @@ def mend(
     if isinstance(damage, UnusableGraphError):
         # Computed anew once: an older version may have written it.
         again = {key: why for key, why in damage.reasons.items() if key in graphs.healed}
-        graphs = replace(graphs, left_out=(*graphs.left_out, *_left_out(graphs, again)))
+        lost = _left_out(graphs, again)
+        context.metrics.add("depara_failures", len(lost), stage="reduce")
+        graphs = replace(graphs, left_out=(*graphs.left_out, *lost))
         keys -= again.keys()
     context.reporter.note(f"damaged: {damage}")
     remove_unfinished(context.storage, scan_id)

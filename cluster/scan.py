@@ -10,7 +10,9 @@ from cluster.mend import DAMAGE, mend
 from cluster.pool.context import ScanContext
 from cluster.pool.launcher import Launcher
 from cluster.pool.loop import WorkerPool
+from cluster.pool.metrics import NO_METRICS, Metrics
 from cluster.pool.progress import Reporter
+from cluster.pool.sampling import sampled
 from cluster.pool.stopping import StopSignal
 from cluster.record.graph_facts import read_graph_facts
 from cluster.record.history import classify, failed_models
@@ -34,6 +36,7 @@ def run_scan(
     *,
     stop: StopSignal | None = None,
     fresh: bool = False,
+    metrics: Metrics = NO_METRICS,
 ) -> ScanSummary:
     """Runs a whole scan and returns its summary; the tables are then in the storage.
 
@@ -42,10 +45,12 @@ def run_scan(
         DeparaError: the scan as a whole is impossible; what was committed stays and is reused.
     """
     started_at = utc_now()
-    context = ScanContext(storage, launcher, reporter, stop or StopSignal())
+    stop = stop or StopSignal()
+    context = ScanContext(storage, launcher, reporter, stop, metrics=metrics)
     with (
         holding_scan(file.config, storage, started_at, reporter) as lease,
         closing(make_pool(file.config, context)) as pool,
+        sampled(pool, context),
     ):
         prepared = prepare_scan(file, pool, context, fresh=fresh)
         plan = prepared.plan

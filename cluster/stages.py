@@ -188,6 +188,7 @@ def make_pool(config: ScanConfig, context: ScanContext) -> WorkerPool:
         patience_s() if _reads_from_afar(config) else 0.0,
         stop=context.stop,
         phases=context.phases,
+        metrics=context.metrics,
     )
 
 

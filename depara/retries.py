@@ -15,6 +15,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_e
 
 from depara.errors import ConfigError, DeparaError, StorageUnavailableError
 from depara.redaction import redact
+from depara.traffic import count_retry
 
 T = TypeVar("T")
 
@@ -119,6 +120,7 @@ def persist(operation: str, location: str, action: Callable[[], T]) -> T:
 
     def warn(state: RetryCallState) -> None:
         nonlocal warned
+        count_retry()
         waited_s = time.monotonic() - started + state.upcoming_sleep
         if warned or waited_s < policy.warn_after_s or state.outcome is None:
             return

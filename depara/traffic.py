@@ -15,7 +15,8 @@ class Traffic:
 
     ``read_bytes`` and ``written_bytes`` went through storage; ``to_device_bytes`` and
     ``from_device_bytes`` went between the host's memory and a device with memory of its own.
-    A request is one call of a file, or of one listing; what is tried again counts once.
+    A request is one call of a file, or of one listing; what is tried again counts once, and beside
+    it as ``retries``, also those of probes and weights.
     """
 
     read_bytes: int = 0
@@ -23,6 +24,7 @@ class Traffic:
     requests: int = 0
     to_device_bytes: int = 0
     from_device_bytes: int = 0
+    retries: int = 0
 
     def __add__(self, other: Traffic) -> Traffic:
         return Traffic(*(one + two for one, two in zip(_values(self), _values(other), strict=True)))
@@ -69,6 +71,11 @@ def count_from_device(num_bytes: int) -> None:
 def count_request() -> None:
     """Counts one request to an output."""
     _count(Traffic(requests=1))
+
+
+def count_retry() -> None:
+    """Counts one request that is tried again because the storage did not answer well."""
+    _count(Traffic(retries=1))
 
 
 def _count(more: Traffic) -> None:

@@ -113,7 +113,7 @@ def _dry_run(file: ScanFile, fresh: bool) -> int:
 def _run(file: ScanFile, fresh: bool, verbose: bool, log_format: LogFormat) -> int:
     """Runs the scan on Ray; prints the summary."""
     from cluster.pool.json_progress import JsonReporter
-    from cluster.pool.ray_launcher import RayLauncher, connect
+    from cluster.pool.ray_launcher import RayLauncher, connect, make_metrics
     from cluster.pool.sharing import check_job_folder, check_places, marked_output
     from cluster.record.report import end_with_report
     from cluster.record.summary import print_report, print_summary
@@ -134,7 +134,15 @@ def _run(file: ScanFile, fresh: bool, verbose: bool, log_format: LogFormat) -> i
         reporter.verbose = verbose
         try:
             with stopping_on_signals(stop):
-                summary = run_scan(file, launcher, storage, reporter, stop=stop, fresh=fresh)
+                summary = run_scan(
+                    file,
+                    launcher,
+                    storage,
+                    reporter,
+                    stop=stop,
+                    fresh=fresh,
+                    metrics=make_metrics(),
+                )
         except DeparaError as error:
             if not stop.requested:
                 raise

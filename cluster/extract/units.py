@@ -141,6 +141,11 @@ class CommitUnit(_JobUnit):
 
     name: ClassVar[str] = "commit"
 
+    @property
+    def num_graphs(self) -> int:
+        """Those that the model lacks."""
+        return len(self.job.graph_keys)
+
     def run(self, worker: Worker, attempt: int, upcoming: Unit | None) -> CommitResult:
         """Returns what the model cost."""
         ahead = upcoming.job if isinstance(upcoming, ExtractUnit) else None

@@ -34,6 +34,15 @@ class WorkerLostError(Exception):
         self.is_memory_loss = is_memory_loss
         self.is_hang = is_hang
 
+    @property
+    def kind(self) -> str:
+        """One word for it: node, memory, hang or other."""
+        if self.is_node_loss:
+            return "node"
+        if self.is_memory_loss:
+            return "memory"
+        return "hang" if self.is_hang else "other"
+
 
 class Launcher(Protocol):
     """Starts workers, hands them units, and runs stateless tasks."""

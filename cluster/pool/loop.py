@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from cluster.pool.deadlines import DEFAULT_LIMIT_S, Deadlines
 from cluster.pool.events import Event, OnEvent
 from cluster.pool.launcher import Launcher, Ref, WorkerLostError
+from cluster.pool.metrics import NO_METRICS, Metrics
 from cluster.pool.phases import PhaseClock
 from cluster.pool.slots import Running, Slot, Slots
 from cluster.pool.stopping import StopSignal
@@ -41,7 +42,7 @@ class WorkerPool:
     ``unit_timeout_s`` the time of one unit, which most reach long before (`Deadlines`);
     ``patience_s`` is how long their storage may not answer. ``counts`` says how many units were
     started and done, workers lost and groups requeued. ``phases`` is told of the workers' time and
-    bytes. ``stop`` ends it in good order.
+    bytes, ``metrics`` of what becomes of units and workers. ``stop`` ends it in good order.
     """
 
     launcher: Launcher
@@ -54,9 +55,11 @@ class WorkerPool:
     stop: StopSignal = field(default_factory=StopSignal)
     counts: Counter[str] = field(default_factory=Counter)
     phases: PhaseClock = field(default_factory=PhaseClock)
+    metrics: Metrics = NO_METRICS
     slots: Slots = field(init=False)
     deadlines: Deadlines = field(init=False)
     someone_was_ready: bool = field(default=False, init=False)
+    _current: _PoolRun | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self.slots = Slots(self.launcher, self.clock, self.phases)
@@ -76,8 +79,17 @@ class WorkerPool:
         order = sorted(groups, key=lambda group: (-group.seconds, group.name))
         waiting = deque(Running(group, GroupResult(group.name)) for group in order)
         results = {id(running.group): running.result for running in waiting}
-        _PoolRun(self, on_event, waiting, len(waiting)).run()
+        self._current = _PoolRun(self, on_event, waiting, len(waiting))
+        self._current.run()
         return [results[id(group)] for group in groups]
+
+    @property
+    def num_waiting(self) -> int:
+        """Groups that have not ended and that no worker has begun; may be asked in any thread."""
+        if self._current is None:
+            return 0
+        begun = sum(slot.running is not None for slot in self.slots)
+        return max(0, self._current.unfinished - begun)
 
     def close(self) -> None:
         """Ends all workers."""
@@ -206,13 +218,15 @@ class _PoolRun:
     def _advance(self, slot: Slot, running: Running, outcome: Outcome) -> None:
         """Takes what a unit has come to, and the group to its next unit or its end."""
         failure = outcome.failure
+        done, seconds = running.unit, self.pool.clock() - slot.since_s
+        self.pool.metrics.observe("depara_unit_seconds", seconds, kind=done.name)
         if failure is not None and failure.is_passing:
             slot.running = None
             self._requeue(running, failure)
             return
-        done = running.unit
         if failure is None:
-            self.pool.deadlines.learn(done, self.pool.clock() - slot.since_s)
+            self.pool.deadlines.learn(done, seconds)
+            self.pool.metrics.add("depara_graphs", done.num_graphs)
         running.result.values.append(outcome.value)
         self.pool.counts["units_done"] += 1
         self.on_event(Event("unit", running.group.name, unit=done.label))
@@ -224,6 +238,8 @@ class _PoolRun:
 
     def _end(self, running: Running, failure: Failure | None, detail: str) -> None:
         running.result.failure = failure
+        if failure is not None:
+            self.pool.metrics.add("depara_failures", stage=failure.stage)
         self.unfinished -= 1
         self.on_event(Event("group", running.group.name, detail))
 
@@ -239,6 +255,7 @@ class _PoolRun:
         running.restart()
         self.waiting.append(running)
         self.pool.counts["requeued"] += 1
+        self.pool.metrics.add("depara_requeued", reason="storage")
         self.on_event(Event("requeued", running.group.name, failure.message))
 
     def _bury(self, slot: Slot, loss: WorkerLostError) -> None:
@@ -246,6 +263,7 @@ class _PoolRun:
         running = slot.running
         deaths = slot.deaths + (running is None and not loss.is_node_loss)
         self.pool.counts["workers_lost"] += 1
+        self.pool.metrics.add("depara_workers_lost", reason=loss.kind)
         self.on_event(Event("lost", running.group.name if running else "", str(loss)))
         if deaths > MAX_DEATHS_PER_SLOT:
             raise ClusterError(
@@ -260,6 +278,7 @@ class _PoolRun:
             self._end(running, failure, failure.message)
             return
         running.restart()
+        self.pool.metrics.add("depara_requeued", reason="worker")
         (self.suspects if running.is_suspect else self.waiting).appendleft(running)
 
     def _replace(self, slot: Slot, deaths: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -71,10 +72,14 @@ class Spent:
 
 
 class PhaseClock:
-    """Measures the phases of one scan; exactly one runs at any moment, the first from the start."""
+    """Measures the phases of one scan; exactly one runs at any moment, the first from the start.
+
+    What was spent may be asked for in any thread.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
+        self._lock = threading.RLock()
         self._phase = PHASES[0]
         self._since_s = clock()
         self._seconds = dict.fromkeys(PHASES, 0.0)
@@ -85,13 +90,15 @@ class PhaseClock:
     def enter(self, phase: str) -> None:
         """Ends the present phase and goes on with another one, or with one that was before."""
         assert phase in PHASES
-        now_s = self._clock()
-        self._seconds[self._phase] += now_s - self._since_s
-        self._phase, self._since_s = phase, now_s
+        with self._lock:
+            now_s = self._clock()
+            self._seconds[self._phase] += now_s - self._since_s
+            self._phase, self._since_s = phase, now_s
 
     def add_worker(self, state: str, seconds: float) -> None:
         """Counts the time of one worker in one of the `STATES`."""
-        self._workers[state] += seconds  # type: ignore[assignment]
+        with self._lock:
+            self._workers[state] += seconds  # type: ignore[assignment]
 
     def add_traffic(self, traffic: Traffic) -> None:
         """Counts bytes of another process than the driver's."""
@@ -105,13 +112,14 @@ class PhaseClock:
 
     def spent(self) -> Spent:
         """Returns all that was spent until now."""
-        self.enter(self._phase)
-        return Spent(
-            dict(self._seconds),
-            {state: float(self._workers[state]) for state in STATES},
-            total_traffic() - self._before,
-            self._others,
-        )
+        with self._lock:
+            self.enter(self._phase)
+            return Spent(
+                dict(self._seconds),
+                {state: float(self._workers[state]) for state in STATES},
+                total_traffic() - self._before,
+                self._others,
+            )
 
 
 class Meter:

@@ -67,6 +67,11 @@ class Reporter:
     def close(self) -> None:
         """Ends the display."""
 
+    @property
+    def steps(self) -> tuple[int, int]:
+        """Done of the present phase, and in all."""
+        return self._done, self._total
+
     def snapshot(self) -> dict[str, Any]:
         """Returns what it shows as data: for the sign of life, by which others follow a scan.
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from cluster.pool.launcher import Handle, Ref, WorkerLostError, describe_resources
+from cluster.pool.metrics import LibraryMetrics, Metrics
 from cluster.pool.phases import Meter, TaskCost, measured
 from cluster.pool.ray_environment import check_address, cluster_address, ray_folder
 from cluster.pool.sharing import check_mark, this_machine
@@ -66,6 +67,13 @@ def connect(num_cpus: int | None = None, num_gpus: int | None = None) -> Iterato
         for number, handler in handlers.items():
             signal.signal(number, handler)  # ray.init replaces them
         yield
+
+
+def make_metrics() -> Metrics:
+    """Returns metrics that the Ray of this connection exports at the metrics port of its node."""
+    from ray.util import metrics
+
+    return LibraryMetrics(metrics)
 
 
 def _unconnected(address: str | None, reason: str) -> str:

@@ -16,6 +16,9 @@ MAX_HANGS_PER_GROUP = 2
 """Once may be the machine's fault; what hangs twice hangs always, and each time costs minutes."""
 MAX_NODE_LOSSES_PER_GROUP = 20
 
+SLOT_STATES = ("starting", "busy", "idle")
+"""Of a slot."""
+
 
 @dataclass
 class Running:

@@ -43,6 +43,11 @@ class Unit(ABC):
         return ""
 
     @property
+    def num_graphs(self) -> int:
+        """How many graphs it commits."""
+        return 0
+
+    @property
     def label(self) -> str:
         """Its name in logs, such as ``extract 000000-000256``."""
         return self.name

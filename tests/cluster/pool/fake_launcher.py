@@ -15,6 +15,7 @@ class Step(str):
 
     name = "extract"
     label = "extract"
+    num_graphs = 0
 
     def expectation(self) -> Expectation:
         return Expectation()
