@@ -19,15 +19,20 @@ from depara.store.layout import (
     FEATURES_FILE,
     GRAMS_FILE,
     MARKER_FILE,
+    SKETCH_FILE,
     graph_folder,
     marker_path,
     nodes_file,
+    sketch_path,
 )
 from depara.store.outputs import OUTPUTS_FILE
+from depara.store.sketches import decode_sketch
 from depara.store.storage import FileStat, Storage, sha256_hex
 from depara.types import ProbeRange
 
 DISCARD = "`depara verify --discard` takes the graph back, and the next scan computes it anew"
+
+_REMADE = "`depara verify --discard` removes it, and `depara nearest` makes it anew"
 
 ProbeIds = Callable[[str], tuple[str, ...] | None]
 """Returns the ids of a probe set by its key, or None where they are not known."""
@@ -63,6 +68,7 @@ class GraphCheck:
             found = list(self._marker_problems(marker))
             for name, fact in marker.files.items():
                 found += self._file_problems(marker, name, fact, files.get(f"{self.folder}/{name}"))
+            found += self._sketch_problems(files.get(sketch_path(self.key)))
         except (StoreError, ValueError, TypeError, AttributeError) as error:
             # The marker is JSON that anything may have been written into.
             return [self._problem(MARKER_FILE, f"cannot be used: {error}")]
@@ -156,6 +162,19 @@ class GraphCheck:
             if probe_id != due:
                 what = f"probe {probes.start + place} is not that of probe set {marker.probe_set}"
                 return [self._problem(name, what, due, str(probe_id))]
+        return []
+
+    def _sketch_problems(self, stat: FileStat | None) -> list[Problem]:
+        """The sketch is a cache: a damaged one goes alone, its graph stays."""
+        path = sketch_path(self.key)
+        data = b"" if stat is None or self.fast else self.storage.read_or_none(path)
+        if stat is None or data is None or (self.fast and stat.bytes):
+            return []
+        try:
+            decode_sketch(data, self.key, SKETCH_FILE)
+        except SchemaError as error:
+            problem = self._problem(SKETCH_FILE, f"cannot be used: {error}")
+            return [replace(problem, remedy=_REMADE, graph_key=None, discardable=(path,))]
         return []
 
     def _problem(self, name: str, what: str, expected: str = "", got: str = "") -> Problem:

@@ -158,10 +158,13 @@ def encode_nodes(key: str, probes: ProbeRange, probe_ids: Sequence[str], nodes: 
     return encode_table(table, metadata)
 
 
-def check_artifact(data: bytes, key: str, rows: int, schema: pa.Schema, name: str) -> pa.Table:
+def check_artifact(
+    data: bytes, key: str, rows: int | None, schema: pa.Schema, name: str
+) -> pa.Table:
     """Returns the table of a graph's file that no commit marker vouches for yet.
 
-    Every page is read and compared with its own checksum.
+    Every page is read and compared with its own checksum. Any number of rows will do where
+    ``rows`` is None.
 
     Raises:
         SchemaError: damaged, cut short, of another graph, or with other columns or rows.
@@ -176,7 +179,7 @@ def check_artifact(data: bytes, key: str, rows: int, schema: pa.Schema, name: st
         raise SchemaError(f"{name} is of graph {found_key or '(none)'}, expected {key}")
     if not table.schema.equals(schema):
         raise SchemaError(f"{name} has other columns than expected")
-    if table.num_rows != rows:
+    if rows is not None and table.num_rows != rows:
         raise SchemaError(f"{name} has {table.num_rows} rows, {rows} are expected")
     return table
 

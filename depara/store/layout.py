@@ -4,6 +4,7 @@ All paths are relative to the output::
 
     graphs/<2 digits>/<key>/graph.json              the commit marker of a graph, written last
     graphs/<2 digits>/<key>/{nodes-*,edges,...}     its artifacts; outputs.parquet is optional
+    graphs/<2 digits>/<key>/sketch.parquet          made from them when it is first asked for
     scans/<scan id>/manifest.json                   written last, makes a scan a finished one
     scans/<scan id>/<table>.parquet                 its tables; beside them scan.yaml, cards.json
     scans/<scan id>/<table>/part-*.parquet          a large table, a part per block of targets
@@ -35,6 +36,7 @@ MARKER_FILE = "graph.json"
 EDGES_FILE = "edges.parquet"
 GRAMS_FILE = "grams.parquet"
 FEATURES_FILE = "features.parquet"
+SKETCH_FILE = "sketch.parquet"
 NODES_PREFIX = "nodes-"
 
 LATEST_FILE = "latest.json"
@@ -48,6 +50,11 @@ def graph_folder(key: str) -> str:
 def marker_path(key: str) -> str:
     """Returns the path of a graph's commit marker."""
     return f"{graph_folder(key)}/{MARKER_FILE}"
+
+
+def sketch_path(key: str) -> str:
+    """Returns the path of a graph's sketch."""
+    return f"{graph_folder(key)}/{SKETCH_FILE}"
 
 
 def nodes_file(probes: ProbeRange) -> str:

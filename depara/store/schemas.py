@@ -351,6 +351,19 @@ FEATURES = pa.schema(
     ]
 )
 
+SKETCH = pa.schema(
+    [
+        _field("part", pa.string(), "maps, edge, directed_source or directed_target (key)"),
+        _field("row", pa.int32(), "of maps the probe's place in the probe set, 0-based (key)"),
+        _field("scale", pa.float32(), "a cell is its value times this"),
+        _field(
+            "values",
+            pa.list_(pa.field("element", pa.int8(), nullable=False), 256),
+            "cells of a CountSketch: of maps all of one probe, of other parts the next 256",
+        ),
+    ]
+)
+
 CANVASES = pa.schema(
     [
         _field("probe_id", pa.string(), "sha256 of the canvas, hex"),
