@@ -25,6 +25,7 @@ from depara.results import ScanResults
 from depara.results import open_scan as open_results
 
 if TYPE_CHECKING:
+    from depara.nearest import Nearest
     from depara.query import QueryAnswer
     from depara.query.progress import Progress
 
@@ -140,6 +141,26 @@ class Scan(ScanResults):
         from depara.query import query
 
         return query(self, model, fresh=fresh, on_progress=on_progress)
+
+    def nearest(
+        self,
+        model: str,
+        *,
+        layer: str | None = None,
+        top: int = 50,
+        exact: bool = True,
+        on_progress: Progress | None = None,
+    ) -> Nearest:
+        """Returns the graphs that are the best sources for a graph; see `depara.nearest.nearest`.
+
+        Found by sketches, which are made when they are first needed, and then compared exactly.
+
+        Raises:
+            DeparaError: see `depara.nearest.nearest`.
+        """
+        from depara.nearest import nearest
+
+        return nearest(self, model, layer=layer, top=top, exact=exact, on_progress=on_progress)
 
     @cached_property
     def _recommender(self) -> Recommender:

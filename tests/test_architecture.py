@@ -55,6 +55,7 @@ ALLOWED = {
     "cli": {
         "scan",
         "query",
+        "nearest",
         "answers",
         "pictures",
         "report",
@@ -82,7 +83,8 @@ ALLOWED = {
     "grams": set(),
     "_version": set(),
     "query": {"answers", "results", "similarity", "uncertainty", "store", "models", "extraction"},
-    "scan": {"answers", "ensembles", "query", "report", "results"},
+    "nearest": {"graph", "query", "results", "similarity", "store"},
+    "scan": {"answers", "ensembles", "nearest", "query", "report", "results"},
     "": {"results", "scan"},
 }
 

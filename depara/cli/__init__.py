@@ -11,6 +11,7 @@ from depara.cli.answers import data, diff, matrix, recommend, tree
 from depara.cli.ensemble import ensemble, heads
 from depara.cli.evaluation import evaluate
 from depara.cli.learning import learn
+from depara.cli.nearest import nearest
 from depara.cli.pictures import graph, show
 from depara.cli.query import query
 from depara.cli.reading import layers, models, scans, table
@@ -24,6 +25,7 @@ __all__ = ["app"]
 _COMMANDS = (
     recommend,
     query,
+    nearest,
     data,
     ensemble,
     heads,
