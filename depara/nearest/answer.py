@@ -70,7 +70,7 @@ class Nearest:
                 f"warning: up to about {self.missed:.0f} graphs that belong here may be missing, "
                 "left out by their estimates: raise --top"
             )
-        elif self.num_compared < self.num_graphs:
+        elif (self.num_compared if self.is_exact else self.num_estimated) < self.num_graphs:
             lines.append(f"missing from the list: at most about {self.missed:.2g} graphs")
         return tuple(lines)
 

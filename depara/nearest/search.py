@@ -41,6 +41,9 @@ FIRST_CUT = 1000
 SHORT_LIST = 200
 """Graphs at least that are compared exactly."""
 
+_ESTIMATED_PER_ROW, _COMPARED_PER_ROW = 20, 4
+"""And as many times the rows asked for."""
+
 _MOST_WORKERS = 4
 _STEP_GRAPHS = 256
 _STAGES = ("loading", "searching", "comparing")
@@ -86,7 +89,10 @@ def nearest(
     probe_set = read_probe_set(Storage(scan.output), zoo.probe_set_key)
     cells = ProbeCells(tuple(probe_set.probe_ids), zoo.num_pixels)
     search = _Search(Storage(scan.output), zoo, refs, cells, tell)
-    return search.run(model, layer, target_key, top, exact)
+    import threadpoolctl
+
+    with threadpoolctl.threadpool_limits(1):  # of BLAS: threads of one's own read side by side
+        return search.run(model, layer, target_key, top, exact)
 
 
 def _check_terms(zoo: Zoo) -> None:
@@ -134,12 +140,12 @@ class _Search:
         """Searches, compares, and says what was done."""
         terms, started = self.zoo.config.similarity.terms, time.perf_counter()
         target = self._target(model, layer, target_key)
-        most_estimated = max(FIRST_CUT, 20 * top)
+        most_estimated = max(FIRST_CUT, _ESTIMATED_PER_ROW * top)
         index = self._index(holds=len(self.refs) <= most_estimated)
         loaded = time.perf_counter()
         cut = self._cut(index, target, most_estimated)
         best = np.argsort(-cut.estimates, kind="stable")
-        short = best[: max(SHORT_LIST, 4 * top) if exact else top]
+        short = best[: max(SHORT_LIST, _COMPARED_PER_ROW * top) if exact else top]
         searched = time.perf_counter()
         found = self._rows(cut.chosen[short], cut.estimates[short], cut.deviations[short])
         error = expected = None

@@ -358,8 +358,8 @@ SKETCH = pa.schema(
         _field("scale", pa.float32(), "a cell is its value times this"),
         _field(
             "values",
-            pa.list_(pa.field("element", pa.int8(), nullable=False), 256),
-            "cells of a CountSketch: of maps all of one probe, of other parts the next 256",
+            pa.binary(256),
+            "256 cells of a CountSketch, int8 each: of maps those of one probe, else the next ones",
         ),
     ]
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -80,7 +81,9 @@ def encode_sketch(marker: GraphMarker, sketch: GraphSketch) -> bytes:
         pa.array(np.repeat(list(parts), counts).tolist(), pa.string()),
         np.concatenate([np.arange(count, dtype=np.int32) for count in counts]),
         np.concatenate([cells.scales for cells in parts.values()]),
-        pa.FixedSizeListArray.from_arrays(pa.array(values), type=SKETCH.field("values").type),
+        pa.FixedSizeBinaryArray.from_buffers(
+            SKETCH.field("values").type, sum(counts), [None, pa.py_buffer(values)]
+        ),
     ]
     metadata = {
         "graph_key": marker.graph_key,
@@ -100,10 +103,15 @@ def decode_sketch(data: bytes, key: str, name: str) -> tuple[GraphSketch, dict[s
     """
     table = check_artifact(data, key, None, SKETCH, name)
     said = {one.decode(): text.decode() for one, text in (table.schema.metadata or {}).items()}
-    parts = np.asarray(table["part"].to_pylist(), dtype=object)
-    scales = table["scale"].to_numpy()
-    values = table["values"].combine_chunks().values.to_numpy().reshape(-1, ROW_CELLS)
-    cells = {str(part): Cells(values[parts == part], scales[parts == part]) for part in set(parts)}
+    parts, scales = table["part"].to_numpy(), table["scale"].to_numpy()
+    joined = b"".join(table["values"].to_pylist())
+    values = np.frombuffer(joined, dtype=np.int8).reshape(-1, ROW_CELLS)
+    starts = [0, *(np.flatnonzero(parts[1:] != parts[:-1]) + 1), len(parts)]
+    cells = {
+        str(parts[start]): Cells(values[start:stop], scales[start:stop])
+        for start, stop in pairwise(starts)
+        if start < stop
+    }
     try:
         norms, errors = json.loads(said["norms"]), json.loads(said["errors"])
         maps = cells.pop(_MAPS)
