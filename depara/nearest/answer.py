@@ -39,6 +39,7 @@ class Nearest:
     error: float | None
     expected_error: float | None
     left_out: tuple[str, ...]
+    not_kept: str
     seconds: Mapping[str, float]
 
     @property
@@ -72,6 +73,8 @@ class Nearest:
             )
         elif (self.num_compared if self.is_exact else self.num_estimated) < self.num_graphs:
             lines.append(f"missing from the list: at most about {self.missed:.2g} graphs")
+        if self.not_kept:
+            lines.append(f"warning: sketches are not kept, each search makes them: {self.not_kept}")
         return tuple(lines)
 
     def record(self) -> dict[str, Any]:

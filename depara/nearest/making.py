@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from depara.errors import StorageUnavailableError, StoreError
 from depara.graph import rank_vector
 from depara.similarity.scores import defined_scores, score_vectors
 from depara.similarity.sketches import (
@@ -68,20 +69,36 @@ class ProbeCells:
         return pair_places(probe_seeds(self.probe_ids), with_diagonal=True)
 
 
-def sketch_of(graph: CommittedGraph, cells: ProbeCells) -> tuple[GraphSketch, bool]:
-    """Returns the sketch of a graph, and whether it was there; else it is made, and left there.
+@dataclass(frozen=True)
+class Found:
+    """A sketch, whether it was made now, and why it could not be kept, if so."""
+
+    sketch: GraphSketch
+    is_new: bool = False
+    not_kept: str = ""
+
+
+def sketch_of(graph: CommittedGraph, cells: ProbeCells) -> Found:
+    """Returns the sketch of a graph; one that is not there is made, and left there.
+
+    Who may only read the output gets it all the same.
 
     Raises:
         DamagedGraphError: a file of the graph is missing or not what was committed.
         ValueError, ArithmeticError: its numbers cannot be compared.
-        StoreError: the sketch cannot be written.
+        StorageUnavailableError: the storage does not answer.
     """
     found = read_sketch(graph.storage, graph.marker)
     if found is not None:
-        return found, True
+        return Found(found)
     made = make_sketch(graph, cells)
-    write_sketch(graph.storage, graph.marker, made)
-    return made, False
+    try:
+        write_sketch(graph.storage, graph.marker, made)
+    except StorageUnavailableError:
+        raise
+    except StoreError as error:
+        return Found(made, True, str(error))
+    return Found(made, True)
 
 
 def make_sketch(graph: CommittedGraph, cells: ProbeCells) -> GraphSketch:

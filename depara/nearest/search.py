@@ -21,7 +21,7 @@ from depara.catalog import TERMS as ALL_TERMS
 from depara.errors import ConfigError, StorageUnavailableError, StoreError
 from depara.nearest.answer import Nearest
 from depara.nearest.index import TERMS, CutIndex, cells_of_cut, cut_of, estimate
-from depara.nearest.making import ProbeCells, check_probes, sketch_of
+from depara.nearest.making import Found, ProbeCells, check_probes, sketch_of
 from depara.query.own import compute_here
 from depara.query.zoo import Zoo, read_zoo
 from depara.results import ScanResults
@@ -76,7 +76,8 @@ def nearest(
     Raises:
         ConfigError: no such model or layer, a term of the similarity that sketches do not have, or
             nothing to compare with.
-        StoreError: the graph of the model cannot be used, or a sketch cannot be written.
+        StoreError: the graph of the model, or every other graph, cannot be used.
+        StorageUnavailableError: the storage does not answer.
     """
     tell = on_progress or (lambda what, done, total: None)
     layer = scan.output_layer(model) if layer is None else layer
@@ -135,6 +136,7 @@ class _Search:
     held: dict[str, GraphSketch] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     num_made: int = 0
+    not_kept: str = ""
 
     def run(self, model: str, layer: str, target_key: str, top: int, exact: bool) -> Nearest:
         """Searches, compares, and says what was done."""
@@ -176,6 +178,7 @@ class _Search:
             error=error,
             expected_error=expected,
             left_out=tuple(self._reasons()),
+            not_kept=self.not_kept,
             seconds={name: round(one, 3) for name, one in zip(_STAGES, times, strict=True)},
         )
 
@@ -198,14 +201,17 @@ class _Search:
         graph = open_graph(self.storage, key)
         try:
             check_probes(graph, self.cells.probe_ids, self.cells.num_pixels)
-            sketch, was_there = sketch_of(graph, self.cells)
+            return self._noted(sketch_of(graph, self.cells))
         except (ValueError, ArithmeticError) as error:
             raise StoreError(
                 f"the graph of model {model!r}, layer {layer!r}, cannot be used: {error}; run the "
                 "scan again"
             ) from error
-        self.num_made += not was_there
-        return sketch
+
+    def _noted(self, found: Found) -> GraphSketch:
+        self.num_made += found.is_new
+        self.not_kept = found.not_kept or self.not_kept
+        return found.sketch
 
     def _sketch(self, key: str) -> GraphSketch | None:
         """The sketch of a graph; None, and a reason in ``left_out``, where it cannot be used."""
@@ -214,14 +220,12 @@ class _Search:
         try:
             graph = open_graph(self.storage, key)
             check_probes(graph, self.cells.probe_ids, self.cells.num_pixels)
-            sketch, was_there = sketch_of(graph, self.cells)
+            return self._noted(sketch_of(graph, self.cells))
         except StorageUnavailableError:
             raise
         except NUMERIC_ERRORS as error:
             self.left_out[key] = str(error)
             return None
-        self.num_made += not was_there
-        return sketch
 
     def _index(self, *, holds: bool) -> CutIndex:
         """The first cut of all graphs, their sketches read side by side, or made."""

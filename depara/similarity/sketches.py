@@ -138,10 +138,11 @@ def cut_maps(cells_NK: Float32, groups_N: NDArray[np.int64]) -> Float64:
     """
     sums = np.zeros((CUT_CELLS // MAP_CELLS, MAP_CELLS))
     np.add.at(sums, groups_N, cells_NK)
-    return sums.reshape(-1) / np.sqrt(len(groups_N))
+    part_C: Float64 = sums.reshape(-1) / np.sqrt(len(groups_N))
+    return part_C
 
 
-def cut_vector(cells_Q: Float32) -> Float64:
+def cut_vector(cells_Q: Float32 | Float64) -> Float64:
     """Returns a vector of pairs as ``C`` cells: folded, it is a CountSketch as well."""
     folded_C: Float64 = cells_Q.reshape(-1, CUT_CELLS).sum(axis=0, dtype=np.float64)
     return folded_C

@@ -50,7 +50,9 @@ def table_for(scan: Scan, model: str, layer: str) -> pd.DataFrame:
     models = scan.table("models").set_index("model_id")
     table = table[(table["target_model"] == model) & (table["target_layer"] == layer)]
     table = table[table["source_model"] != model]
-    return table[models.loc[table["source_model"], "null_of"].isna().to_numpy()]
+    chosen = table[models.loc[table["source_model"], "null_of"].isna().to_numpy()]
+    assert isinstance(chosen, pd.DataFrame)
+    return chosen
 
 
 @pytest.mark.parametrize("layer", [None, "block1"])
@@ -166,6 +168,20 @@ def test_a_damaged_graph_is_left_out_and_said(output: Path) -> None:
     assert not ((found.rows["source_model"] == "b") & (found.rows["source_layer"] == "code")).any()
     with pytest.raises(StoreError, match="not committed"):
         scan.nearest("b")
+
+
+def test_who_may_not_write_searches_too(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Storage, path: str, data: bytes) -> None:
+        raise StoreError(f"cannot write {path}: access denied")
+
+    monkeypatch.setattr(Storage, "replace", refuse)
+    found = open_scan(str(output)).nearest("a")
+    assert not list(output.rglob("sketch.parquet"))
+    assert any("not kept" in line and "access denied" in line for line in found.lines)
+    monkeypatch.undo()
+    again = open_scan(str(output)).nearest("a")
+    assert not any("not kept" in line for line in again.lines)
+    pd.testing.assert_frame_equal(found.rows, again.rows)
 
 
 def test_mistakes_are_said(output: Path, photos: Path, tmp_path: Path) -> None:

@@ -173,4 +173,4 @@ def test_the_order_of_probes_does_not_matter() -> None:
             values = matrix_NN[np.ix_(where, where)][np.triu_indices(NUM_PROBES, skip)]
             places_V = pair_places(probe_seeds(these), with_diagonal=not skip)
             found.append(sketch_vector(values.astype(np.float32), places_V))
-        np.testing.assert_allclose(*found, atol=1e-5)
+        np.testing.assert_allclose(found[0], found[1], atol=1e-5)
