@@ -30,7 +30,15 @@ from depara.config.schema import (
 )
 from depara.config.similarity import SimilarityConfig
 from depara.evaluation import EVALUATION_TABLES
-from depara.store.schemas import EDGES, FEATURES, GRAMS, TABLES, nodes_schema, outputs_schema
+from depara.store.schemas import (
+    EDGES,
+    FEATURES,
+    GRAMS,
+    SKETCH,
+    TABLES,
+    nodes_schema,
+    outputs_schema,
+)
 
 DOCS = Path(__file__).parent
 MARKER = re.compile(r"(<!-- generated: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -110,6 +118,7 @@ def generate(name: str) -> str:
     makers["file-features"] = lambda: describe_schema(FEATURES)
     makers["file-outputs"] = lambda: describe_schema(outputs_schema(4))
     makers["file-outputs"] = lambda: describe_schema(outputs_schema(4))
+    makers["file-sketch"] = lambda: describe_schema(SKETCH)
     makers["file-edges"] = lambda: describe_schema(EDGES)
     return makers[name]()
 
