@@ -135,7 +135,7 @@ class _Search:
     workers: int = field(default_factory=lambda: max(1, min(os.cpu_count() or 1, _MOST_WORKERS)))
     held: dict[str, GraphSketch] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
-    num_made: int = 0
+    made: set[str] = field(default_factory=set)
     not_kept: str = ""
 
     def run(self, model: str, layer: str, target_key: str, top: int, exact: bool) -> Nearest:
@@ -147,6 +147,7 @@ class _Search:
         loaded = time.perf_counter()
         cut = self._cut(index, target, most_estimated)
         best = np.argsort(-cut.estimates, kind="stable")
+        best = best[np.isfinite(cut.estimates[best])]
         short = best[: max(SHORT_LIST, _COMPARED_PER_ROW * top) if exact else top]
         searched = time.perf_counter()
         found = self._rows(cut.chosen[short], cut.estimates[short], cut.deviations[short])
@@ -173,7 +174,7 @@ class _Search:
             num_graphs=len(cut.chosen) + len(cut.others),
             num_estimated=len(cut.chosen),
             num_compared=len(short) if exact else 0,
-            num_made=self.num_made,
+            num_made=len(self.made),
             missed=missed,
             error=error,
             expected_error=expected,
@@ -201,15 +202,16 @@ class _Search:
         graph = open_graph(self.storage, key)
         try:
             check_probes(graph, self.cells.probe_ids, self.cells.num_pixels)
-            return self._noted(sketch_of(graph, self.cells))
+            return self._noted(key, sketch_of(graph, self.cells))
         except (ValueError, ArithmeticError) as error:
             raise StoreError(
                 f"the graph of model {model!r}, layer {layer!r}, cannot be used: {error}; run the "
                 "scan again"
             ) from error
 
-    def _noted(self, found: Found) -> GraphSketch:
-        self.num_made += found.is_new
+    def _noted(self, key: str, found: Found) -> GraphSketch:
+        if found.is_new:
+            self.made.add(key)
         self.not_kept = found.not_kept or self.not_kept
         return found.sketch
 
@@ -220,7 +222,7 @@ class _Search:
         try:
             graph = open_graph(self.storage, key)
             check_probes(graph, self.cells.probe_ids, self.cells.num_pixels)
-            return self._noted(sketch_of(graph, self.cells))
+            return self._noted(key, sketch_of(graph, self.cells))
         except StorageUnavailableError:
             raise
         except NUMERIC_ERRORS as error:
@@ -288,7 +290,13 @@ class _Search:
         for start in range(0, len(refs), _STEP_GRAPHS):
             self.tell("comparing", start, len(refs))
             graphs = open_graphs(self.storage, refs[start : start + _STEP_GRAPHS])
-            parts.append(self._tile(graphs, target, memory_bytes))
+            try:
+                parts.append(self._tile(graphs, target, memory_bytes))
+            except (ValueError, ArithmeticError) as error:
+                raise StoreError(
+                    f"graphs of scan {self.zoo.scan_id} cannot be compared: {error}; run `depara "
+                    "verify --discard`, then the scan again"
+                ) from error
         scores = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         return {"similarity": combine(scores, terms), **scores}
 
