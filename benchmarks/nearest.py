@@ -221,7 +221,8 @@ def main(*, quick: bool) -> None:
         f"| peak memory of all of the benchmark, MB | {found['peak'] / 1e6:.0f} |",
         "",
         "Not in these figures: loading (a read of each sketch, once), and the exact comparison of "
-        "the short list, which reads 200 graphs.",
+        "the short list, which reads 200 graphs; `directed`, whose vectors are sketched as edges "
+        "are.",
     ]
     write_report("nearest", "python -m benchmarks.nearest", lines, quick=quick)
 
