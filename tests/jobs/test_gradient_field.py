@@ -75,8 +75,9 @@ def test_the_map_shown_is_the_last_one_that_of_integrated_gradients(
     picture = attribution_picture(field, "a", against="b", count=3)
     assert picture.method == "gradient_field of the layer's l2norm, the last of 4 maps"
     assert picture.maps_SnMM[0].shape == (3, 8, 8)
-    value = field.table("similarity").set_index(KEYS).loc[("a", "code", "b", "code")]
-    assert picture.node_similarity == pytest.approx(value["node_similarity"], abs=1e-4)
+    similarity = field.table("similarity").set_index(KEYS)["node_similarity"]
+    value = similarity.loc[("a", "code", "b", "code")]
+    assert picture.node_similarity == pytest.approx(value, abs=1e-4)
     picture.figure()
 
 
@@ -101,8 +102,7 @@ def test_a_query_intervals_and_verify_take_a_field_as_any_node(
     photos: Path, tmp_path: Path, field: Scan
 ) -> None:
     uncertainty = {"resamples": 100, "time_share": 10}
-    some = {"attribution": FIELD, "uncertainty": uncertainty}
-    scan_inline(str(tmp_path), photos, MODELS[:2], **some)
+    scan_inline(str(tmp_path), photos, MODELS[:2], attribution=FIELD, uncertainty=uncertainty)
     scan = open_scan(str(tmp_path))
     rows = scan.query(tiny("c", 2, layers=["block?", "code"])).table("similarity").set_index(KEYS)
     whole = field.table("similarity").set_index(KEYS)
