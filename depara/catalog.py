@@ -20,7 +20,8 @@ class Method:
 
     ``parameters`` are the fields of `attribution` that it reads beside those that all methods
     share: they are handed to it, and are part of the graph key. ``repeats`` is the one of them that
-    multiplies the forward and backward passes, None for one pass.
+    multiplies the forward and backward passes, None for one pass; ``maps`` the one that is the
+    number of maps in a node, None for one map.
     """
 
     meaning: str
@@ -28,6 +29,7 @@ class Method:
     code: str
     parameters: tuple[str, ...] = ()
     repeats: str | None = None
+    maps: str | None = None
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,16 @@ METHODS: Mapping[str, Method] = {
         code="depara.attribution.methods:INTEGRATED_GRADIENTS",
         parameters=("steps",),
         repeats="steps",
+    ),
+    "gradient_field": Method(
+        meaning="the field of gradients on that path: the maps of integrated_gradients up to each "
+        "of `points` places of it; node similarity is the mean cosine over the places",
+        reference="Song et al., 'ModelGiF: Gradient Fields for Model Functional Distance', ICCV "
+        "2023; our reading, see docs/estimators.md",
+        code="depara.attribution.methods:GRADIENT_FIELD",
+        parameters=("steps", "points"),
+        repeats="steps",
+        maps="points",
     ),
     "smoothgrad": Method(
         meaning="a = mean of ds/dx over `steps` copies of x with noise",

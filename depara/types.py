@@ -152,7 +152,8 @@ class ModelCard:
 class NodeMaps:
     """The nodes of one graph for a range of probes: unit-norm maps and the norms taken out.
 
-    ``maps_NP`` float16, each row of Euclidean norm 1 or all zero; ``norms_N`` float32, >= 0.
+    ``maps_NP`` float16, each row of Euclidean norm 1 or all zero (of several
+    maps end to end, shorter where some are); ``norms_N`` float32, >= 0.
     ``conditioning_N`` float64, NaN where it is not defined, or None where it was not measured.
     """
 

@@ -66,7 +66,7 @@ def make_reduction(plan: ScanPlan, failures: Sequence[Failure]) -> Reduction:
     square = plan.config.similarity.pairs == "all"
     outputs = tuple(graph for graph in graphs if graph.is_output and not graph.null_of)
     targets = graphs if square else outputs
-    return Reduction(graphs, targets, plan.num_probes, plan.config.map_side**2, plan.config)
+    return Reduction(graphs, targets, plan.num_probes, plan.config.node_values, plan.config)
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ class ScanPlan:
     def bytes_to_write(self) -> int:
         """Upper estimate of the graph files' bytes: fp16 maps, and 12 bytes per edge."""
         num_edges = self.num_probes * (self.num_probes - 1) // 2
-        per_graph = self.num_probes * self.config.map_side**2 * 2 + num_edges * 12
+        per_graph = self.num_probes * self.config.node_values * 2 + num_edges * 12
         return self.num_missing * per_graph
 
     def with_missing(self, keys: Collection[str]) -> ScanPlan:
@@ -112,7 +112,7 @@ class ScanPlan:
     def ranges_for(self, num_layers: int) -> tuple[ProbeRange, ...]:
         """Returns a model's probe ranges: the scan's, halved until all its layers' maps fit."""
         memory_bytes = int(self.config.compute.memory)
-        return fitting_ranges(self.ranges, num_layers, self.config.map_side, memory_bytes)
+        return fitting_ranges(self.ranges, num_layers, self.config.node_values, memory_bytes)
 
     def _group(self, model: ModelPlan, keys: dict[str, str], settings: GraphSettings) -> Group:
         ranges = self.ranges_for(len(keys))

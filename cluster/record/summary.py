@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cluster.extract.plan import ModelPlan
+from cluster.extract.plan import ModelPlan, ScanPlan
 from cluster.pool.phases import Spent
 from cluster.record.budget import budget_lines
 from cluster.record.history import Changes, History
@@ -19,6 +19,7 @@ from cluster.record.notes import ModelNote, matters_of, model_notes
 from cluster.record.report import ReportOutcome
 from depara.answers import recommend_for_labels
 from depara.answers.recommender import SAFE
+from depara.catalog import METHODS
 from depara.probes import LeftOut, describe_left_out
 from depara.redaction import redact
 from depara.results import ScanResults
@@ -59,7 +60,7 @@ def print_plan(
         f"probes:      {plan.num_probes}, canvas {plan.config.canvas.side} px",
         f"graphs:      {plan.num_graphs}, of which {plan.num_missing} are to be computed",
         f"work:        {num_units} units for {len(groups)} models",
-        f"to write:    up to {bytes_text(plan.bytes_to_write)} of graph files",
+        f"to write:    up to {bytes_text(plan.bytes_to_write)} of graph files{maps_line(plan)}",
         *budget_lines(plan),
         f"comparisons: {pairs[0]} (similarity.pairs: {plan.config.similarity.pairs}), of which "
         f"{pairs[0] - pairs[1]} are to be computed",
@@ -72,6 +73,15 @@ def print_plan(
     print_left_out(console, prepared.left_out)
     print_notes(console, model_notes(plan.models, {}))
     console.print("dry run: nothing was computed or written", markup=False)
+
+
+def maps_line(plan: ScanPlan) -> str:
+    """Returns what follows the bytes to write, where a node has several maps; else nothing."""
+    attribution = plan.config.attribution
+    if attribution.num_maps == 1:
+        return ""
+    name = METHODS[attribution.method].maps
+    return f": {attribution.num_maps} maps per probe and graph (attribution.{name})"
 
 
 def print_summary(console: Console, summary: ScanSummary, results: ScanResults) -> None:

@@ -167,7 +167,7 @@ class Extractor:
         assert tuple(canvas_uint8_NSS3.shape) == (len(probe_ids), side, side, 3)
         job = ExtractionJob(canvas_uint8_NSS3, probe_ids, on_features, with_maps, self._bus)
         if with_maps:
-            job.allocate(self._names, self._map_side**2)
+            job.allocate(self._names, self._config.num_maps * self._map_side**2)
         with ExitStack() as stack:
             stack.enter_context(arithmetic(self._precision))
             stack.enter_context(compiler_off())

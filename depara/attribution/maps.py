@@ -32,8 +32,10 @@ def sum_pool(map_BSS: Tensor, map_side: int) -> Tensor:
     return map_BSS.reshape(batch, map_side, cell, map_side, cell).sum(dim=(2, 4)).flatten(1)
 
 
-def unit_norm(map_BP: Tensor) -> tuple[Tensor, Tensor]:
+def unit_norm(map_BP: Tensor, length: float = 1.0) -> tuple[Tensor, Tensor]:
     """Returns float16 maps of Euclidean norm 1, ``B P``, and the float32 norms taken out, ``B``.
+
+    With another ``length`` than 1 the maps have that norm.
 
     A map that is all zero, or below float32's normal range, becomes all zero with norm 0. The norm
     is summed in float64, so that squares of tiny gradients do not vanish. A map that is not finite
@@ -41,6 +43,6 @@ def unit_norm(map_BP: Tensor) -> tuple[Tensor, Tensor]:
     """
     norms_B = torch.linalg.vector_norm(map_BP, dim=1, dtype=torch.float64)
     is_zero_B = norms_B < torch.finfo(torch.float32).tiny
-    scale_B = norms_B.reciprocal().masked_fill(is_zero_B, 0).to(map_BP.dtype)
+    scale_B = norms_B.reciprocal().mul_(length).masked_fill(is_zero_B, 0).to(map_BP.dtype)
     maps_BP = (map_BP * scale_B[:, None]).to(torch.float16)
     return maps_BP, norms_B.masked_fill(is_zero_B, 0).to(torch.float32)

@@ -34,6 +34,8 @@ Parameters = Mapping[str, Any]
 
 Path = Callable[[Tensor, Sequence[str], Parameters], Iterator[PathPoint]]
 
+Places = Callable[[Parameters], tuple[int, ...]]
+
 
 @dataclass(frozen=True)
 class Method:
@@ -42,12 +44,15 @@ class Method:
     ``path`` yields the canvases whose gradients are averaged, None for the canvas itself alone.
     ``times_input`` multiplies the gradient by ``x - mu``; ``magnitude`` takes its absolute value
     per channel. ``rules`` is the context in which the model's forward pass is recorded.
+    ``places`` says after how many points of the path a map is made, the last one at its end; None
+    for that one alone. There are as many as the catalog's row names in ``maps``.
     """
 
     times_input: bool
     magnitude: bool = False
     path: Path | None = None
     rules: Callable[[], AbstractContextManager[object]] = nullcontext
+    places: Places | None = None
 
 
 def reference_canvas(canvas_B3SS: Tensor) -> Tensor:
@@ -88,6 +93,17 @@ def straight_path(
         yield torch.lerp(baseline, canvas_B3SS, float(position)), float(weight)
 
 
+def field_places(parameters: Parameters) -> tuple[int, ...]:
+    """Returns after how many points of the path each map of a gradient field is made.
+
+    Song et al., ModelGiF (ICCV 2023), compare the sum of the path's gradients so far at every point
+    of the quadrature; of its ``steps`` points these are ``points``, evenly by number, rounded up.
+    The last one is the end of the path: integrated gradients.
+    """
+    steps, count = parameters["steps"], parameters["points"]
+    return tuple(-(-place * steps // count) for place in range(1, count + 1))
+
+
 def noisy_copies(
     canvas_B3SS: Tensor, probe_ids: Sequence[str], parameters: Parameters
 ) -> Iterator[PathPoint]:
@@ -112,6 +128,7 @@ def _noise(probe_id: str, step: int, shape: torch.Size) -> Tensor:
 GRAD_INPUT = Method(times_input=True)
 SALIENCY = Method(times_input=False, magnitude=True)  # both channel reductions: the mean magnitude
 INTEGRATED_GRADIENTS = Method(times_input=True, path=straight_path)
+GRADIENT_FIELD = Method(times_input=True, path=straight_path, places=field_places)
 SMOOTHGRAD = Method(times_input=False, path=noisy_copies)
 EPS_LRP = Method(times_input=True, rules=epsilon_rule)
 

@@ -188,9 +188,30 @@ class AttributionConfig(Section):
     map_side: Annotated[int, Field(ge=1)] | None = None
     """Side of the stored map: null is the canvas side; a divisor of it sums over cells."""
     steps: Annotated[int, Field(ge=2, le=1024)] = 32
-    """integrated_gradients: quadrature points; smoothgrad: noisy copies. Else unused."""
+    """integrated_gradients, gradient_field: quadrature points; smoothgrad: noisy copies. Else
+    unused."""
+    points: Annotated[int, Field(ge=1, le=64)] = 5
+    """gradient_field: places of the path whose maps are compared, the last one its end; graphs are
+    so many times larger. At most `steps`. Else unused."""
     noise: Annotated[float, Field(gt=0, le=1)] = 0.15
     """smoothgrad: standard deviation of the noise, as a share of the pixel range. Else unused."""
+
+    @model_validator(mode="after")
+    def _points_are_steps(self) -> AttributionConfig:
+        if METHODS[self.method].maps == "points" and self.points > self.steps:
+            raise ValueError(
+                f"attribution.points {self.points} is more than attribution.steps {self.steps}: a "
+                f"place needs a step of the path before it; use at most {self.steps} points, or "
+                "more steps"
+            )
+        return self
+
+    @property
+    def num_maps(self) -> int:
+        """Maps in a node: of most methods one."""
+        named = METHODS[self.method].maps
+        count: int = getattr(self, named) if named else 1
+        return count
 
 
 class EdgesConfig(Section):
@@ -314,3 +335,8 @@ class ScanConfig(Section):
     def map_side(self) -> int:
         """Side of the stored maps, px."""
         return self.attribution.map_side or self.canvas.side
+
+    @property
+    def node_values(self) -> int:
+        """Values of one node: the pixels of all its maps."""
+        return self.attribution.num_maps * self.map_side**2

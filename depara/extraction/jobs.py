@@ -23,6 +23,11 @@ class GraphSettings:
     store_outputs: bool = False
     """Whether to keep what the models themselves return."""
 
+    @property
+    def node_values(self) -> int:
+        """Values of one node, see `ScanConfig.node_values`."""
+        return self.attribution.num_maps * self.map_side**2
+
     @classmethod
     def of(cls, config: ScanConfig, *, is_labelled: bool = False) -> GraphSettings:
         """Returns the settings of a scan.

@@ -17,7 +17,7 @@ def split_probes(num_probes: int, unit_probes: int) -> tuple[ProbeRange, ...]:
 
 
 def fitting_ranges(
-    ranges: tuple[ProbeRange, ...], num_layers: int, map_side: int, memory_bytes: int
+    ranges: tuple[ProbeRange, ...], num_layers: int, node_values: int, memory_bytes: int
 ) -> tuple[ProbeRange, ...]:
     """Returns the ranges, halved until the maps of all layers of one range fit in memory.
 
@@ -26,10 +26,10 @@ def fitting_ranges(
     Args:
         ranges: of the whole probe set.
         num_layers: of one model.
-        map_side: of the stored maps, px.
+        node_values: of one probe at one layer, the pixels of all its maps.
         memory_bytes: `compute.memory`.
     """
-    per_probe_bytes = num_layers * map_side**2 * 2
+    per_probe_bytes = num_layers * node_values * 2
     fitting = max(1, part_bytes(memory_bytes, "maps") // per_probe_bytes)
     while any(len(probes) > fitting for probes in ranges):
         ranges = tuple(half for probes in ranges for half in _halves(probes))

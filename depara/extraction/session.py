@@ -141,7 +141,7 @@ class ModelSession:
         lacking = [
             name
             for name, writer in self._writers.items()
-            if not writer.has_nodes(probes, probe_ids, self.job.settings.map_side**2)
+            if not writer.has_nodes(probes, probe_ids, self.job.settings.node_values)
         ]
         self._reused_files += len(self._layers) - len(lacking)
         maps = self._extractor.extract(
@@ -233,7 +233,7 @@ class ModelSession:
             model_id=self.job.card.model_id,
             layer=name,
             num_probes=self.job.ranges[-1].stop,
-            num_pixels=self.job.settings.map_side**2,
+            num_pixels=self.job.settings.node_values,
             num_features=num_features,
             probe_set=self.job.probe_set_key,
             ranges=self.job.ranges,

@@ -5,9 +5,9 @@ Legend: ``n`` probes shown, ``S`` canvas side, ``M`` map side, ``T`` side shown,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -35,6 +35,7 @@ from depara.pictures.page import (
 from depara.pictures.subject import Subject, find_other, find_subject
 from depara.results import ScanResults
 from depara.results.graphs import read_map_cosines
+from depara.store.keys import maps_per_node
 from depara.store.storage import Storage
 from depara.types import Float32, Probe, UInt8
 
@@ -152,7 +153,6 @@ def attribution_picture(
             chosen_by = "from where both agree most to where least"
         chosen = [every[place] for place in places]
     indices = [probe.index for probe in chosen]
-    settings = scan.manifest.get("comparison", {}).get("attribution", {})
     return AttributionPicture(
         subjects=tuple(subjects),
         probes=tuple(chosen),
@@ -163,9 +163,15 @@ def attribution_picture(
         node_similarity=None if cosines_N is None else float(cosines_N.mean(dtype=np.float64)),
         num_probes=len(scan.probes()),
         chosen_by=chosen_by,
-        method=f"{settings.get('method', 'attribution')} of the layer's "
-        f"{settings.get('scalar', 'output')}",
+        method=_method(scan.manifest.get("comparison", {})),
     )
+
+
+def _method(comparison: Mapping[str, Any]) -> str:
+    settings, num_maps = comparison.get("attribution", {}), maps_per_node(comparison)
+    shown = f", the last of {num_maps} maps" if num_maps > 1 else ""
+    name, scalar = settings.get("method", "attribution"), settings.get("scalar", "output")
+    return f"{name} of the layer's {scalar}{shown}"
 
 
 def _cosines(scan: ScanResults, one: Subject, other: Subject) -> Float32:

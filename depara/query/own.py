@@ -140,7 +140,7 @@ def _make(
         discard=False,
     )
     ranges = split_probes(zoo.num_probes, compute.unit_probes)
-    ranges = fitting_ranges(ranges, len(missing), config.map_side, memory_bytes)
+    ranges = fitting_ranges(ranges, len(missing), config.node_values, memory_bytes)
     job = ModelJob(own.entry, own.card, missing, zoo.probe_set_key, ranges, settings)
     on_progress("computing graphs", 0, zoo.num_probes)
     # Gram matrices are small products, one after the other: threads that wait for each other cost

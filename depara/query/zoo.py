@@ -39,8 +39,8 @@ class Zoo:
 
     @property
     def num_pixels(self) -> int:
-        """Pixels of one map."""
-        return self.config.map_side**2
+        """Pixels of all maps of one node."""
+        return self.config.node_values
 
     @property
     def outputs(self) -> tuple[GraphRef, ...]:

@@ -190,7 +190,8 @@ class ScanResults:
         Signed: how much each cell of the canvas adds to the scalar of the layer's output, by the
         scan's attribution method, at the scan's ``map_side``. As stored, which is float16 of
         Euclidean norm 1 (or all zero): the inner product of two models' maps is their cosine, and
-        its mean over the probes is ``node_similarity``.
+        its mean over the probes is ``node_similarity``. Of ``gradient_field`` it is the map at the
+        end of the path, one of the several whose cosines are averaged.
 
         Args:
             layer: None is the model's output layer.

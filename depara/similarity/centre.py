@@ -31,8 +31,8 @@ class Centre:
     """How some graphs' maps lie to the mean map, probe by probe: float32.
 
     ``cosines_GN`` are ``<u_gi, m_i>``, ``squares_GN`` are ``<u_gi, u_gi>`` (1, or 0 where the map
-    is all zero), ``mean_squares_N`` are ``<m_i, m_i>``: the mean of ``cosines_GN`` over the ranked
-    output graphs.
+    is all zero; of several maps in a node, the share that is not), ``mean_squares_N`` are
+    ``<m_i, m_i>``: the mean of ``cosines_GN`` over the ranked output graphs.
     """
 
     cosines_GN: Float32

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from depara.catalog import METHODS, shared_by_all_methods
@@ -44,6 +45,13 @@ def method_settings(config: ScanConfig) -> dict[str, Any]:
         "edges": config.edges.model_dump(mode="json"),
         "precision": config.compute.precision,
     }
+
+
+def maps_per_node(settings: Mapping[str, Any]) -> int:
+    """Returns how many maps of equal size lie end to end in a node, by a graph's settings."""
+    attribution = settings.get("attribution", {})
+    method = METHODS.get(attribution.get("method", ""))
+    return int(attribution[method.maps]) if method and method.maps else 1
 
 
 def graph_key(

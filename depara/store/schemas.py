@@ -298,7 +298,7 @@ TABLES: dict[str, pa.Schema] = {
             _field(
                 "squares",
                 pa.list_(pa.field("element", pa.float32(), nullable=False)),
-                "squared norm of each probe's map: 1, or 0 where it is all zero",
+                "squared norm of each probe's node: 1; 0, or less than 1, where maps are all zero",
             ),
         ]
     ),
@@ -395,7 +395,14 @@ def nodes_schema(num_pixels: int) -> pa.Schema:
         [
             _field("probe_id", pa.string(), "sha256 of the decoded canvas, hex"),
             _field("index", pa.int32(), "place in the probe set, 0-based"),
-            _field("map", pa.list_(values, num_pixels), "attribution map of Euclidean norm 1"),
-            _field("norm", pa.float32(), "norm of the map before it was scaled to 1"),
+            _field(
+                "map",
+                pa.list_(values, num_pixels),
+                "attribution map of Euclidean norm 1; of several, end to end, each of "
+                "1/sqrt(number)",
+            ),
+            _field(
+                "norm", pa.float32(), "norm of the map (of several, the last) before it was scaled"
+            ),
         ]
     )

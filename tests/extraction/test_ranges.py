@@ -24,8 +24,8 @@ def test_ranges_are_halved_until_the_maps_of_all_layers_fit() -> None:
     whole = split_probes(100, 50)
     per_probe_bytes = 3 * 8**2 * 2
     roomy, narrow = 8 * 50 * per_probe_bytes, 8 * 13 * per_probe_bytes  # maps take an eighth
-    assert fitting_ranges(whole, 3, 8, roomy) == whole
-    halved = fitting_ranges(whole, 3, 8, narrow)
+    assert fitting_ranges(whole, 3, 64, roomy) == whole
+    halved = fitting_ranges(whole, 3, 64, narrow)
     assert [len(probes) for probes in halved] == [12, 13, 12, 13] * 2
     assert [probes.start for probes in halved[1:]] == [probes.stop for probes in halved[:-1]]
-    assert {len(probes) for probes in fitting_ranges(whole, 3, 8, 1)} == {1}
+    assert {len(probes) for probes in fitting_ranges(whole, 3, 64, 1)} == {1}

@@ -106,6 +106,7 @@ def test_a_new_layer_of_a_known_model_is_the_only_work(photos: Path, tmp_path: P
     [
         {"preset": "authors_layers"},
         {"attribution": {"method": "integrated_gradients", "steps": 8, "map_side": 8}},
+        {"attribution": {"method": "gradient_field", "steps": 6, "points": 3, "map_side": 8}},
         {"attribution": {"method": "smoothgrad", "steps": 4}},
         {"attribution": {"method": "saliency", "channels": "abs"}},
         {"attribution": {"method": "eps_lrp"}},

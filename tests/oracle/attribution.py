@@ -84,6 +84,26 @@ def attribution(
     return total / steps
 
 
+def gradient_field(
+    gradient_at: Callable[[Tensor], Tensor], canvas: Tensor, *, steps: int, points: int
+) -> list[Tensor]:
+    """The field of ModelGiF at some places of its path, per pixel and channel.
+
+    At the n-th of ``steps`` points t_j of the Gauss-Legendre rule, whose weights are w_j, the field
+    is ``(x - mu) * sum over j <= n of w_j grad(mu + t_j (x - mu))``. The p-th of the places is the
+    first n of which at least the share p / points of the steps is behind.
+    """
+    nodes, weights = np.polynomial.legendre.leggauss(steps)
+    fields, total = [], torch.zeros_like(canvas)
+    for node, weight in zip(nodes, weights, strict=True):
+        total = total + weight / 2 * gradient_at(MU + (node + 1) / 2 * (canvas - MU))
+        fields.append((canvas - MU) * total)
+    return [
+        next(fields[n - 1] for n in range(1, steps + 1) if n * points >= place * steps)
+        for place in range(1, points + 1)
+    ]
+
+
 def node_map(attribution_13SS: Tensor, channels: str, map_side: int) -> np.ndarray:
     """The map over channels (``mean``, or mean of ``abs``), summed over cells, of unit norm."""
     values = attribution_13SS[0]

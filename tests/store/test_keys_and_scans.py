@@ -84,6 +84,16 @@ def test_integrated_gradients_depend_on_their_steps() -> None:
     assert key(CARD, LAYER, "p", method) != key(CARD, LAYER, "p", method, "attribution.steps=5")
 
 
+def test_a_gradient_field_depends_on_its_steps_and_points_and_others_on_no_points() -> None:
+    method = "attribution.method=gradient_field"
+    own = {key(CARD, LAYER, "p", method, *more) for more in _FIELDS}
+    assert len(own) == len(_FIELDS)
+    assert key() == key(CARD, LAYER, "p", "attribution.points=3")
+
+
+_FIELDS = ((), ("attribution.points=3",), ("attribution.steps=50",))
+
+
 def failures(count: int) -> pa.Table:
     row = {"model_id": "a", "stage": "resolve", "error_type": "ModelError", "message": "no"}
     return pa.Table.from_pylist([row] * count, TABLES["failures"])

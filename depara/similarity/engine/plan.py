@@ -147,7 +147,7 @@ def _too_small(num_probes: int, num_pixels: int, memory_bytes: int) -> str:
         num_sources=1, num_targets=1, num_probes=num_probes, num_pixels=num_pixels
     ).min_bytes
     return (
-        f"comparing two graphs of {num_probes} probes and {num_pixels} px per map needs "
+        f"comparing two graphs of {num_probes} probes and {num_pixels} px of maps per probe needs "
         f"{least:,} bytes, the limit is {memory_bytes:,}: raise compute.memory, or lower "
-        "attribution.map_side or probes.count"
+        "attribution.map_side, probes.count or (gradient_field) attribution.points"
     )

@@ -58,7 +58,7 @@ def similarity_tile(
     )
     what = (
         f"a tile of {source.num_graphs} x {target.num_graphs} graphs, {num_probes} probes and "
-        f"{source.num_pixels} px per map"
+        f"{source.num_pixels} px of maps per probe"
     )
     check_blocks(source, target, footprint, memory_bytes, what, "plan smaller tiles")
     node_AB = _node_scores(source, target, footprint, memory_bytes)

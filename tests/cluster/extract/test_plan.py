@@ -82,6 +82,16 @@ def test_bytes_grow_with_missing_graphs_and_maps() -> None:
     assert plan().bytes_to_write == 6 * (100 * 224 * 224 * 2 + 4950 * 12)
     small = replace(plan(), config=config("attribution.map_side=56"))
     assert small.bytes_to_write == 6 * (100 * 56 * 56 * 2 + 4950 * 12)
+    several = replace(plan(), config=config("attribution.method=gradient_field"))
+    assert several.bytes_to_write == 6 * (100 * 5 * 224 * 224 * 2 + 4950 * 12)
+
+
+def test_a_node_of_several_maps_gets_smaller_ranges() -> None:
+    memory, method = "compute.memory=64MiB", "attribution.method=gradient_field"
+    several = replace(plan(), config=config(memory, method, "attribution.points=8"))
+    longest = max(len(probes) for probes in several.ranges_for(2))
+    assert longest * 2 * 8 * 224 * 224 * 2 <= 8 * 1024**2
+    assert longest < max(len(probes) for probes in plan().ranges)
 
 
 def test_two_scans_at_once_begin_at_different_ends() -> None:
