@@ -61,7 +61,11 @@ def connect(num_cpus: int | None = None, num_gpus: int | None = None) -> Iterato
             }
         try:
             ray.init(**options)
-        except (ConnectionError, RuntimeError, OSError, ValueError) as error:
+        except Exception as error:
+            # Ray raises a bare Exception when its processes do not come up in its own 30 s.
+            known = (ConnectionError, RuntimeError, OSError, ValueError)
+            if not isinstance(error, known) and type(error) is not Exception:
+                raise
             raise ClusterError(_unconnected(address, " ".join(str(error).split()))) from error
         stack.callback(ray.shutdown)
         for number, handler in handlers.items():
@@ -81,7 +85,8 @@ def _unconnected(address: str | None, reason: str) -> str:
     if address is None:
         return (
             f"cannot start a local Ray: {reason}. Its logs are below TMPDIR (RAY_TMPDIR names "
-            "another folder), in ray/session_latest/logs"
+            "another folder), in ray/session_latest/logs; where it timed out, the machine is too "
+            "busy: run the same command again later"
         )
     message = f"cannot connect to the Ray cluster at {address}: {reason}"
     if "Version mismatch" in reason:

@@ -13,6 +13,7 @@ import pytest
 
 from cluster.pool import ray_environment
 from cluster.pool.ray_environment import check_address, cluster_address, ray_folder
+from cluster.pool.ray_launcher import connect
 from depara.errors import ClusterError
 
 
@@ -110,4 +111,34 @@ def test_where_no_link_can_be_made_the_limit_and_the_setting_are_named(
     environment.setattr(ray_environment, "_SHORT", str(tmp_path / "none"))
     message = r"TMPDIR=.* is too long .* at most 10\d bytes, which leaves \d+ .*set RAY_TMPDIR"
     with pytest.raises(ClusterError, match=message), ray_folder():
+        pass
+
+
+@pytest.mark.parametrize("kind", [Exception, RuntimeError])
+def test_a_ray_that_does_not_come_up_is_one_message(
+    environment: pytest.MonkeyPatch, kind: type[Exception]
+) -> None:
+    import ray
+
+    def init(**_: object) -> None:
+        raise kind("The current node timed out\n during startup.")
+
+    environment.setattr(ray, "is_initialized", lambda: False)
+    environment.setattr(ray, "init", init)
+    with (
+        pytest.raises(ClusterError, match="cannot start a local Ray: The current node timed out d"),
+        connect(),
+    ):
+        pass
+
+
+def test_a_mistake_in_the_program_is_none_of_rays(environment: pytest.MonkeyPatch) -> None:
+    import ray
+
+    def init(**_: object) -> None:
+        raise TypeError("no such option")
+
+    environment.setattr(ray, "is_initialized", lambda: False)
+    environment.setattr(ray, "init", init)
+    with pytest.raises(TypeError, match="no such option"), connect():
         pass
