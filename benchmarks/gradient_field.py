@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks._report import machine_line, write_report
-from benchmarks.truth.rules import Judged, judge, mean_over, means, paired
-from benchmarks.truth.scans import Zoo, find_zoos, scan_all
+from benchmarks.truth.rules import Judged, mean_over, means, paired
+from benchmarks.truth.scans import Zoo, find_zoos, judge_all, scan_all
 from depara.texts import bytes_text
 
 _STEPS = 20
@@ -32,23 +32,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 _SCORES = {"node_similarity": "node", "node_centred": "centred", "V + E + D": "shipped sum"}
 _PROBES = 200
-
-
-def judged_zoos(
-    zoos: Sequence[Zoo], frames: Mapping[tuple[str, str], Any], name: str
-) -> list[Judged]:
-    """Judges the model ranking of every zoo under one attribution."""
-    return [
-        judge(
-            zoo.name,
-            zoo.truth,
-            frames[zoo.name, name].models,
-            relevant=zoo.relevant,
-            is_mixed=zoo.is_mixed,
-            decided=zoo.decided,
-        )
-        for zoo in zoos
-    ]
 
 
 def map_bytes(folder: Path) -> int:
@@ -109,7 +92,7 @@ def main() -> None:
             for zoo in zoos
         ]
         frames = scan_all(jobs, num_probes, folder)
-        judged = {name: judged_zoos(zoos, frames, name) for name in SETTINGS}
+        judged = {name: judge_all(zoos, frames, name) for name in SETTINGS}
         sizes = {name: map_bytes(Path(folder, name.replace(" ", "-"))) for name in SETTINGS}
     lines = [
         f"Spearman's correlation with the measured transfers, the mean over targets; {num_probes} "

@@ -22,18 +22,18 @@ from typing import Any
 import numpy as np
 
 from benchmarks._report import machine_line, write_report
+from benchmarks.truth.cells import interval, left_out_table, pair
 from benchmarks.truth.rules import (
     DEFAULT_RULE,
     FORMER,
     RULES,
     Judged,
     judge,
-    left_out_choice,
     mean_over,
     means,
     paired,
 )
-from benchmarks.truth.scans import Frames, Zoo, find_zoos, scan_all
+from benchmarks.truth.scans import Frames, Zoo, find_zoos, judge_all, scan_all
 
 PROBES = 200
 DEFAULT = "default"
@@ -60,23 +60,6 @@ CEILINGS = ("ceiling_noise", "ceiling_ranks", "ceiling_values")
 BASELINES = ("popularity", "parameters", "gflop")
 
 
-def judge_all(
-    zoos: Sequence[Zoo], frames: Mapping[tuple[str, str], Frames], settings: str
-) -> list[Judged]:
-    """Judges the model ranking of every zoo under some settings."""
-    return [
-        judge(
-            zoo.name,
-            zoo.truth,
-            frames[zoo.name, settings].models,
-            relevant=zoo.relevant,
-            is_mixed=zoo.is_mixed,
-            decided=zoo.decided,
-        )
-        for zoo in zoos
-    ]
-
-
 def scores_table(judged: Sequence[Judged]) -> list[str]:
     """All rules, scores and baselines: the mean over zoos, and each zoo."""
     names = list(dict.fromkeys(name for zoo in judged for name, _ in zoo.values.columns))
@@ -95,17 +78,11 @@ def scores_table(judged: Sequence[Judged]) -> list[str]:
     ]
     undecided = [zoo for zoo in judged if not zoo.decided]
     for name in (*rules, *scores, *tail):
-        cells = [_pair(*means(zoo, name)) for zoo in judged]
+        cells = [pair(*means(zoo, name)) for zoo in judged]
         lines.append(
-            f"| {name} | {_pair(*mean_over(undecided, name))} | " + " | ".join(cells) + " |"
+            f"| {name} | {pair(*mean_over(undecided, name))} | " + " | ".join(cells) + " |"
         )
     return [*lines, ""]
-
-
-def _pair(spearman: float, regret: float) -> str:
-    if np.isnan(spearman):
-        return "-"
-    return f"{spearman:.2f}" + ("" if np.isnan(regret) else f" / {regret:.2f}")
 
 
 def differences_table(judged: Sequence[Judged], names: Sequence[str], title: str) -> list[str]:
@@ -131,36 +108,9 @@ def differences_table(judged: Sequence[Judged], names: Sequence[str], title: str
     for name in names:
         if name == FORMER or any((name, "spearman") not in zoo.values for zoo in undecided):
             continue
-        cells = [_interval(*paired(zoos, name, FORMER, "spearman")[:3]) for zoos in parts.values()]
-        cells.append(_interval(*paired(undecided, name, FORMER, "regret")[:3]))
+        cells = [interval(*paired(zoos, name, FORMER, "spearman")[:3]) for zoos in parts.values()]
+        cells.append(interval(*paired(undecided, name, FORMER, "regret")[:3]))
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return [*lines, ""]
-
-
-def _interval(value: float, low: float, high: float) -> str:
-    return f"{value:+.3f} ({low:+.3f} to {high:+.3f})"
-
-
-def left_out_table(judged: Sequence[Judged]) -> list[str]:
-    """What choosing a rule on all other zoos gains on the one left out."""
-    undecided = [zoo for zoo in judged if not zoo.decided]
-    if len(undecided) < 2:
-        return []
-    table = left_out_choice(undecided)
-    lines = [
-        "## With a zoo left out",
-        "",
-        "The rule with the highest mean Spearman on all other zoos, and what it reaches here.",
-        "",
-        f"| zoo | chosen without it | Spearman / regret@1 | {FORMER} |",
-        "|---|---|---:|---:|",
-    ]
-    for row in table.itertuples():
-        former = _pair(row.former_spearman, row.former_regret)
-        lines.append(f"| {row.zoo} | {row.rule} | {_pair(row.spearman, row.regret)} | {former} |")
-    columns = ["spearman", "regret", "former_spearman", "former_regret"]
-    spearman, regret, *former_pair = table[columns].mean()
-    lines.append(f"| mean | | {_pair(spearman, regret)} | {_pair(*former_pair)} |")
     return [*lines, ""]
 
 
@@ -188,10 +138,10 @@ def layers_section(zoos: Sequence[Zoo], frames: Mapping[tuple[str, str], Frames]
         "|---|" + "---:|" * (len(judged) + 1),
     ]
     for name in dict.fromkeys(order):
-        cells = [_pair(*means(one, name)) for one in judged]
+        cells = [pair(*means(one, name)) for one in judged]
         gain = ""
         if name not in (FORMER, *CEILINGS):
-            gain = _interval(*paired(judged, name, FORMER, "spearman")[:3])
+            gain = interval(*paired(judged, name, FORMER, "spearman")[:3])
         lines.append(f"| {name} | " + " | ".join(cells) + f" | {gain} |")
     return [*lines, ""]
 
@@ -215,7 +165,7 @@ def variants_section(zoos: Sequence[Zoo], frames: Mapping[tuple[str, str], Frame
         for decided in (True, False):
             part = [one for one in merged if one.decided is decided]
             gain = paired(part, "varied", DEFAULT_RULE, "spearman")[:3] if part else None
-            cells.append(_interval(*gain) if gain else "-")
+            cells.append(interval(*gain) if gain else "-")
         undecided = [one for one in judged if not one.decided]
         cells.append(f"{mean_over(undecided, 'node_similarity')[0]:.2f}" if undecided else "-")
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
@@ -238,7 +188,7 @@ def zoos_table(zoos: Sequence[Zoo], judged: Sequence[Judged]) -> list[str]:
         ceiling = means(one, "ceiling_noise")[0]
         decided = " (decided before)" if zoo.decided else ""
         lines.append(
-            f"| {zoo.name}{decided} | {len(one.values)} | {kind} | {_pair(ceiling, np.nan)} |"
+            f"| {zoo.name}{decided} | {len(one.values)} | {kind} | {pair(ceiling, np.nan)} |"
         )
     total = sum(len(one.values) for one in judged)
     return [f"{len(zoos)} zoos, {total} targets.", "", *lines, ""]
@@ -261,7 +211,9 @@ def main() -> None:
         names = list(dict.fromkeys(name for zoo in judged for name, _ in zoo.values.columns))
         shown = [name for name in (*RULES, *names) if name in names and name not in CEILINGS]
         lines += differences_table(judged, list(dict.fromkeys(shown)), "Against the paper's sum")
-        lines += left_out_table(judged) + layers_section(zoos, frames)
+        lines += left_out_table([zoo for zoo in judged if not zoo.decided]) + layers_section(
+            zoos, frames
+        )
         if not quick:
             lines += variants_section(zoos, frames)
     seconds = time.perf_counter() - started_s

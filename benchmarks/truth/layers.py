@@ -25,6 +25,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from benchmarks._report import machine_line, write_report
+from benchmarks.truth.cells import interval, left_out_table, pair
 from benchmarks.truth.images import load_images
 from benchmarks.truth.make import FOLDER, measured_cuts, weights_path, write_layer_truth
 from benchmarks.truth.networks import NETWORKS
@@ -34,7 +35,6 @@ from benchmarks.truth.rules import (
     Judged,
     by_source,
     judge,
-    left_out_choice,
     mean_over,
     means,
     paired,
@@ -195,11 +195,11 @@ def scores_table(judged: Sequence[Judged]) -> list[str]:
         "|---|" + "---:|" * (len(judged) + 3),
     ]
     for name in order:
-        cells = [_pair(*means(one, name)) for one in judged]
-        cells.append(_pair(*mean_over(fresh, name)))
+        cells = [pair(*means(one, name)) for one in judged]
+        cells.append(pair(*mean_over(fresh, name)))
         if name not in (LAYER_FORMER, CEILING):
             gains = [paired(fresh, name, LAYER_FORMER, each) for each in ("spearman", "regret")]
-            cells += [_interval(*gain[:3]) for gain in gains]
+            cells += [interval(*gain[:3]) for gain in gains]
         else:
             cells += ["", ""]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
@@ -224,28 +224,8 @@ def gains_table(judged: Sequence[Judged]) -> list[str]:
     for name in LAYER_RULES:
         if name != LAYER_FORMER:
             parts = [*([zoo] for zoo in judged), judged]
-            cells = [_interval(*paired(z, name, LAYER_FORMER, "spearman")[:3]) for z in parts]
+            cells = [interval(*paired(z, name, LAYER_FORMER, "spearman")[:3]) for z in parts]
             lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return [*lines, ""]
-
-
-def left_out_table(judged: Sequence[Judged]) -> list[str]:
-    """What choosing a rule on all other zoos gains on the one left out."""
-    table = left_out_choice(judged, LAYER_RULES, LAYER_FORMER)
-    lines = [
-        "## With a zoo left out",
-        "",
-        "The rule with the highest mean Spearman on all other zoos, and what it reaches here.",
-        "",
-        f"| zoo | chosen without it | Spearman / regret@1 | {LAYER_FORMER} |",
-        "|---|---|---:|---:|",
-    ]
-    for row in table.itertuples():
-        former = _pair(row.former_spearman, row.former_regret)
-        lines.append(f"| {row.zoo} | {row.rule} | {_pair(row.spearman, row.regret)} | {former} |")
-    columns = ["spearman", "regret", "former_spearman", "former_regret"]
-    spearman, regret, *former_pair = table[columns].mean()
-    lines.append(f"| mean | | {_pair(spearman, regret)} | {_pair(*former_pair)} |")
     return [*lines, ""]
 
 
@@ -311,19 +291,9 @@ def models_table(judged: Judged | None) -> list[str]:
         "|---|---:|---:|",
     ]
     for name in MODEL_RULES:
-        gain = _interval(*paired([judged], name, LAYER_FORMER, "spearman")[:3])
-        lines.append(f"| {name} | {_pair(*means(judged, name))} | {gain} |")
+        gain = interval(*paired([judged], name, LAYER_FORMER, "spearman")[:3])
+        lines.append(f"| {name} | {pair(*means(judged, name))} | {gain} |")
     return [*lines, ""]
-
-
-def _pair(spearman: float, regret: float) -> str:
-    if np.isnan(spearman):
-        return "-"
-    return f"{spearman:.2f}" + ("" if np.isnan(regret) else f" / {regret:.2f}")
-
-
-def _interval(value: float, low: float, high: float) -> str:
-    return f"{value:+.3f} ({low:+.3f} to {high:+.3f})"
 
 
 def main() -> None:
@@ -340,7 +310,12 @@ def main() -> None:
             print(f"scanned {one.zoo.name}", flush=True)
         models = judge_models(num_probes, folder)
     judged = [judge_layers(*one) for one in scanned]
-    lines = zoos_table(found) + scores_table(judged) + gains_table(judged) + left_out_table(judged)
+    lines = (
+        zoos_table(found)
+        + scores_table(judged)
+        + gains_table(judged)
+        + left_out_table(judged, LAYER_RULES, LAYER_FORMER)
+    )
     lines += depth_table([zoo for zoo, _ in scanned]) + models_table(models)
     lines += [f"{num_probes} probes.", "", machine_line("scipy")]
     write_report("layers-truth", "python -m benchmarks.truth.layers", lines, quick=quick)

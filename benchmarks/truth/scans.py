@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
@@ -24,6 +24,7 @@ from PIL import Image
 
 from benchmarks.truth.make import folder_of
 from benchmarks.truth.networks import NETWORKS
+from benchmarks.truth.rules import Judged, judge
 from benchmarks.truth.suite import ZOOS, MadeZoo
 from depara.evaluation.scan import transfer_scores
 from examples.digits.layer_transfer import LAYERS
@@ -222,3 +223,20 @@ def scan_zoo(zoo: Zoo, name: str, changes: dict[str, Any], num_probes: int, fold
     if layers is not None:
         layers = layers[layers["layer"].isin(LAYERS)]
     return Frames(transfer_scores(similarity, outputs, "models"), layers)
+
+
+def judge_all(
+    zoos: Sequence[Zoo], frames: Mapping[tuple[str, str], Frames], settings: str
+) -> list[Judged]:
+    """Judges the model ranking of every zoo under some settings, as `scan_all` gives them."""
+    return [
+        judge(
+            zoo.name,
+            zoo.truth,
+            frames[zoo.name, settings].models,
+            relevant=zoo.relevant,
+            is_mixed=zoo.is_mixed,
+            decided=zoo.decided,
+        )
+        for zoo in zoos
+    ]
