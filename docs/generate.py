@@ -30,15 +30,15 @@ from depara.config.schema import (
 )
 from depara.config.similarity import SimilarityConfig
 from depara.evaluation import EVALUATION_TABLES
-from depara.store.schemas import (
+from depara.store.artifact_schemas import (
     EDGES,
     FEATURES,
     GRAMS,
     SKETCH,
-    TABLES,
     nodes_schema,
     outputs_schema,
 )
+from depara.store.schemas import TABLES
 
 DOCS = Path(__file__).parent
 MARKER = re.compile(r"(<!-- generated: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-
-def _field(name: str, kind: pa.DataType, meaning: str, *, null: bool = False) -> pa.Field:
-    return pa.field(name, kind, nullable=null, metadata={"description": meaning})
-
+from depara.store.fields import described_field as _field
 
 EVALUATION_SCHEMA = pa.schema(
     [

@@ -16,8 +16,9 @@ import pyarrow.parquet as pq
 
 from depara.errors import SchemaError
 from depara.grams import GraphGrams
+from depara.store.artifact_schemas import EDGES, FEATURES, GRAMS, nodes_schema
 from depara.store.map_pages import maps_of_pages
-from depara.store.schemas import EDGES, FEATURES, GRAMS, SCHEMA_VERSION, nodes_schema
+from depara.store.schemas import SCHEMA_VERSION
 from depara.texts import storable
 from depara.types import Float16, Float32, Float64, NodeMaps, Note, ProbeRange
 

@@ -13,9 +13,9 @@ import pyarrow as pa
 
 from depara.errors import DamagedCanvasesError, SchemaError, StoreError
 from depara.identity import pixels_id, short_hash
+from depara.store.artifact_schemas import CANVASES
 from depara.store.artifacts import decode_table, encode_table
 from depara.store.layout import canvases_path, probe_set_path
-from depara.store.schemas import CANVASES
 from depara.store.storage import Storage
 from depara.types import UInt8
 

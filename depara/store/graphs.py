@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from depara.errors import DamagedGraphError, SchemaError, StoreError
 from depara.grams import GraphGrams
+from depara.store.artifact_schemas import EDGES, FEATURES, GRAMS, nodes_schema, outputs_schema
 from depara.store.artifacts import (
     FileFact,
     GraphMarker,
@@ -40,7 +41,6 @@ from depara.store.layout import (
     nodes_file,
 )
 from depara.store.outputs import OUTPUTS_FILE, decode_outputs, encode_outputs
-from depara.store.schemas import EDGES, FEATURES, GRAMS, nodes_schema, outputs_schema
 from depara.store.storage import Storage, sha256_hex
 from depara.types import Float16, Float32, NodeMaps, ProbeRange
 

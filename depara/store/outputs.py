@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from depara.errors import SchemaError
+from depara.store.artifact_schemas import outputs_schema
 from depara.store.artifacts import encode_table
-from depara.store.schemas import outputs_schema
 from depara.types import Float32
 
 OUTPUTS_FILE = "outputs.parquet"

@@ -15,8 +15,8 @@ from depara.errors import ConfigError, StoreError
 from depara.maintenance import verify_output
 from depara.nearest import search
 from depara.scan import Scan
+from depara.store.artifact_schemas import SKETCH
 from depara.store.layout import graph_folder, sketch_path
-from depara.store.schemas import SKETCH
 from depara.store.sketches import ROW_CELLS, Cells, GraphSketch, decode_sketch, encode_sketch
 from depara.store.storage import Storage
 from tests.jobs.inline import scan_inline, tiny
