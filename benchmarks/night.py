@@ -210,8 +210,8 @@ class SimulatedLauncher:
         self._call()
 
     def submit(self, task: Callable[..., Any], *args: Any) -> Ref:
-        """There are no tasks in this phase."""
-        raise NotImplementedError
+        """Never called: the extraction has units alone."""
+        raise AssertionError("the extraction submits no tasks")
 
     share = collect = submit
 
