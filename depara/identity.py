@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from depara.types import UInt8
 
@@ -39,3 +40,14 @@ def pixels_id(pixels: bytes | memoryview, shape: Sequence[int]) -> str:
 def probe_set_key(probe_ids: Sequence[str], side: int) -> str:
     """Returns 32 hex digits that name a set of distinct canvases of one side, in whatever order."""
     return short_hash({"probe_ids": sorted(probe_ids), "side": side})
+
+
+def mixed_bits(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Returns numbers of which every bit depends on every bit of the given ones: a hash.
+
+    The finaliser of splitmix64 (Steele, Lea & Flood, 2014): the same on every machine.
+    """
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed: NDArray[np.uint64] = values ^ (values >> np.uint64(31))
+    return mixed

@@ -29,6 +29,7 @@ from depara.config.schema import (
     UncertaintyConfig,
 )
 from depara.config.similarity import SimilarityConfig
+from depara.domains.rows import SET_DISTANCES
 from depara.evaluation import EVALUATION_TABLES
 from depara.store.artifact_schemas import (
     EDGES,
@@ -37,6 +38,7 @@ from depara.store.artifact_schemas import (
     SKETCH,
     nodes_schema,
     outputs_schema,
+    vectors_schema,
 )
 from depara.store.schemas import TABLES
 
@@ -108,7 +110,12 @@ def generate(name: str) -> str:
     }
     tables = {**TABLES, **EVALUATION_TABLES}
     makers |= {f"table-{key}": lambda key=key: describe_schema(tables[key]) for key in tables}
-    catalogs = {"methods": METHODS, "scores": SCORES, "label-scores": LABEL_SCORES}
+    catalogs = {
+        "methods": METHODS,
+        "scores": SCORES,
+        "label-scores": LABEL_SCORES,
+        "set-distances": SET_DISTANCES,
+    }
     makers |= {
         f"catalog-{key}": lambda rows=rows: describe_catalog(rows) for key, rows in catalogs.items()
     }
@@ -117,7 +124,7 @@ def generate(name: str) -> str:
     makers["file-grams"] = lambda: describe_schema(GRAMS)
     makers["file-features"] = lambda: describe_schema(FEATURES)
     makers["file-outputs"] = lambda: describe_schema(outputs_schema(4))
-    makers["file-outputs"] = lambda: describe_schema(outputs_schema(4))
+    makers["file-vectors"] = lambda: describe_schema(vectors_schema(4))
     makers["file-sketch"] = lambda: describe_schema(SKETCH)
     makers["file-edges"] = lambda: describe_schema(EDGES)
     return makers[name]()

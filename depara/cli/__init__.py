@@ -8,6 +8,7 @@ import typer
 
 from depara._version import __version__
 from depara.cli.answers import data, diff, matrix, recommend, tree
+from depara.cli.domains import distance, relatedness
 from depara.cli.ensemble import ensemble, heads
 from depara.cli.evaluation import evaluate
 from depara.cli.learning import learn
@@ -29,6 +30,8 @@ _COMMANDS = (
     data,
     ensemble,
     heads,
+    distance,
+    relatedness,
     models,
     layers,
     matrix,

@@ -15,6 +15,8 @@ from depara.texts import shown, storable
 if TYPE_CHECKING:
     import pandas as pd
 
+_SHOWN = 6
+
 
 def print_frame(frame: pd.DataFrame, title: str) -> None:
     """Prints a data frame as a table."""
@@ -41,6 +43,15 @@ def print_lines(*lines: str, err: bool = False) -> None:
     """Prints lines of text as a terminal may show them."""
     for line in lines:
         typer.echo(shown(line), err=err)
+
+
+def left_out_lines(what: str, left_out: Mapping[str, str]) -> list[str]:
+    """Returns a line that names what was left out and why the first one was; none where nothing."""
+    names = sorted(left_out)
+    if not names:
+        return []
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return [f"{what} ({left_out[names[0]]}): {', '.join(names[:_SHOWN])}{more}"]
 
 
 def _json(value: object) -> str:

@@ -303,6 +303,8 @@ class ScanConfig(Section):
     """Random-weights twins of each model to compare as well: the floor of its similarity."""
     store_outputs: bool | None = None
     """Whether to keep what each model returns, as logits; null: where probes have labels."""
+    store_features: bool = False
+    """Whether to keep the features of output layers, for distances between probe sets."""
     compute: ComputeConfig = ComputeConfig()
     """Resources."""
 

@@ -22,6 +22,8 @@ class GraphSettings:
     method: dict[str, Any]
     store_outputs: bool = False
     """Whether to keep what the models themselves return."""
+    store_features: bool = False
+    """Whether to keep the features of output layers."""
 
     @property
     def node_values(self) -> int:
@@ -45,6 +47,7 @@ class GraphSettings:
             config.compute,
             method_settings(config),
             is_labelled if wanted is None else wanted,
+            config.store_features,
         )
 
 

@@ -21,6 +21,7 @@ from depara.extraction.graph_checks import (
 from depara.extraction.jobs import CommitResult, ModelJob
 from depara.extraction.memory import PeakMemory
 from depara.extraction.outputs import ReturnedValues, unsteady_note
+from depara.extraction.vectors import KeptVectors
 from depara.graph import edge_index
 from depara.ledger import part_bytes
 from depara.models import LoadedModel
@@ -110,6 +111,10 @@ class ModelSession:
         self._returned: ReturnedValues | None = None
         if job.settings.store_outputs and card.output_layer in writers:
             self._returned = ReturnedValues(num_probes)
+        self._vectors: KeptVectors | None = None
+        if job.settings.store_features and card.output_layer in writers:
+            output = next(layer for layer in self._layers if layer.name == card.output_layer)
+            self._vectors = KeptVectors(num_probes, output.num_features)
         self._extractor = Extractor(
             model.module,
             model.preprocess,
@@ -173,6 +178,8 @@ class ModelSession:
             writer.write_edges(pairs, cosine_E)
             writer.write_grams(grams)
         self._write_outputs()
+        if self._vectors is not None:
+            self._writers[self.job.card.output_layer].write_vectors(self._vectors.values_NC)
         self.flush()
         seconds = self._seconds + time.perf_counter() - started
         peak_bytes = self._memory.peak_bytes()
@@ -184,6 +191,8 @@ class ModelSession:
     def _take(self, layer: str, row0: int, features_BD: Tensor) -> None:
         if layer != RETURNED:
             self._bank.write(layer, row0, features_BD)
+            if self._vectors is not None and layer == self.job.card.output_layer:
+                self._vectors.write(row0, self._bus.fetch("features", features_BD))
         elif self._returned is not None:
             self._returned.write(row0, self._bus.fetch("outputs", features_BD))
 

@@ -25,7 +25,7 @@ from depara.store.layout import (
     nodes_file,
     sketch_path,
 )
-from depara.store.outputs import OUTPUTS_FILE
+from depara.store.outputs import OPTIONAL_FILES
 from depara.store.sketches import decode_sketch
 from depara.store.storage import FileStat, Storage, sha256_hex
 from depara.types import ProbeRange
@@ -195,7 +195,7 @@ def key_of(marker: GraphMarker) -> str | None:
 def file_rows(marker: GraphMarker) -> dict[str, int]:
     """Returns the files that a graph consists of, with the number of rows that each must have."""
     count = marker.num_probes
-    optional = {OUTPUTS_FILE: count} if OUTPUTS_FILE in marker.files else {}
+    optional = {name: count for name in OPTIONAL_FILES if name in marker.files}
     return {
         **{nodes_file(probes): len(probes) for probes in marker.ranges},
         EDGES_FILE: count * (count - 1) // 2,

@@ -26,6 +26,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from depara.identity import mixed_bits
 from depara.store.sketches import ROW_CELLS, GraphSketch
 from depara.types import Float16, Float32, Float64
 
@@ -56,7 +57,7 @@ def map_places(seeds_n: UInt64, num_pixels: int) -> Places:
     pixels_P = np.arange(1, num_pixels + 1, dtype=np.uint64) * _GOLDEN
     places_nP = np.empty((len(seeds_n), num_pixels), dtype=np.uint16)
     for row, seed in enumerate(seeds_n):
-        places_nP[row] = _mixed(seed + pixels_P) % np.uint64(2 * MAP_CELLS)
+        places_nP[row] = mixed_bits(seed + pixels_P) % np.uint64(2 * MAP_CELLS)
     return places_nP
 
 
@@ -68,9 +69,9 @@ def pair_places(seeds_N: UInt64, *, with_diagonal: bool) -> Places:
         with_diagonal: as `depara.similarity.condensed` has it; else as edges, in pdist order.
     """
     first_V, second_V = np.triu_indices(len(seeds_N), 0 if with_diagonal else 1)
-    mixed_N = _mixed(seeds_N + _GOLDEN)
+    mixed_N = mixed_bits(seeds_N + _GOLDEN)
     sums_V = mixed_N[first_V] + mixed_N[second_V]  # the same for both orders of the two
-    return (_mixed(sums_V) % np.uint64(2 * PAIR_CELLS)).astype(np.uint16)
+    return (mixed_bits(sums_V) % np.uint64(2 * PAIR_CELLS)).astype(np.uint16)
 
 
 def sketch_maps(maps_nP: Float16 | Float32, places_nP: Places) -> Float64:
@@ -146,11 +147,3 @@ def cut_vector(cells_Q: Float32 | Float64) -> Float64:
     """Returns a vector of pairs as ``C`` cells: folded, it is a CountSketch as well."""
     folded_C: Float64 = cells_Q.reshape(-1, CUT_CELLS).sum(axis=0, dtype=np.float64)
     return folded_C
-
-
-def _mixed(values: UInt64) -> UInt64:
-    """The finaliser of splitmix64 (Steele, Lea & Flood, 2014): every bit depends on every bit."""
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    mixed: UInt64 = values ^ (values >> np.uint64(31))
-    return mixed

@@ -54,15 +54,24 @@ CANVASES = pa.schema(
 
 def outputs_schema(num_values: int) -> pa.Schema:
     """Returns the schema of a file of return values of `num_values` each."""
+    return _values_schema(
+        num_values, "what the model itself returned for the probe, such as logits"
+    )
+
+
+def vectors_schema(num_values: int) -> pa.Schema:
+    """Returns the schema of a file of features, or cells of their sketch, `num_values` each."""
+    return _values_schema(
+        num_values, "features of the layer; of more than 4,096 a CountSketch in as many cells"
+    )
+
+
+def _values_schema(num_values: int, meaning: str) -> pa.Schema:
     values = pa.field("element", pa.float32(), nullable=False)
     return pa.schema(
         [
             _field("index", pa.int32(), "place in the probe set, 0-based"),
-            _field(
-                "values",
-                pa.list_(values, num_values),
-                "what the model itself returned for the probe, such as logits",
-            ),
+            _field("values", pa.list_(values, num_values), meaning),
         ]
     )
 

@@ -12,7 +12,14 @@ import pyarrow as pa
 
 from depara.errors import DamagedGraphError, SchemaError, StoreError
 from depara.grams import GraphGrams
-from depara.store.artifact_schemas import EDGES, FEATURES, GRAMS, nodes_schema, outputs_schema
+from depara.store.artifact_schemas import (
+    EDGES,
+    FEATURES,
+    GRAMS,
+    nodes_schema,
+    outputs_schema,
+    vectors_schema,
+)
 from depara.store.artifacts import (
     FileFact,
     GraphMarker,
@@ -40,7 +47,13 @@ from depara.store.layout import (
     marker_path,
     nodes_file,
 )
-from depara.store.outputs import OUTPUTS_FILE, decode_outputs, encode_outputs
+from depara.store.outputs import (
+    OPTIONAL_FILES,
+    OUTPUTS_FILE,
+    VECTORS_FILE,
+    decode_values,
+    encode_values,
+)
 from depara.store.storage import Storage, sha256_hex
 from depara.types import Float16, Float32, NodeMaps, ProbeRange
 
@@ -110,9 +123,14 @@ class GraphWriter:
 
     def write_outputs(self, outputs_NC: Float32) -> None:
         """Writes what the model itself returned for the probes; a graph may do without."""
-        schema = outputs_schema(outputs_NC.shape[1])
-        data = encode_outputs(self.key, outputs_NC)
-        self._put(OUTPUTS_FILE, data, len(outputs_NC), schema)
+        self._write_values(OUTPUTS_FILE, outputs_NC, outputs_schema(outputs_NC.shape[1]))
+
+    def write_vectors(self, vectors_NC: Float32) -> None:
+        """Writes the features of the probes, or their sketch; a graph may do without."""
+        self._write_values(VECTORS_FILE, vectors_NC, vectors_schema(vectors_NC.shape[1]))
+
+    def _write_values(self, name: str, values_NC: Float32, schema: pa.Schema) -> None:
+        self._put(name, encode_values(self.key, values_NC, schema), len(values_NC), schema)
 
     def commit(self, marker: GraphMarker) -> None:
         """Writes the commit marker over the files written or adopted; last of all.
@@ -127,7 +145,7 @@ class GraphWriter:
             if name not in self._facts:
                 location = self.storage.location(self._folder)
                 raise StoreError(f"{location}/{name} is not written: the graph is not committed")
-        names += [name for name in (OUTPUTS_FILE,) if name in self._facts]
+        names += [name for name in OPTIONAL_FILES if name in self._facts]
         complete = replace(marker, files={name: self._facts[name] for name in names})
         self.storage.create(f"{self._folder}/{MARKER_FILE}", complete.encode())
 
@@ -265,9 +283,14 @@ class CommittedGraph:
 
     def read_outputs(self) -> Float32 | None:
         """Returns what the model returned for the probes ``(N, C)``, None where it is not kept."""
-        if OUTPUTS_FILE not in self.marker.files:
-            return None
-        return self._decoded(OUTPUTS_FILE, decode_outputs)
+        return self._values(OUTPUTS_FILE)
+
+    def read_vectors(self) -> Float32 | None:
+        """Returns the features of the probes, or their sketch, ``(N, C)``; None where not kept."""
+        return self._values(VECTORS_FILE)
+
+    def _values(self, name: str) -> Float32 | None:
+        return self._decoded(name, decode_values) if name in self.marker.files else None
 
     def _decoded(self, name: str, decode: Callable[[bytes, str], _Decoded]) -> _Decoded:
         """Returns what a file holds; one that is as committed but cannot be read is damaged too."""

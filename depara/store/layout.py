@@ -3,7 +3,7 @@
 All paths are relative to the output::
 
     graphs/<2 digits>/<key>/graph.json              the commit marker of a graph, written last
-    graphs/<2 digits>/<key>/{nodes-*,edges,...}     its artifacts; outputs.parquet is optional
+    graphs/<2 digits>/<key>/{nodes-*,edges,...}     its artifacts; outputs, vectors: optional
     graphs/<2 digits>/<key>/sketch.parquet          made from them when it is first asked for
     scans/<scan id>/manifest.json                   written last, makes a scan a finished one
     scans/<scan id>/<table>.parquet                 its tables; beside them scan.yaml, cards.json

@@ -1,4 +1,7 @@
-"""What a model itself returned for the probes, as a file beside the graph of its output layer.
+"""Optional files beside the graph of an output layer: a row of values for each probe.
+
+What a model itself returned, and the features of its output layer. A graph is complete without
+either, and says in its marker which it has.
 
 Legend: ``N`` probes, ``C`` values of each, such as a classifier's logits.
 """
@@ -10,29 +13,30 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from depara.errors import SchemaError
-from depara.store.artifact_schemas import outputs_schema
 from depara.store.artifacts import encode_table
 from depara.types import Float32
 
 OUTPUTS_FILE = "outputs.parquet"
-"""Optional: a graph is complete without it, and says in its marker whether it has one."""
+VECTORS_FILE = "vectors.parquet"
+OPTIONAL_FILES = (OUTPUTS_FILE, VECTORS_FILE)
 
 MOST_VALUES = 50_000
 """``C`` up to which a return value is stored: of classes there are not more."""
 
+MOST_CELLS = 4096
+"""Features of a probe that are stored as they are; more of them are sketched to as many cells."""
 
-def encode_outputs(key: str, outputs_NC: Float32) -> bytes:
-    """Returns the file of a model's return values, float32: float16 overflows at 65,504."""
-    num_probes, num_values = outputs_NC.shape
-    schema = outputs_schema(num_values)
-    values = pa.array(np.ascontiguousarray(outputs_NC, np.float32).reshape(-1))
+
+def encode_values(key: str, values_NC: Float32, schema: pa.Schema) -> bytes:
+    """Returns the file of a graph's values, float32: float16 overflows at 65,504."""
+    values = pa.array(np.ascontiguousarray(values_NC, np.float32).reshape(-1))
     lists = pa.FixedSizeListArray.from_arrays(values, type=schema.field("values").type)
-    index = np.arange(num_probes, dtype=np.int32)
+    index = np.arange(len(values_NC), dtype=np.int32)
     return encode_table(pa.table([index, lists], schema=schema), {"graph_key": key})
 
 
-def decode_outputs(data: bytes, name: str) -> Float32:
-    """Returns the return values ``(N, C)`` of such a file.
+def decode_values(data: bytes, name: str) -> Float32:
+    """Returns the values ``(N, C)`` of such a file.
 
     Raises:
         SchemaError: it is not readable as one.
@@ -40,8 +44,8 @@ def decode_outputs(data: bytes, name: str) -> Float32:
     try:
         column = pq.read_table(pa.BufferReader(data), columns=["values"], use_threads=False)[0]
         chunks = [chunk.values.to_numpy().reshape(len(chunk), -1) for chunk in column.chunks]
-        outputs_NC: Float32 = np.concatenate(chunks)
+        values_NC: Float32 = np.concatenate(chunks)
     except (pa.ArrowException, OSError, IndexError, ValueError, AttributeError) as error:
         reason = " ".join(str(error).split())
-        raise SchemaError(f"{name} is no readable file of return values: {reason}") from error
-    return outputs_NC
+        raise SchemaError(f"{name} is no readable file of values: {reason}") from error
+    return values_NC

@@ -88,6 +88,8 @@ def test_mistakes_get_one_line(scan_folder: str) -> None:
         "data",
         "ensemble",
         "heads",
+        "distance",
+        "relatedness",
         "models",
         "layers",
         "matrix",

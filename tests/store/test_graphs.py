@@ -121,6 +121,20 @@ def test_a_models_return_value_is_optional_and_reads_back_exactly(
     assert open_graph(storage, KEY).read_outputs() is None
 
 
+def test_features_are_optional_and_read_back_exactly(storage: Storage, nodes: NodeMaps) -> None:
+    vectors_NC = np.random.default_rng(3).normal(size=(5, 7)).astype(np.float32)
+    writer = write_graph(storage, nodes, np.zeros(10))
+    writer.write_vectors(vectors_NC)
+    writer.commit(marker())
+    graph = open_graph(storage, KEY)
+    np.testing.assert_array_equal(graph.read_vectors(), vectors_NC)
+    assert graph.read_outputs() is None
+    path = Path(storage.location(graph_folder(KEY))) / "vectors.parquet"
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(DamagedGraphError, match=r"vectors\.parquet does not match its checksum"):
+        graph.read_vectors()
+
+
 def test_files_are_readable_on_their_own(storage: Storage, nodes: NodeMaps) -> None:
     write_graph(storage, nodes, np.zeros(10)).commit(marker())
     folder = Path(storage.location(graph_folder(KEY)))
