@@ -60,14 +60,19 @@ class Scan(ScanResults):
         """
         return ensemble_for(self, target, size)
 
-    def ensemble_for_labels(self, size: int = 3, score: str = "label_share") -> Ensemble:
-        """Returns the models that together tell the probes' labels best.
+    def ensemble_for_labels(
+        self,
+        size: int = 3,
+        score: str = "label_share",
+        sources: Mapping[str, ScanResults] | None = None,
+    ) -> Ensemble:
+        """Returns the models that together tell the labels best; `ensembles.ensemble_for_labels`.
 
         Raises:
             ConfigError: no such score, no labels, or no model's return value is kept.
             StoreError: a graph is damaged or was collected.
         """
-        return ensemble_for_labels(self, size, score)
+        return ensemble_for_labels(self, size, score, sources)
 
     def head_distances(self) -> pd.DataFrame:
         """Returns how far apart the heads of classifiers are; see `ensembles.head_distances`.

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from depara.cli.domains import open_places
 from depara.cli.options import AsCsv, AsJson, Output, ScanId
-from depara.cli.output import errors_shown, print_answer, print_frame, print_lines
+from depara.cli.output import (
+    errors_shown,
+    left_out_lines,
+    print_answer,
+    print_frame,
+    print_lines,
+)
+from depara.errors import ConfigError
 
-_SHOWN = 6
+if TYPE_CHECKING:
+    from depara.results import ScanResults
 
 
 def heads(
@@ -45,9 +54,17 @@ def ensemble(
     score: Annotated[
         str,
         typer.Option(
-            help="For labelled probes: label_share (features), e_leep or ms_leep (return values)."
+            help="For labelled probes: label_share (features), e_leep, ms_leep or osborn (return "
+            "values)."
         ),
     ] = "label_share",
+    source: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="MODEL=OUTPUT, repeated, for osborn: a scan with store_features of samples of "
+            "what the model was trained with."
+        ),
+    ] = None,
     scan: ScanId = None,
     csv: AsCsv = False,
     json: AsJson = False,
@@ -61,7 +78,9 @@ def ensemble(
     with errors_shown():
         opened = open_scan(output, scan)
         if target is None:
-            found = opened.ensemble_for_labels(size, score)
+            found = opened.ensemble_for_labels(size, score, _sources(source or []))
+        elif source:
+            raise ConfigError("--source is for labelled probes: leave the target out")
         else:
             found = opened.ensemble(target, size)
         if csv or json:
@@ -70,8 +89,17 @@ def ensemble(
         print_lines(f"{target or 'the labelled probes'}: {found.sentence}.")
         shown = found.frame().round({"value": 4, "gain": 4, "alone": 4})
         print_frame(shown, f"members by what they add to {found.score}")
-        if found.left_out:
-            names = sorted(found.left_out)
-            more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-            why = found.left_out[names[0]]
-            print_lines(f"no candidates ({why}): {', '.join(names[:_SHOWN])}{more}")
+        print_lines(*left_out_lines("no candidates", found.left_out))
+
+
+def _sources(pairs: list[str]) -> dict[str, ScanResults]:
+    """Returns the scans of MODEL=OUTPUT by model."""
+    found: dict[str, ScanResults] = {}
+    for pair in pairs:
+        model, mark, place = pair.partition("=")
+        if not mark or not model or not place:
+            raise ConfigError(f"--source {pair}: write MODEL=OUTPUT")
+        if model in found:
+            raise ConfigError(f"--source names model {model!r} twice: give one output of samples")
+        found[model] = open_places([place])[place]
+    return found

@@ -89,12 +89,16 @@ class Greedy(Generic[_Part]):
         self._parts = parts
         self._value = value
 
-    def steps(self, size: int) -> tuple[Step, ...]:
+    def steps(self, size: int, *, fills: bool = False) -> tuple[Step, ...]:
         """Returns up to ``size`` members; it ends before that where none adds anything.
 
         Equal values go to the name that comes first. For a value that is monotone and submodular
         the set is within 1 - 1/e of the best one (Nemhauser, Wolsey & Fisher, 1978); neither
         `e_leep` nor `predicted_share` is, so this is a rule and no guarantee.
+
+        Args:
+            size: most members.
+            fills: go on where none adds anything, for a value that compares sets of one size.
         """
         alone = {name: self._value([part]) for name, part in self._parts.items()}
         chosen: list[Step] = []
@@ -110,14 +114,18 @@ class Greedy(Generic[_Part]):
                 break
             name = max(values, key=lambda one: values[one])
             gain = values[name] - (chosen[-1].value if chosen else 0.0)
-            if chosen and gain <= 0:
+            if chosen and gain <= 0 and not fills:
                 break
             chosen.append(Step(name, values[name], gain, alone[name]))
         return tuple(chosen)
 
 
 def choose(
-    parts: Mapping[str, _Part], value: Callable[[Sequence[_Part]], float], size: int
+    parts: Mapping[str, _Part],
+    value: Callable[[Sequence[_Part]], float],
+    size: int,
+    *,
+    fills: bool = False,
 ) -> tuple[Step, ...]:
     """Returns the members of a greedy choice, see `Greedy.steps`."""
-    return Greedy(parts, value).steps(size)
+    return Greedy(parts, value).steps(size, fills=fills)

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
+from depara.domains import read_sample
+from depara.domains.samples import require_comparable
 from depara.ensembles.choice import Ensemble, choose
+from depara.ensembles.osborn import member, member_of_source, osborn
 from depara.ensembles.predictions import e_leep, ms_leep
 from depara.ensembles.smoothers import predicted_share, unit_gram
 from depara.errors import ConfigError
@@ -17,9 +22,21 @@ from depara.store.storage import Storage
 from depara.types import Float64
 
 LABEL_FREE = "directed"
-OF_OUTPUTS: Mapping[str, Callable[[Sequence[Float64]], float]] = {
-    "e_leep": e_leep,
-    "ms_leep": ms_leep,
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """What is taken of each model, the value of a set of them, and whether sets are filled."""
+
+    part: Callable[[LabelledFeatures], Any]
+    value: Callable[[Sequence[Any]], float]
+    fills: bool = False
+
+
+OF_OUTPUTS: Mapping[str, _Rule] = {
+    "e_leep": _Rule(expected_predictions, e_leep),
+    "ms_leep": _Rule(expected_predictions, ms_leep),
+    "osborn": _Rule(member, osborn, fills=True),
 }
 WITH_LABELS = ("label_share", *OF_OUTPUTS)
 """What may be maximised for labelled probes; the first, of features, is the default."""
@@ -51,26 +68,38 @@ def ensemble_for(scan: ScanResults, target: str, size: int = 3) -> Ensemble:
     return _of_features(lambda name: _gram(scan, name), others, target_NN, size, LABEL_FREE, target)
 
 
-def ensemble_for_labels(scan: ScanResults, size: int = 3, score: str = WITH_LABELS[0]) -> Ensemble:
+def ensemble_for_labels(
+    scan: ScanResults,
+    size: int = 3,
+    score: str = WITH_LABELS[0],
+    sources: Mapping[str, ScanResults] | None = None,
+) -> Ensemble:
     """Returns the models that together tell the labels of the probes best, at their output layers.
 
     ``label_share`` is the share of the one-hot labels' variance that ridge regression on all
     members' features predicts at left-out probes: `predicted_share` with the labels for the target.
-    ``e_leep`` and ``ms_leep`` are of what classifiers return; their values are of the probes that
-    the predictions were counted on, so that models of many classes look better than they are where
-    probes are few.
+    ``e_leep``, ``ms_leep`` and ``osborn`` are of what classifiers return; their values are of the
+    probes that the predictions were counted on, so that models of many classes look better than
+    they are where probes are few.
 
     Args:
         scan: a finished scan of labelled probes.
         size: most members.
         score: of `WITH_LABELS`.
+        sources: for ``osborn`` and its domain term, by model a scan of samples of what it was
+            trained with, in which it is under the same name and its features are kept.
 
     Raises:
-        ConfigError: no such score, no labels, or no model's return value is kept; and the fix.
+        ConfigError: no such score, no labels, no model's return value is kept, or samples that
+            cannot be compared with the probes; and the fix.
         StoreError: a graph is damaged or was collected.
     """
     if score not in WITH_LABELS:
         raise ConfigError(f"no score {score!r} of an ensemble: choose {' or '.join(WITH_LABELS)}")
+    if sources and score != "osborn":
+        raise ConfigError(f"samples of sources are for osborn alone, the score is {score}")
+    for name in sources or ():
+        scan.require_model(name, "model")
     labels = [probe.label for probe in scan.probes()]
     if len({label for label in labels if label is not None}) < 2:
         raise ConfigError(
@@ -78,7 +107,7 @@ def ensemble_for_labels(scan: ScanResults, size: int = 3, score: str = WITH_LABE
             "one of its models, or scan labelled probes (probes.label_column)"
         )
     if score in OF_OUTPUTS:
-        return _of_outputs(scan, labels, size, score)
+        return _of_outputs(scan, labels, size, score, sources or {})
     names = _candidates(scan)
     first = LabelledFeatures.select(_graph(scan, names[0]).read_grams(), labels)
     target_NN = centred(first.indicators_NK @ first.indicators_NK.T)
@@ -114,26 +143,46 @@ def _of_features(
     return Ensemble(score, target, steps, size, len(parts), left_out)
 
 
-def _of_outputs(scan: ScanResults, labels: Sequence[str | None], size: int, score: str) -> Ensemble:
+def _of_outputs(
+    scan: ScanResults,
+    labels: Sequence[str | None],
+    size: int,
+    score: str,
+    sources: Mapping[str, ScanResults],
+) -> Ensemble:
     """Returns a set by the return values of those models of which they are kept."""
-    chances: dict[str, Float64] = {}
+    rule = OF_OUTPUTS[score]
+    parts: dict[str, Any] = {}
     left_out: dict[str, str] = {}
     for name in _candidates(scan):
         graph = _graph(scan, name)
         outputs_NC = graph.read_outputs()
         if outputs_NC is None:
             left_out[name] = "no return value of it is kept"
+        elif sources and name not in sources:
+            left_out[name] = "no samples of its source are given"
         else:
             features = LabelledFeatures.select(graph.read_grams(), labels, outputs_NC)
-            chances[name] = expected_predictions(features)
-    if not chances:
+            if sources:
+                source = read_sample(sources[name], f"the source of {name}", name)
+                target = read_sample(scan, "the target", name)
+                require_comparable(source, target)
+                parts[name] = member_of_source(features, source, target)
+            else:
+                parts[name] = rule.part(features)
+    if sources and not parts:
+        raise ConfigError(
+            "of none of the models with samples of their source (--source) a return value is kept: "
+            "give samples of classifiers, scanned with labelled probes or store_outputs"
+        )
+    if not parts:
         raise ConfigError(
             f"scan {scan.scan_id} keeps no model's return value: it is kept of models that return "
             "one row of 2 or more values per probe, where graphs were made with labelled probes or "
             "store_outputs (scan with --fresh to make them anew); choose by label_share instead"
         )
-    steps = choose(chances, OF_OUTPUTS[score], size)
-    return Ensemble(score, None, steps, size, len(chances), left_out)
+    steps = choose(parts, rule.value, size, fills=rule.fills)
+    return Ensemble(score, None, steps, size, len(parts), left_out)
 
 
 def _candidates(scan: ScanResults) -> list[str]:

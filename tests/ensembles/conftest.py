@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.domains.conftest import halves as halves
 from tests.jobs.inline import scan_inline, tiny
 from tests.jobs.test_outputs import classifier
 

@@ -49,7 +49,8 @@ def test_a_set_for_labels_is_of_models_with_a_return_value(classifiers: str) -> 
     assert set(found.left_out) == {"encoder"}
     assert all(np.diff([step.value for step in found.steps]) > 0)
     with pytest.raises(
-        ConfigError, match="no score 'leap' of an ensemble: choose label_share or e_leep or ms_leep"
+        ConfigError,
+        match="no score 'leap' of an ensemble: choose label_share or e_leep or ms_leep or osborn",
     ):
         scan.ensemble_for_labels(2, "leap")
 
@@ -83,6 +84,39 @@ def test_the_command_prints_members_and_who_is_none(classifiers: str) -> None:
     record = json.loads(run.output)
     assert record["score"] == "directed"
     assert len(record["steps"]) <= 2
+
+
+def test_osborn_fills_the_set_and_takes_samples_of_the_sources(
+    classifiers: str, halves: tuple[str, str]
+) -> None:
+    found = open_scan(classifiers).ensemble_for_labels(3, "osborn")
+    assert sorted(found.members) == list("abc")
+    assert found.steps[0].value == max(step.alone for step in found.steps)
+    assert all(step.gain <= step.alone + 1e-12 for step in found.steps)
+    here, there = halves
+    arguments = ["ensemble", there, "--score", "osborn", "--json"]
+    plain = json.loads(CliRunner().invoke(app, [*arguments]).output)
+    assert sorted(row["model_id"] for row in plain["steps"]) == ["a", "b"]
+    run = CliRunner().invoke(app, [*arguments, "--source", f"a={here}"])
+    assert run.exit_code == 0, run.output
+    record = json.loads(run.output)
+    assert [row["model_id"] for row in record["steps"]] == ["a"]
+    assert record["left_out"]["b"] == "no samples of its source are given"
+    for extra, words in (
+        ([f"b={here}"], "does not have the same features"),
+        (["a"], "write MODEL=OUTPUT"),
+        ([f"a={here}", f"a={there}"], "twice"),
+        ([f"x={here}"], "no model 'x'"),
+        ([f"a={classifiers}"], "keeps no features of model 'a'"),
+    ):
+        options = [part for one in extra for part in ("--source", one)]
+        run = CliRunner().invoke(app, ["ensemble", there, "--score", "osborn", *options])
+        assert run.exit_code == 2
+        assert words in run.output
+    run = CliRunner().invoke(app, ["ensemble", there, "--source", f"a={here}"])
+    assert "samples of sources are for osborn alone" in run.output
+    run = CliRunner().invoke(app, ["ensemble", there, "a", "--source", f"a={here}"])
+    assert "leave the target out" in run.output
 
 
 def test_why_there_is_none(scan_folder: str, photos: Path, tmp_path: Path) -> None:
