@@ -15,7 +15,7 @@ from depara.results import ScanResults
 
 @dataclass(frozen=True)
 class RelatedModels:
-    """One row per model, least bound first: see `Relatedness`.
+    """One row per model, least bound first, of equal ones least transferred loss: `Relatedness`.
 
     ``left_out`` says of each model that the scans share and that cannot be compared why.
     """
@@ -56,6 +56,6 @@ def relate_sets(scans: Mapping[str, ScanResults], model: str | None = None) -> R
         parts = {name: value for name, value in asdict(found).items() if name != "matched"}
         row = {"model_id": source.model_id, "bound": found.bound, **parts}
         rows.append({**row, "matched": ", ".join(found.matched)})
-    frame = pd.DataFrame(rows).sort_values("bound", kind="stable", ignore_index=True)
+    frame = pd.DataFrame(rows).sort_values(["bound", "transferred_loss"], ignore_index=True)
     first, second = scans
     return RelatedModels(first, second, frame, left_out)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +26,9 @@ class Relatedness:
     """An upper bound of the target's head-only loss, and its parts, all in nats.
 
     ``bound = source_loss + label_entropy + transport``. ``transferred_loss`` is the loss of the
-    source's own head on the target's probes, its classes read as the target's: between the loss of
-    the best head and the bound. ``matched`` are the source's classes of the target's, in the order
-    of their names.
+    source's own head on the target's probes, its classes read as the target's, the least over
+    `RIDGES`: between the loss of the best head and the bound. ``matched`` are the source's classes
+    of the target's, in the order of their names.
     """
 
     source_loss: float
@@ -65,7 +65,8 @@ def relatedness(
     Our reading: the features' transformation A is the identity, B is from class means and not
     learned; ``h`` is logistic regression on the source's probes; of several strengths of its ridge
     (`RIDGES`) that of the least bound is taken: any head gives a bound. It bounds the loss on these
-    probes, not on others.
+    probes, not on others. Where no head gains what its transport costs, the least bound is that of
+    a head that knows the shares of the classes alone, whatever the features.
 
     Args:
         source_ND: features of the source's probes.
@@ -102,7 +103,8 @@ def relatedness(
                 matched=tuple(str(names[source]) for source in match.source_T),
             )
         )
-    return min(found, key=lambda one: one.bound)
+    least = min(one.transferred_loss for one in found)
+    return replace(min(found, key=lambda one: one.bound), transferred_loss=least)
 
 
 def transferred_loss(
@@ -116,10 +118,17 @@ def transferred_loss(
 
 
 def _scaled(source_ND: Float64, target_MD: Float64) -> tuple[Float64, Float64]:
-    """Both less the source's mean, at the source's total variance 1: the ridge means the same."""
+    """Both less the source's mean, at the source's total variance 1: the ridge means the same.
+
+    In no more dimensions than there are probes: a rotation, which changes no distance and no loss.
+    """
     centre_D = source_ND.mean(axis=0)
     scale = float(np.sqrt(np.mean(np.sum((source_ND - centre_D) ** 2, axis=1)))) or 1.0
-    return (source_ND - centre_D) / scale, (target_MD - centre_D) / scale
+    both = (np.vstack([source_ND, target_MD]) - centre_D) / scale
+    if both.shape[1] > len(both):
+        left, values, _ = np.linalg.svd(both, full_matrices=False)
+        both = left * values
+    return both[: len(source_ND)], both[len(source_ND) :]
 
 
 def _means(features_ND: Float64, class_N: NDArray[np.intp]) -> Float64:

@@ -15,8 +15,8 @@ from scipy.spatial.distance import cdist
 from depara.errors import ConfigError
 from depara.types import Float64
 
-_MOST_ASSIGNED = 2500
-"""Side of the largest assignment problem: half a minute and 50 MB at the worst."""
+_MOST_COPIES = 3
+"""Of a sample, up to which an assignment of copies is quicker than a linear programme."""
 
 _MOST_VARIABLES = 250_000
 """Pairs of the largest linear programme."""
@@ -41,7 +41,7 @@ def coupling(cost_NM: Float64) -> Float64:
     """Returns the coupling ``(N, M)`` of least cost; see `transport`."""
     num, other = cost_NM.shape
     side = math.lcm(num, other)
-    if side <= _MOST_ASSIGNED or num == other:
+    if side <= _MOST_COPIES * max(num, other):
         return _assigned(cost_NM, side)
     if num * other <= _MOST_VARIABLES:
         return _programmed(cost_NM)

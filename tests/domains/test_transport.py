@@ -12,7 +12,7 @@ from tests.oracle import domains as oracle
 RNG = np.random.default_rng(0)
 
 
-@pytest.mark.parametrize(("num", "other"), [(5, 5), (4, 6), (3, 7), (1, 5), (8, 2)])
+@pytest.mark.parametrize(("num", "other"), [(5, 5), (4, 6), (3, 7), (1, 5), (8, 2), (10, 9)])
 def test_it_is_the_least_cost_of_all_couplings(num: int, other: int):
     one, two = RNG.standard_normal((num, 3)), RNG.standard_normal((other, 3)) + 1
     plan, cost = transport(one, two)
