@@ -34,7 +34,8 @@ def test_models_that_end_their_process(lab: Lab, tmp_path: Path, kinds: list[str
         trials = [stack.enter_context(lab.trial(FAULTS[kind])) for kind in kinds]
         output = lab.new_output()
         models = [*(harmful(kind, tmp_path) for kind in kinds), *lab.zoo]
-        settings = ["compute.unit_timeout_s=5"] if "Hangs" in kinds else []
+        # Long enough for a new process that shares its cores to open the model.
+        settings = ["compute.unit_timeout_s=15"] if "Hangs" in kinds else []
         with lab.attempt(output, *settings, models=models) as attempt:
             attempt.complete(3)
         names = [kind.lower() for kind in kinds]
