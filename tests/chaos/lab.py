@@ -160,7 +160,6 @@ class Lab:
         attempts: Sequence[Attempt | str],
         failed_models: Sequence[str] = (),
         lost_units: int | None = None,
-        expected: Tables | None = None,
     ) -> None:
         """Notes the end of a fault: the last attempt finished; is its result the baseline's?
 
@@ -170,15 +169,13 @@ class Lab:
             attempts: all that worked on this output, finished, or what they printed.
             failed_models: models that are in no table but that of the failures.
             lost_units: work that was done again; None counts the units that were started again.
-            expected: of an undisturbed run with the same settings, where not the baseline's.
         """
         trial.recovered = True
         outputs = [attempt if isinstance(attempt, str) else attempt.output for attempt in attempts]
         trial.lost_units += units_twice(outputs) if lost_units is None else lost_units
         tables = read_tables(output)
         assert set(tables["failures"]["model_id"]) == set(failed_models), tables["failures"]
-        tables = without_models(tables, failed_models)
-        wrong = differences(tables, expected or self.baseline.tables)
+        wrong = differences(without_models(tables, failed_models), self.baseline.tables)
         assert not wrong, wrong
         problems = unsound(output, failed_models)
         assert not problems, problems
