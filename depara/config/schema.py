@@ -24,7 +24,8 @@ Channels = Literal["mean", "abs"]
 FeatureReduction = Literal["flatten", "gap"]
 Normalization = Literal["zscore", "center", "none"]
 Preset = Literal["paper", "authors_tasks", "authors_layers"]
-Precision = Literal["fp32", "tf32"]
+Arithmetic = Literal["fp32", "tf32", "bf16"]
+Precision = Literal[Arithmetic, "auto"]
 if TYPE_CHECKING:
     AttributionMethod = str
 else:
@@ -247,7 +248,9 @@ class ComputeConfig(Section):
     """Probes per forward pass; auto measures on the first probes. Never changes the result: models
     whose probes depend on each other are run one at a time."""
     precision: Precision = "fp32"
-    """fp32, or tf32 to allow TensorFloat-32 on NVIDIA GPUs."""
+    """fp32; tf32 to allow TensorFloat-32 on NVIDIA GPUs; bf16 for the forward and backward pass of
+    layers whose first probes show that maps and edges agree with fp32, the others are computed in
+    fp32; auto: the fastest that agrees, measured on the first probes."""
     memory: ByteSize = ByteSize(4 * 1024**3)
     """Memory of each worker for features and tiles; what exceeds it spills to local disk."""
     unit_probes: Annotated[int, Field(ge=1)] = 256
