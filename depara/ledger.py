@@ -46,6 +46,13 @@ DEVICE_PARTS: Mapping[str, Part] = {
 """The parts of what a device has free beside a model's weights, where it has memory of its own."""
 
 
+GPU_MARGIN = Fraction(1, 10)
+"""Of a GPU that workers share: what fragments, and what is not foreseen."""
+
+GPU_PROCESS_BYTES = 512 * 2**20
+"""What each process takes of a GPU beside its tensors: the context, and kernels as they load."""
+
+
 def device_part(device_bytes: int, name: str) -> int:
     """Returns what a consumer of `DEVICE_PARTS` may take of a device's memory, bytes."""
     return int(device_bytes * DEVICE_PARTS[name].share)

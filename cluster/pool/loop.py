@@ -83,6 +83,11 @@ class WorkerPool:
         self._current.run()
         return [results[id(group)] for group in groups]
 
+    def restart(self, size: int) -> None:
+        """Ends all workers; those that are started from now on are at most so many."""
+        self.close()
+        self.size, self.someone_was_ready = size, False
+
     @property
     def num_waiting(self) -> int:
         """Groups that have not ended and that no worker has begun; may be asked in any thread."""
@@ -241,7 +246,7 @@ class _PoolRun:
         if failure is not None:
             self.pool.metrics.add("depara_failures", stage=failure.stage)
         self.unfinished -= 1
-        self.on_event(Event("group", running.group.name, detail))
+        self.on_event(Event("group", running.group.name, detail, failure=failure))
 
     def _requeue(self, running: Running, failure: Failure) -> None:
         """Puts a group back that failed by nobody's fault; too often, and the whole scan ends."""

@@ -240,8 +240,11 @@ class ComputeConfig(Section):
 
     workers: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     """Number of worker actors; auto fills the cluster, but never more than there are models."""
-    num_gpus: Annotated[float, Field(ge=0)] = 0
-    """GPUs of each worker; a fraction shares one GPU among workers."""
+    num_gpus: Annotated[float, Field(ge=0)] | Literal["auto"] = 0.0
+    """GPUs of each worker; a fraction shares one GPU among workers; auto: 1, 1/2, 1/4 or 1/8 by
+    what each model needs, and CPUs where there is no GPU."""
+    gpu_memory: ByteSize | None = None
+    """Memory of one GPU, for num_gpus auto; null: the nodes with GPUs are asked."""
     num_cpus: Annotated[float, Field(gt=0)] = 1
     """CPUs of each worker, and its number of compute threads."""
     batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
@@ -272,7 +275,9 @@ class ComputeConfig(Section):
 
     @field_validator("num_gpus")
     @classmethod
-    def _gpus_are_placeable(cls, value: float) -> float:
+    def _gpus_are_placeable(cls, value: float | str) -> float | str:
+        if isinstance(value, str):
+            return value
         if value > 1 and value != int(value):
             raise ValueError(f"above 1 only whole numbers can be placed, got {value}")
         return value
