@@ -18,10 +18,12 @@ _READS_AT_ONCE = 16
 
 @dataclass(frozen=True)
 class GraphFacts:
-    """Of one graph: ``conditioning``, None where it was not measured, and its notes."""
+    """Of one graph: ``conditioning``, None where it was not measured, its notes, and what it was
+    ``computed_in``, None where that is not recorded."""
 
     conditioning: float | None = None
     notes: tuple[Note, ...] = ()
+    computed_in: str | None = None
 
 
 def read_graph_facts(
@@ -40,7 +42,9 @@ def read_graph_facts(
             marker = read_marker(storage, key)
         except SchemaError:  # damaged since it was compared: the next scan recomputes it
             return GraphFacts()
-        return GraphFacts(marker.conditioning, marker.notes) if marker else GraphFacts()
+        if marker is None:
+            return GraphFacts()
+        return GraphFacts(marker.conditioning, marker.notes, marker.computed_in)
 
     with ThreadPoolExecutor(_READS_AT_ONCE, thread_name_prefix="facts") as pool:
         found = dict(zip(unknown, pool.map(read, unknown), strict=True))
@@ -77,6 +81,7 @@ def facts_of_scan(
                 and row["model_id"] == layer["model_id"]
                 and row["layer"] in (None, layer["layer"])
             ),
+            layer["precision"],
         )
         for layer in layers
     }

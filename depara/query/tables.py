@@ -82,8 +82,9 @@ def describing_tables(own: OwnModel, graphs: Mapping[str, CommittedGraph]) -> di
     card, markers = own.card, {name: graph.marker for name, graph in graphs.items()}
     model = {"model_id": card.model_id, "source": card.source, "status": "computed"}
     layers = [
-        layer_columns(card, layer, own.keys[layer.name], markers[layer.name].conditioning)
+        layer_columns(card, layer, own.keys[layer.name], marker.conditioning, marker.computed_in)
         for layer in card.layers
+        for marker in (markers[layer.name],)
     ]
     notes: dict[tuple[str, Note], None] = dict.fromkeys(("resolve", note) for note in card.notes)
     for layer in card.layers:

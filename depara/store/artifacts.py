@@ -37,6 +37,10 @@ CONDITIONED_PROBES = 32
 as without."""
 
 _CONDITIONING = "conditioning"
+_COMPUTED_IN = "computed_in"
+
+PLAIN_ARITHMETIC = "fp32"
+"""What node files were computed in that say nothing of it."""
 
 
 def encode_table(table: pa.Table, metadata: Mapping[str, str]) -> bytes:
@@ -143,7 +147,13 @@ class NodeFacts:
         return cls(tuple(values), bool(nodes.norms_N.any()))
 
 
-def encode_nodes(key: str, probes: ProbeRange, probe_ids: Sequence[str], nodes: NodeMaps) -> bytes:
+def encode_nodes(
+    key: str,
+    probes: ProbeRange,
+    probe_ids: Sequence[str],
+    nodes: NodeMaps,
+    computed_in: str = PLAIN_ARITHMETIC,
+) -> bytes:
     """Returns the node file of one graph for the probes of one range, in index order."""
     num_pixels = nodes.maps_NP.shape[1]
     assert len(probe_ids) == len(probes) == len(nodes.maps_NP)
@@ -156,6 +166,8 @@ def encode_nodes(key: str, probes: ProbeRange, probe_ids: Sequence[str], nodes: 
     metadata = {"graph_key": key}
     if facts.conditioning:
         metadata[_CONDITIONING] = json.dumps(facts.conditioning)
+    if computed_in != PLAIN_ARITHMETIC:
+        metadata[_COMPUTED_IN] = computed_in
     return encode_table(table, metadata)
 
 
@@ -186,19 +198,29 @@ def check_artifact(
 
 
 def check_nodes(
-    data: bytes, key: str, probes: ProbeRange, probe_ids: Sequence[str], num_pixels: int, name: str
+    data: bytes,
+    key: str,
+    probes: ProbeRange,
+    probe_ids: Sequence[str],
+    num_pixels: int,
+    name: str,
+    computed_in: str = PLAIN_ARITHMETIC,
 ) -> NodeFacts:
     """Checks a node file that no commit marker vouches for yet, its probes included.
 
     Raises:
-        SchemaError: damaged, of another graph, or of other probes.
+        SchemaError: damaged, of another graph, of other probes, or computed in another arithmetic.
     """
     table = check_artifact(data, key, len(probes), nodes_schema(num_pixels), name)
     indices, ids = table["index"].to_pylist(), table["probe_id"].to_pylist()
     if indices != list(range(probes.start, probes.stop)) or ids != list(probe_ids):
         raise SchemaError(f"{name} is of another probe set or range, expected probes {probes}")
+    metadata = table.schema.metadata or {}
+    found = metadata.get(_COMPUTED_IN.encode(), PLAIN_ARITHMETIC.encode()).decode()
+    if found != computed_in:
+        raise SchemaError(f"{name} was computed in {found}, expected {computed_in}")
     try:
-        written = (table.schema.metadata or {}).get(_CONDITIONING.encode(), b"[]")
+        written = metadata.get(_CONDITIONING.encode(), b"[]")
         conditioning = tuple(float(value) for value in json.loads(written))
     except (ValueError, TypeError):
         conditioning = ()
@@ -307,7 +329,9 @@ class GraphMarker:
     ``ranges`` are the probe ranges of the node files in order; ``seconds`` and
     ``peak_memory_bytes`` are what the whole model cost when this graph was computed.
     ``conditioning`` says how well float32 resolves the maps (None: not measured), ``notes`` what
-    was noticed while the graph was computed.
+    was noticed while the graph was computed. ``precision`` says what a graph was ``computed_in``
+    that might be computed in several, and how its first probes agreed with fp32
+    (`depara.extraction.precision.Agreement`); None: in that of its settings.
     """
 
     graph_key: str
@@ -324,10 +348,19 @@ class GraphMarker:
     peak_memory_bytes: int
     conditioning: float | None = None
     notes: tuple[Note, ...] = ()
+    precision: dict[str, Any] | None = None
+
+    @property
+    def computed_in(self) -> str | None:
+        """The arithmetic of the graph; None where its marker does not tell."""
+        found = (self.precision or {}).get("computed_in", self.settings.get("precision"))
+        return None if found is None else str(found)
 
     def encode(self) -> bytes:
         """Returns the marker as JSON bytes."""
         tree = {"schema_version": SCHEMA_VERSION, **asdict(self)}
+        if self.precision is None:
+            del tree["precision"]
         tree["ranges"] = [[r.start, r.stop] for r in self.ranges]
         tree["checksum"] = json_checksum(tree)
         return json.dumps(tree, indent=1).encode()
