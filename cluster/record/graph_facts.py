@@ -71,15 +71,17 @@ def facts_of_scan(
         rows = read_table(storage, str(manifest["scan_id"]), "notes", fact).to_pylist()
     except StoreError:
         return {}
+    notes: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        if row["stage"] == "extract":
+            notes.setdefault(row["model_id"], []).append(row)
     return {
         layer["graph_key"]: GraphFacts(
             layer["conditioning"],
             tuple(
                 Note(row["kind"], row["message"], row["layer"])
-                for row in rows
-                if row["stage"] == "extract"
-                and row["model_id"] == layer["model_id"]
-                and row["layer"] in (None, layer["layer"])
+                for row in notes.get(layer["model_id"], ())
+                if row["layer"] in (None, layer["layer"])
             ),
             layer["precision"],
         )

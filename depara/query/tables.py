@@ -104,10 +104,9 @@ def _others(zoo: Zoo, scan: ScanResults, centre: QueryCentre | None) -> pa.Table
 
     Their centred similarity is with the model in the mean, as that of its own pairs.
     """
-    table = scan.arrow_table("model_ranking").select(_PAIR)
-    models = pa.array([graph.model_id for graph in zoo.outputs], pa.string())
-    for side in ("source_model", "target_model"):
-        table = table.filter(pc.is_in(table[side], value_set=models))
+    names = [graph.model_id for graph in zoo.outputs]
+    table = scan.arrow_table("model_ranking", names).select(_PAIR)
+    table = table.filter(pc.is_in(table["source_model"], value_set=pa.array(names, pa.string())))
     if centre is None:
         return table
     place = {ref.model_id: centre.place[ref.key] for ref in zoo.outputs}

@@ -7,7 +7,6 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from depara.errors import SchemaError
-from depara.grams import GraphGrams
+from depara.grams import GraphGrams, upper_triangle
 from depara.store.artifact_schemas import EDGES, FEATURES, GRAMS, nodes_schema
 from depara.store.map_pages import maps_of_pages
+from depara.store.row_ranges import Rows, read_rows
 from depara.store.schemas import SCHEMA_VERSION
 from depara.texts import storable
 from depara.types import Float16, Float32, Float64, NodeMaps, Note, ProbeRange
@@ -43,16 +43,20 @@ PLAIN_ARITHMETIC = "fp32"
 """What node files were computed in that say nothing of it."""
 
 
-def encode_table(table: pa.Table, metadata: Mapping[str, str]) -> bytes:
+def encode_table(
+    table: pa.Table, metadata: Mapping[str, str], group_rows: int | None = None
+) -> bytes:
     """Returns the table as Parquet: plain encoding, zstd, `metadata` and the schema version inside.
 
-    Plain, because DuckDB does not read byte-stream-split float16.
+    Plain, because DuckDB does not read byte-stream-split float16. In row groups of at most
+    ``group_rows``; None is as pyarrow has it, a million.
     """
     merged = {"schema_version": SCHEMA_VERSION, **metadata}
     sink = pa.BufferOutputStream()
     pq.write_table(
         table.replace_schema_metadata(merged),
         sink,
+        row_group_size=group_rows,
         compression="zstd",
         compression_level=1,
         use_dictionary=[f.name for f in table.schema if pa.types.is_string(f.type)],
@@ -62,16 +66,17 @@ def encode_table(table: pa.Table, metadata: Mapping[str, str]) -> bytes:
     return bytes(sink.getvalue())
 
 
-def decode_table(data: bytes, schema: pa.Schema, name: str) -> pa.Table:
+def decode_table(data: bytes, schema: pa.Schema, name: str, rows: Rows | None = None) -> pa.Table:
     """Returns the table of Parquet bytes, its columns and types checked against `schema`.
 
-    Nullable columns that the file, of an older version, lacks are null throughout.
+    Nullable columns that the file, of an older version, lacks are null throughout. With ``rows``
+    it is those rows alone.
 
     Raises:
         SchemaError: not Parquet, or other columns or types.
     """
     try:
-        table = pq.read_table(pa.BufferReader(data), use_threads=False)
+        table = read_rows(pq.ParquetFile(pa.BufferReader(data)), None, rows)
     except (pa.ArrowException, OSError) as error:
         reason = " ".join(str(error).split())
         raise SchemaError(f"{name} is no readable Parquet file: {reason}") from error
@@ -84,7 +89,9 @@ def decode_table(data: bytes, schema: pa.Schema, name: str) -> pa.Table:
     return table
 
 
-def decode_columns(data: bytes, schema: pa.Schema, names: Sequence[str], place: str) -> pa.Table:
+def decode_columns(
+    data: bytes, schema: pa.Schema, names: Sequence[str], place: str, rows: Rows | None = None
+) -> pa.Table:
     """Returns some columns of a table, texts as dictionaries: a fraction of its memory.
 
     As `decode_table` otherwise.
@@ -94,7 +101,7 @@ def decode_columns(data: bytes, schema: pa.Schema, names: Sequence[str], place: 
     try:
         file = pq.ParquetFile(pa.BufferReader(data), read_dictionary=texts)
         there = [name for name in names if name in file.schema_arrow.names]
-        table = file.read(columns=there, use_threads=False)
+        table = read_rows(file, there, rows)
     except (pa.ArrowException, OSError) as error:
         reason = " ".join(str(error).split())
         raise SchemaError(f"{place} is no readable Parquet file: {reason}") from error
@@ -103,7 +110,16 @@ def decode_columns(data: bytes, schema: pa.Schema, names: Sequence[str], place: 
             if not field.nullable:
                 raise SchemaError(f"{place} has no column {field.name!r}")
             table = table.append_column(field.name, pa.nulls(table.num_rows, field.type))
-    return table.select(list(names))
+    return table.select(list(names)).unify_dictionaries()  # each row group has its own
+
+
+def plain_texts(table: pa.Table) -> pa.Table:
+    """Returns the table with texts for its dictionaries of texts."""
+    plain = [
+        field.with_type(pa.string()) if pa.types.is_dictionary(field.type) else field
+        for field in table.schema
+    ]
+    return table.cast(pa.schema(plain))
 
 
 def with_null_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
@@ -260,7 +276,7 @@ def encode_edges(key: str, pairs: tuple[Any, Any], cosine_E: Float32) -> bytes:
 
 def encode_grams(key: str, grams: GraphGrams) -> bytes:
     """Returns the Gram file of one graph: the upper triangles, the diagonals included."""
-    probe_a, probe_b = np.triu_indices(grams.num_probes)
+    probe_a, probe_b = upper_triangle(grams.num_probes, 0)
     columns = [
         probe_a.astype(np.int32),
         probe_b.astype(np.int32),
@@ -272,23 +288,16 @@ def encode_grams(key: str, grams: GraphGrams) -> bytes:
 
 def decode_grams(data: bytes, num_probes: int, name: str) -> tuple[Float64, Float64]:
     """Returns the raw and the z-scored Gram matrix, float64 ``N N``, of a Gram file."""
-    table = decode_table(data, GRAMS, name)
-    upper = _upper(num_probes)
+    table = decode_columns(data, GRAMS, ["raw", "zscored"], name)
+    upper = upper_triangle(num_probes, 0)
     if table.num_rows != len(upper[0]):
         raise SchemaError(f"{name} has {table.num_rows} rows, {len(upper[0])} are expected")
     grams = []
     for column in ("raw", "zscored"):
         gram_NN = np.empty((num_probes, num_probes))
-        gram_NN[upper] = table[column].to_numpy()
-        gram_NN.T[upper] = gram_NN[upper]
+        gram_NN[upper] = gram_NN.T[upper] = table[column].to_numpy()
         grams.append(gram_NN)
     return grams[0], grams[1]
-
-
-@lru_cache(maxsize=2)
-def _upper(num_probes: int) -> tuple[Any, Any]:
-    """Places of the upper triangle: all graphs of a scan have the same."""
-    return np.triu_indices(num_probes)
 
 
 def encode_features(key: str, grams: GraphGrams) -> bytes:
@@ -300,17 +309,18 @@ def encode_features(key: str, grams: GraphGrams) -> bytes:
 
 def decode_features(data: bytes, name: str) -> tuple[Float64, Float64]:
     """Returns the sums of the raw and of the z-scored features (N,) float64."""
-    table = decode_table(data, FEATURES, name)
+    table = decode_columns(data, FEATURES, ["raw_sum", "zscored_sum"], name)
     return table["raw_sum"].to_numpy(), table["zscored_sum"].to_numpy()
 
 
 def decode_edges(data: bytes, name: str) -> Float32:
     """Returns the cosines (E,) float32 of an edge file, in pdist order."""
     try:
-        table = pq.read_table(pa.BufferReader(data), columns=["cosine"], use_threads=False)
+        file = pq.ParquetFile(pa.BufferReader(data))
+        cosine_E: Float32 = file.read(columns=["cosine"], use_threads=False)["cosine"].to_numpy()
     except (pa.ArrowException, OSError, KeyError) as error:
         raise SchemaError(f"{name} is no readable edge file: {error}") from error
-    return np.asarray(table["cosine"].to_numpy(), dtype=np.float32)
+    return cosine_E.astype(np.float32, copy=False)
 
 
 @dataclass(frozen=True)
