@@ -305,3 +305,33 @@ def test_a_graph_without_a_file_that_is_asked_for_says_so(
     del graph.marker.files["grams.parquet"]
     with pytest.raises(StoreError, match=r"grams\.parquet is not among .* scan again"):
         graph.read_grams()
+
+
+def test_a_leftover_of_another_arithmetic_is_written_anew(
+    storage: Storage, nodes: NodeMaps
+) -> None:
+    """One graph is of one arithmetic, whichever a worker before had chosen."""
+    probes = RANGES[0]
+    first = GraphWriter(storage, KEY)
+    first.computed_in = "bf16"
+    first.write_nodes(probes, IDS[probes], part(nodes, probes))
+    same = GraphWriter(storage, KEY)
+    same.computed_in = "bf16"
+    assert same.has_nodes(probes, IDS[probes], NUM_PIXELS)
+    path = Path(storage.location(graph_folder(KEY)), "nodes-000000-000003.parquet")
+    with pytest.raises(SchemaError, match="was computed in bf16, expected fp32"):
+        check_nodes(path.read_bytes(), KEY, probes, IDS[probes], NUM_PIXELS, "nodes")
+    writer = GraphWriter(storage, KEY)
+    assert not writer.has_nodes(probes, IDS[probes], NUM_PIXELS)
+    finish(writer, nodes)
+    assert check_nodes(path.read_bytes(), KEY, probes, IDS[probes], NUM_PIXELS, "nodes")
+
+
+def test_a_marker_tells_the_arithmetic_where_it_was_chosen_or_asked_for() -> None:
+    chosen = replace(marker(), settings={"precision": "auto"}, precision={"computed_in": "tf32"})
+    again = GraphMarker.decode(chosen.encode(), "graph.json")
+    assert again == chosen
+    assert again.computed_in == "tf32"
+    assert replace(marker(), settings={"precision": "fp32"}).computed_in == "fp32"
+    assert replace(marker(), settings={}).computed_in is None
+    assert "precision" not in json.loads(replace(marker(), settings={}).encode())
