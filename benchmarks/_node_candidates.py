@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -31,7 +31,7 @@ MIDDLE = ("blocks.1", "layer2")
 LAST = ("blocks.3", "layer3")
 """Modules that are cut at, by their names in the digit zoos and the suite, and in the mini zoo."""
 
-TANGENT_PROJECTIONS = 4
+PROJECTIONS, TANGENT_PROJECTIONS = 16, 4
 _LEAST_SQUARE = 1e-5
 """Of a model less the mean of all: below it is rounding."""
 
@@ -39,20 +39,42 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
+class Probed:
+    """A model and the canvases ``N 3 S S`` in [0, 1]; what several candidates need is kept."""
+
+    model: LoadedModel
+    canvas_N3SS: Tensor
+
+    @cached_property
+    def norm_gradient_N3SS(self) -> Tensor:
+        """The gradient of the norm of what the model returns."""
+        leaf = self.canvas_N3SS.clone().requires_grad_()
+        return _gradient(output_values(self.model, leaf).norm(dim=1), leaf)
+
+    @cached_property
+    def projected_gradients_KN3SS(self) -> Tensor:
+        """The gradients of random projections of what the model returns."""
+        leaf = self.canvas_N3SS.clone().requires_grad_()
+        values_ND = output_values(self.model, leaf)
+        directions_KD = projections(values_ND.shape[1]).to(values_ND)
+        return torch.stack([_gradient(values_ND @ one_D, leaf) for one_D in directions_KD])
+
+
+@dataclass(frozen=True)
 class Candidate:
     """What might stand for a node: ``make`` gives what one model has, ``compare`` that of all.
 
-    ``make`` takes the canvases ``N 3 S S`` in [0, 1]; ``compare`` returns ``(M, M)``.
+    ``compare`` returns ``(M, M)``.
     """
 
     name: str
     meaning: str
-    make: Callable[[LoadedModel, Tensor], Tensor]
+    make: Callable[[Probed], Tensor]
     compare: Callable[[Sequence[Tensor]], Array]
 
-    def similarities(self, models: Sequence[LoadedModel], canvas_N3SS: Tensor) -> Array:
+    def similarities(self, models: Sequence[Probed]) -> Array:
         """Returns the inner products of all models, ``(M, M)``."""
-        return self.compare([self.make(model, canvas_N3SS) for model in models])
+        return self.compare([self.make(model) for model in models])
 
 
 def output_values(model: LoadedModel, canvas_N3SS: Tensor) -> Tensor:
@@ -61,40 +83,41 @@ def output_values(model: LoadedModel, canvas_N3SS: Tensor) -> Tensor:
     return values.flatten(1)
 
 
-def projections(count: int, num_values: int) -> Tensor:
+def projections(num_values: int) -> Tensor:
     """Returns normal random directions ``K D`` of an output: the same for outputs of one size."""
-    return torch.randn(count, num_values, generator=torch.Generator().manual_seed(0))
+    return torch.randn(PROJECTIONS, num_values, generator=torch.Generator().manual_seed(0))
 
 
-def grad_input(model: LoadedModel, canvas_N3SS: Tensor, cell_px: int = 1) -> Tensor:
+def grad_input(one: Probed, cell_px: int = 1) -> Tensor:
     """Returns today's maps ``N 1 P``: gradient * input of the output's norm, summed over cells."""
-    leaf = canvas_N3SS.clone().requires_grad_()
-    gradient = _gradient(output_values(model, leaf).norm(dim=1), leaf)
-    return sum_pool(_times_input(gradient, leaf), leaf.shape[-1] // cell_px)[:, None]
+    maps_NSS = _times_input(one.norm_gradient_N3SS, one.canvas_N3SS)
+    return sum_pool(maps_NSS, maps_NSS.shape[-1] // cell_px)[:, None]
 
 
-def projected(
-    model: LoadedModel, canvas_N3SS: Tensor, count: int, *, times_input: bool = True
-) -> Tensor:
-    """Returns maps of random projections of the output, ``N K P``, or the gradients over RGB."""
-    leaf = canvas_N3SS.clone().requires_grad_()
-    values_ND = output_values(model, leaf)
-    directions_KD = projections(count, values_ND.shape[1]).to(values_ND)
-    gradients = [_gradient(values_ND @ direction_D, leaf) for direction_D in directions_KD]
-    maps = [_times_input(one, leaf) if times_input else one for one in gradients]
-    return torch.stack([one.flatten(1) for one in maps], dim=1)
+def projected(one: Probed, count: int) -> Tensor:
+    """Returns maps ``N K P``: gradient * input of random projections of the output."""
+    gradients = one.projected_gradients_KN3SS[:count]
+    return torch.stack([_times_input(g, one.canvas_N3SS).flatten(1) for g in gradients], dim=1)
 
 
-def at_layer(model: LoadedModel, canvas_N3SS: Tensor, names: Sequence[str]) -> Tensor:
+def pulled_back(one: Probed, count: int) -> Tensor:
+    """Returns the gradients of random projections of the output, over RGB: ``N K P``."""
+    return one.projected_gradients_KN3SS[:count].flatten(2).transpose(0, 1)
+
+
+def at_layer(one: Probed, names: Sequence[str]) -> Tensor:
     """Returns maps ``N 1 P`` of gradient * activation at a layer, summed over its channels.
 
     The gradient is that of the output's norm (HiResCAM, Draelos & Carin 2020, of another scalar);
     maps and squares of tokens are brought to one grid.
     """
     kept: list[Tensor] = []
-    handle = _module(model.module, names).register_forward_hook(lambda _m, _i, y: kept.append(y))
+    handle = _module(one.model.module, names).register_forward_hook(
+        lambda _m, _i, y: kept.append(y)
+    )
     try:
-        norms_N = output_values(model, canvas_N3SS.clone().requires_grad_()).norm(dim=1)
+        leaf = one.canvas_N3SS.clone().requires_grad_()
+        norms_N = output_values(one.model, leaf).norm(dim=1)
     finally:
         handle.remove()
     (activation,) = kept
@@ -103,34 +126,34 @@ def at_layer(model: LoadedModel, canvas_N3SS: Tensor, names: Sequence[str]) -> T
     return on_grid(products.detach()).flatten(1)[:, None]
 
 
-def low_pass(model: LoadedModel, canvas_N3SS: Tensor, cell_px: int) -> Tensor:
+def low_pass(one: Probed, cell_px: int) -> Tensor:
     """Returns maps ``N 1 P`` of gradient * input at a small picture, which the canvas is made of.
 
     The canvas is averaged over cells and enlarged again (bilinear): the model sees what is left,
     and the gradient is taken with respect to the small picture.
     """
-    leaf = functional.avg_pool2d(canvas_N3SS, cell_px).requires_grad_()
-    enlarged = functional.interpolate(leaf, canvas_N3SS.shape[2:], mode="bilinear")
-    gradient = _gradient(output_values(model, enlarged).norm(dim=1), leaf)
-    return _times_input(gradient, leaf).flatten(1)[:, None]
+    leaf = functional.avg_pool2d(one.canvas_N3SS, cell_px).requires_grad_()
+    enlarged = functional.interpolate(leaf, one.canvas_N3SS.shape[2:], mode="bilinear")
+    gradient = _gradient(output_values(one.model, enlarged).norm(dim=1), leaf)
+    return _times_input(gradient, leaf.detach()).flatten(1)[:, None]
 
 
-def tangent_gram(model: LoadedModel, canvas_N3SS: Tensor) -> Tensor:
+def tangent_gram(one: Probed) -> Tensor:
     """Returns the Gram matrix ``N N`` of the gradients of the last two layers' parameters.
 
     An empirical neural tangent kernel (Jacot et al. 2018) of some random projections of the output.
     """
-    layers = (_module(model.module, LAST), model.module.get_submodule("code"))
+    layers = (_module(one.model.module, LAST), one.model.module.get_submodule("code"))
     parameters = [parameter for layer in layers for parameter in layer.parameters()]
     rows = []
     with _trainable(parameters):
-        for canvas_3SS in canvas_N3SS:
-            values_D = output_values(model, canvas_3SS[None])[0]
-            directions_KD = projections(TANGENT_PROJECTIONS, len(values_D)).to(values_D)
+        for canvas_3SS in one.canvas_N3SS:
+            values_D = output_values(one.model, canvas_3SS[None])[0]
+            directions_KD = projections(len(values_D))[:TANGENT_PROJECTIONS].to(values_D)
             for scalar in directions_KD @ values_D:
                 gradients = torch.autograd.grad(scalar, parameters, retain_graph=True)
-                rows.append(torch.cat([one.flatten() for one in gradients]))
-    jacobian = torch.stack(rows).double().reshape(len(canvas_N3SS), -1)
+                rows.append(torch.cat([each.flatten() for each in gradients]))
+    jacobian = torch.stack(rows).double().reshape(len(one.canvas_N3SS), -1)
     return jacobian @ jacobian.T
 
 
@@ -192,16 +215,16 @@ CANDIDATES = (
             partial(projected, count=count),
             mean_cosines,
         )
-        for count in (8, 16)
+        for count in (8, PROJECTIONS)
     ),
     *(
         Candidate(
             f"pullback {count}",
             f"cosine of the pullback metrics by {count} random projections of the output",
-            partial(projected, count=count, times_input=False),
+            partial(pulled_back, count=count),
             metric_cosines,
         )
-        for count in (8, 16)
+        for count in (8, PROJECTIONS)
     ),
     Candidate(
         "middle layer",
@@ -237,9 +260,9 @@ def _gradient(values_N: Tensor, leaf: Tensor) -> Tensor:
     return torch.autograd.grad(values_N.sum(), leaf, retain_graph=True)[0]
 
 
-def _times_input(gradient_N3SS: Tensor, leaf_N3SS: Tensor) -> Tensor:
+def _times_input(gradient_N3SS: Tensor, canvas_N3SS: Tensor) -> Tensor:
     mean = gradient_N3SS.new_tensor(IMAGENET_MEAN)[:, None, None]
-    return (gradient_N3SS * (leaf_N3SS.detach() - mean)).mean(dim=1)
+    return (gradient_N3SS * (canvas_N3SS - mean)).mean(dim=1)
 
 
 def _metric_products(one_NKP: Tensor, other_NKP: Tensor) -> Tensor:

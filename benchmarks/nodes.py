@@ -27,7 +27,7 @@ import torch
 import yaml
 
 from benchmarks import _node_candidates
-from benchmarks._node_candidates import CANDIDATES, TODAY, Array, centred
+from benchmarks._node_candidates import CANDIDATES, TODAY, Array, Probed, centred
 from benchmarks._report import machine_line, write_report
 from benchmarks.truth.cells import interval, left_out_table, pair
 from benchmarks.truth.rules import DEFAULT_RULE, RULES, Judged, judge, mean_over, means, paired
@@ -37,7 +37,7 @@ from depara.models import LoadedModel, open_model
 from depara.results import open_scan
 from depara.types import UInt8
 
-PROBES = 100
+PROBES = 40
 TERMS = ("node_similarity", "node_centred", "edge_similarity", "directed")
 NO_NODE, TWICE = "E + D", "2 V + E + D"
 NAMES = tuple(candidate.name for candidate in CANDIDATES)
@@ -112,7 +112,8 @@ def _similarities(zoo: Zoo, folder: str) -> tuple[list[str], dict[str, Array], f
                 return list(models), found, float(stored["cpu_s"])
     canvas_N3SS = torch.from_numpy(canvas_NSS3).permute(0, 3, 1, 2).float() / 255
     started_s = time.process_time()
-    found = {one.name: one.similarities(list(models.values()), canvas_N3SS) for one in compared}
+    probed = [Probed(model, canvas_N3SS) for model in models.values()]
+    found = {one.name: one.similarities(probed) for one in compared}
     cpu_s = time.process_time() - started_s
     np.savez(path, key=np.array(key), cpu_s=np.array(cpu_s), **found)
     return list(models), found, cpu_s
@@ -241,10 +242,10 @@ def report(judged: Sequence[Judged]) -> list[str]:
 def main() -> None:
     """Scans every zoo, computes every candidate, judges, prints and writes the report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="40 probes")
+    parser.add_argument("--quick", action="store_true", help="20 probes")
     parser.add_argument("--cache", type=Path, help="folder of graphs and similarities to keep")
     options = parser.parse_args()
-    num_probes = 40 if options.quick else PROBES
+    num_probes = 20 if options.quick else PROBES
     with tempfile.TemporaryDirectory() as temporary:
         folder = (options.cache or Path(temporary)).resolve()
         folder.mkdir(parents=True, exist_ok=True)

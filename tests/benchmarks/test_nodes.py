@@ -20,6 +20,7 @@ from benchmarks._node_candidates import (
     CANDIDATES,
     TANGENT_PROJECTIONS,
     TODAY,
+    Probed,
     at_layer,
     centred,
     grad_input,
@@ -30,6 +31,7 @@ from benchmarks._node_candidates import (
     output_values,
     projected,
     projections,
+    pulled_back,
     tangent_gram,
 )
 from benchmarks.truth.scans import INPUT, Zoo
@@ -70,7 +72,7 @@ def as_tensor(canvas_NSS3: NDArray[np.uint8]) -> Tensor:
 @pytest.mark.parametrize("cell_px", [1, 4])
 def test_todays_maps_and_pooled_ones_are_the_oracles(cell_px: int) -> None:
     model, canvas_NSS3 = opened(), canvases(2)
-    found = grad_input(model, as_tensor(canvas_NSS3), cell_px)[:, 0]
+    found = grad_input(Probed(model, as_tensor(canvas_NSS3)), cell_px)[:, 0]
     for map_P, canvas_SS3 in zip(found, canvas_NSS3, strict=True):
         canvas = oracle.canvas_tensor(canvas_SS3)
         gradient = oracle.gradient(model.module, model.preprocess, "output", canvas, "l2norm")
@@ -80,17 +82,17 @@ def test_todays_maps_and_pooled_ones_are_the_oracles(cell_px: int) -> None:
 
 def test_projected_gradients_are_slopes_of_projections_and_do_not_depend_on_the_batch() -> None:
     model, canvas_N3SS = opened(), as_tensor(canvases(2))
-    gradients = projected(model, canvas_N3SS, 3, times_input=False).reshape(2, 3, 3, 32, 32)
-    direction_D = projections(3, 128)[2].double()
+    gradients = pulled_back(Probed(model, canvas_N3SS), 3).reshape(2, 3, 3, 32, 32)
+    direction_D = projections(128)[2].double()
     step = torch.zeros_like(canvas_N3SS)
     step[1, 0, 5, 7] = 1e-6
     ends = [output_values(model, canvas_N3SS + sign * step)[1] @ direction_D for sign in (1, -1)]
     slope = (ends[0] - ends[1]).item() / 2e-6
     assert gradients[1, 2, 0, 5, 7].item() == pytest.approx(slope, rel=1e-4)
-    maps = projected(model, canvas_N3SS, 3)
+    maps = projected(Probed(model, canvas_N3SS), 3)
     shifted = (canvas_N3SS - oracle.MU)[1] * gradients[1, 2]
     torch.testing.assert_close(maps[1, 2], shifted.mean(dim=0).flatten())
-    torch.testing.assert_close(projected(model, canvas_N3SS[1:], 3), maps[1:])
+    torch.testing.assert_close(projected(Probed(model, canvas_N3SS[1:]), 3), maps[1:])
 
 
 def test_a_low_pass_map_is_the_slope_of_the_small_picture() -> None:
@@ -101,7 +103,7 @@ def test_a_low_pass_map_is_the_slope_of_the_small_picture() -> None:
         large = torch.nn.functional.interpolate(picture, (32, 32), mode="bilinear")
         return float(output_values(model, large).norm())
 
-    found = low_pass(model, canvas_N3SS, 4).reshape(8, 8)
+    found = low_pass(Probed(model, canvas_N3SS), 4).reshape(8, 8)
     due = 0.0
     for channel in range(3):
         step = torch.zeros_like(small)
@@ -132,26 +134,26 @@ def test_a_map_at_a_layer_is_what_scaling_one_place_of_it_does(network: str) -> 
         finally:
             handle.remove()
 
-    found = at_layer(model, canvas_N3SS, ("layer3", "blocks.3")).reshape(8, 8)
+    found = at_layer(Probed(model, canvas_N3SS), ("layer3", "blocks.3")).reshape(8, 8)
     slope = (norm(1 + 1e-5) - norm(1 - 1e-5)) / 2e-5
     assert found[2:4, 4:6].flatten().tolist() == pytest.approx([slope] * 4, rel=1e-4)
 
 
 def test_a_layer_that_is_not_there_is_said() -> None:
     with pytest.raises(AssertionError, match="Encoder has no module here or there"):
-        at_layer(opened(), as_tensor(canvases(1)), ("here", "there"))
+        at_layer(Probed(opened(), as_tensor(canvases(1))), ("here", "there"))
 
 
 def test_the_tangent_gram_is_that_of_explicit_jacobians_and_weights_stay_frozen() -> None:
     model, canvas_N3SS = opened(), as_tensor(canvases(4))
-    found = tangent_gram(model, canvas_N3SS)
+    found = tangent_gram(Probed(model, canvas_N3SS))
     assert not any(parameter.requires_grad for parameter in model.module.parameters())
     own = {
         name: parameter
         for name, parameter in model.module.named_parameters()
         if name.startswith(("blocks.3.", "code."))
     }
-    directions_KD = projections(TANGENT_PROJECTIONS, 128).double()
+    directions_KD = projections(128)[:TANGENT_PROJECTIONS].double()
 
     def values(parameters: dict[str, Tensor]) -> Tensor:
         inputs = model.preprocess(canvas_N3SS)
