@@ -179,12 +179,10 @@ def scores_table(judged: Sequence[Judged]) -> list[str]:
 
 def differences_table(judged: Sequence[Judged]) -> list[str]:
     """Every candidate against today's, over all zoos and told apart by their architectures."""
-    parts = {
-        "all zoos": judged,
-        "of one architecture": [one for one in judged if not one.is_mixed],
-        "of several": [one for one in judged if one.is_mixed],
-    }
-    parts = {name: zoos for name, zoos in parts.items() if zoos}
+    parts = {"all zoos": judged}
+    if len({one.is_mixed for one in judged}) == 2:
+        parts["of one architecture"] = [one for one in judged if not one.is_mixed]
+        parts["of several"] = [one for one in judged if one.is_mixed]
     heads = [f"{name} ({len(zoos)})" for name, zoos in parts.items()]
     lines = [
         "## Against today's, in pairs",
