@@ -30,6 +30,7 @@ BASE = {
     "ledger",
     "dotted",
     "grams",
+    "objects",
     "_version",
 }
 
@@ -81,6 +82,7 @@ ALLOWED = {
     "ledger": set(),
     "dotted": set(),
     "grams": set(),
+    "objects": set(),
     "_version": set(),
     "query": {"answers", "results", "similarity", "uncertainty", "store", "models", "extraction"},
     "nearest": {"graph", "query", "results", "similarity", "store"},
