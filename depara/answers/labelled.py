@@ -48,8 +48,7 @@ class DataRecommendation:
         """What a colleague would say."""
         first = self.models.iloc[0]
         parts = [
-            f"start from {first['model_id']}, cut at {first['cut']}: first by the consensus of "
-            f"{self.num_scores} scores, {int(first['num_agree'])} of which agree"
+            f"start from {first['model_id']}, cut at {first['cut']}: first by {self._voters(first)}"
         ]
         if pd.notna(first["p_first"]):
             parts[0] += f", and in {first['p_first']:.0%} of half samples"
@@ -87,6 +86,12 @@ class DataRecommendation:
             "models": self.models.to_dict("records"),
             "ranking": self.ranking.to_dict("records"),
         }
+
+    def _voters(self, first: pd.Series) -> str:
+        if self.num_scores == 1:
+            return "the one score that votes"
+        agree = int(first["num_agree"])
+        return f"the consensus of {self.num_scores} scores, {agree} of which agree"
 
     def _of(self, standing: Standing) -> list[str]:
         kept = self.models[self.models["standing"] == standing]
