@@ -1,6 +1,6 @@
 """A zoo of thousands of tiny models, scanned end to end on this machine: what grows with it.
 
-    python -m benchmarks.zoo_scale [--models 100 500 2000] [--work FOLDER] [--quick]
+    python -m benchmarks.zoo_scale [--models 100 500 2000] [--work FOLDER] [--cpu] [--quick]
 
 For each number of models a new zoo (5 layers each, 32 px, 64 probes, weights in files) is scanned
 by two workers on a local Ray in a process of its own; then the same again with nothing new, and
@@ -12,6 +12,10 @@ most 30 s and one with a new model at most 60 s.
 
 The compute itself is what workers are busy with, and what tiles and analyses take: pairs grow with
 the square of a zoo, so these stand in columns of their own.
+
+With ``--work`` a run that was ended goes on with the night it was in, which is measured from its
+start. ``--cpu`` measures processor seconds of all processes in place of seconds on the wall: what
+a graph and a pair cost on a machine that others use.
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ import io
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -35,16 +40,27 @@ from PIL import Image
 
 from benchmarks._report import machine_line, write_report
 from benchmarks._tiny_network import NUM_LAYERS, write_weights
+from benchmarks.lab.cpu_clock import CpuClock
 
 NUM_PROBES = 64
 WORKERS = 2
 ZOOS = (100, 500, 2000)
 _NIGHTS = ("first", "unchanged", "one added")
+_CPU_NOTES = (
+    "Seconds of phases, whole and sum are processor seconds of the driver, Ray's own processes, "
+    "workers and tasks. Nights are judged by half of them: what they take on two cores that have "
+    "nothing else to do and are both busy. Graphs: phases models and graphs. Pairs: comparison "
+    "and tables.",
+    "",
+)
 _GROWTH, _DRIVER_MIB, _UNCHANGED_S, _ADDED_S = 1.10, 1024, 30, 60
 
 
-def write_zoo(folder: Path, num_models: int) -> Path:
-    """Writes probes, weights and the scan file of a zoo; returns the scan file."""
+def write_zoo(folder: Path, num_models: int, added: int | None = None) -> Path:
+    """Writes probes, weights and the scan file of a zoo; returns the scan file.
+
+    ``added`` is the number of one more model, of those that the zoo does not have.
+    """
     photos, rng = folder / "photos", np.random.default_rng(0)
     if not photos.exists():
         photos.mkdir(parents=True)
@@ -52,7 +68,12 @@ def write_zoo(folder: Path, num_models: int) -> Path:
             ground = rng.integers(0, 256, size=(8, 8, 3), dtype=np.uint8)
             image = Image.fromarray(ground).resize((48, 48), Image.Resampling.BICUBIC)
             image.save(photos / f"{number:04d}.png")
-    write_weights(folder / "weights", 0, num_models)
+    weights = folder / "weights"
+    write_weights(weights, 0, num_models)
+    for path in sorted(weights.iterdir())[num_models:]:  # of a night that was ended
+        path.unlink()
+    if added is not None:
+        write_weights(weights, num_models + added, num_models + added + 1)
     tree = {
         "output": str(folder / "out"),
         "probes": {"source": str(photos), "count": NUM_PROBES},
@@ -63,7 +84,7 @@ def write_zoo(folder: Path, num_models: int) -> Path:
             "layers": ["blocks.*", "code"],
             "output_layer": "code",
         },
-        "models": [{"id": "{stem}", "weights": str(folder / "weights" / "*.safetensors")}],
+        "models": [{"id": "{stem}", "weights": str(weights / "*.safetensors")}],
         "uncertainty": {"resamples": 0},
         "compute": {"workers": WORKERS, "num_cpus": 1, "memory": "1GiB", "batch_size": NUM_PROBES},
     }
@@ -72,8 +93,11 @@ def write_zoo(folder: Path, num_models: int) -> Path:
     return path
 
 
-def run_night(path: Path) -> dict[str, Any]:
-    """Scans once on a local Ray in this process; returns what it took."""
+def run_night(path: Path, *, cpu: bool) -> dict[str, Any]:
+    """Scans once on a local Ray in this process; returns what it took.
+
+    With ``cpu``, seconds and phases are processor seconds of all processes.
+    """
     from cluster.pool.progress import PlainReporter
     from cluster.pool.ray_launcher import RayLauncher, connect
     from cluster.scan import run_scan
@@ -82,18 +106,22 @@ def run_night(path: Path) -> dict[str, Any]:
     from depara.store.storage import Storage
 
     started_s = time.perf_counter()
+    clock = CpuClock() if cpu else time.monotonic
     file = load_scan_file(str(path), [])
     config = file.config
     with connect(num_cpus=WORKERS):
         connected_s = time.perf_counter()
         launcher = RayLauncher(config.output, config.compute)
-        summary = run_scan(file, launcher, Storage(config.output), PlainReporter(io.StringIO()))
+        reporter = PlainReporter(io.StringIO())
+        summary = run_scan(file, launcher, Storage(config.output), reporter, clock=clock)
     peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     manifest = open_scan(config.output, summary.scan_id).manifest
     return {
         "models": summary.num_models,
         "graphs": summary.num_graphs,
         "pairs": summary.num_pairs,
+        "new_graphs": summary.num_graphs - summary.num_reused_graphs,
+        "new_pairs": summary.num_pairs - summary.num_reused_pairs,
         "seconds": summary.seconds,
         "whole_s": time.perf_counter() - started_s,
         "connect_s": connected_s - started_s,
@@ -106,25 +134,37 @@ def run_night(path: Path) -> dict[str, Any]:
     }
 
 
-def in_process(path: Path) -> dict[str, Any]:
+def in_process(path: Path, *, cpu: bool) -> dict[str, Any]:
     """Runs one night in a fresh process, whose peak of memory is the driver's."""
     command = [sys.executable, "-m", "benchmarks.zoo_scale", "--night", str(path)]
+    command += ["--cpu"] * cpu
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return answer
 
 
-def measure(folder: Path, num_models: int) -> dict[str, dict[str, Any]]:
-    """Returns what the three nights of a zoo took: the first, an unchanged one, one more model."""
+def measure(folder: Path, num_models: int, *, cpu: bool) -> dict[str, dict[str, Any]]:
+    """Returns what the three nights of a zoo took: the first, an unchanged one, one more model.
+
+    Nights that are done are kept. One that was ended before is measured from its start: the first
+    in an empty output, the last with another model more.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     kept = folder / "nights.json"
-    nights: dict[str, dict[str, Any]] = json.loads(kept.read_text()) if kept.exists() else {}
+    known = json.loads(kept.read_text()) if kept.exists() else {"begun": {}, "nights": {}}
+    begun: dict[str, int] = known["begun"]
+    nights: dict[str, dict[str, Any]] = known["nights"]
     for night in _NIGHTS:
-        if night not in nights:
-            path = write_zoo(folder, num_models + (night == "one added"))
-            nights[night] = in_process(path)
-            kept.write_text(json.dumps(nights, indent=1))
-            print(f"{num_models} models, {night}: {json.dumps(nights[night])}", flush=True)
+        if night in nights:
+            continue
+        begun[night] = begun.get(night, -1) + 1
+        kept.write_text(json.dumps(known, indent=1))
+        if night == _NIGHTS[0]:
+            shutil.rmtree(folder / "out", ignore_errors=True)
+        path = write_zoo(folder, num_models, begun[night] if night == _NIGHTS[2] else None)
+        nights[night] = in_process(path, cpu=cpu)
+        kept.write_text(json.dumps(known, indent=1))
+        print(f"{num_models} models, {night}: {json.dumps(nights[night])}", flush=True)
     return nights
 
 
@@ -181,17 +221,54 @@ def table_lines(zoos: Sequence[dict[str, dict[str, Any]]]) -> list[str]:
     return lines
 
 
-def verdict_lines(zoos: Sequence[dict[str, dict[str, Any]]]) -> list[str]:
+def cpu_lines(zoos: Sequence[dict[str, dict[str, Any]]]) -> list[str]:
+    """Returns what a graph and a pair cost in processor time, as Markdown."""
+    lines = [
+        "| models | night | graphs | new | ms per new graph | pairs | new | us per pair |",
+        "|---:|---|" + "---:|" * 6,
+    ]
+    for nights in zoos:
+        for name, night in nights.items():
+            graphs, pairs = night["new_graphs"], night["new_pairs"]
+            of_graphs, of_pairs = _cpu_s(night)
+            per_graph = f"{1e3 * of_graphs / graphs:.1f}" if graphs else "-"
+            lines.append(
+                f"| {night['models']:,} | {name} | {night['graphs']:,} | {graphs:,} | {per_graph} "
+                f"| {night['pairs']:,} | {pairs:,} | {1e6 * of_pairs / night['pairs']:.1f} |"
+            )
+    return lines
+
+
+def _cpu_s(night: dict[str, Any]) -> tuple[float, float]:
+    """What graphs took, from opening their models on, and what pairs did, with their tables."""
+    phases = night["phases"]
+    return phases["models"] + phases["graphs"], phases["comparison"] + phases["tables"]
+
+
+def verdict_lines(zoos: Sequence[dict[str, dict[str, Any]]], *, cpu: bool) -> list[str]:
     """Returns each target with what was measured."""
     small, large = zoos[0], zoos[-1]
-    cost = [beside_compute_s(zoo["first"]) / zoo["first"]["graphs"] for zoo in (small, large)]
-    growth = cost[1] / cost[0]
+    firsts = (small["first"], large["first"])
+    if cpu:
+        (small_s, small_pairs_s), (large_s, large_pairs_s) = map(_cpu_s, firsts)
+        graphs, pairs = (firsts[1][name] / firsts[0][name] for name in ("graphs", "pairs"))
+        what, growth = "processor time per graph", large_s / small_s / graphs
+        of_pairs = large_pairs_s / small_pairs_s / pairs
+    else:
+        cost = [beside_compute_s(first) / first["graphs"] for first in firsts]
+        what, growth = "time per graph beside the compute", cost[1] / cost[0]
     peak_mib = max(night["driver_mib"] for night in large.values())
     found = (
-        ("time per graph beside the compute, largest zoo to smallest", growth, _GROWTH, ""),
+        (f"{what}, largest zoo to smallest", growth, _GROWTH, ""),
+        *([("processor time per pair, likewise", of_pairs, _GROWTH, "")] if cpu else []),
         ("driver's peak of memory", peak_mib, _DRIVER_MIB, " MiB"),
-        ("night without changes", large["unchanged"]["seconds"], _UNCHANGED_S, " s"),
-        ("night with one model more", large["one added"]["seconds"], _ADDED_S, " s"),
+        *(
+            (f"night {name}", large[night]["seconds"] / (WORKERS if cpu else 1), most_s, " s")
+            for name, night, most_s in (
+                ("without changes", "unchanged", _UNCHANGED_S),
+                ("with one model more", "one added", _ADDED_S),
+            )
+        ),
     )
     return [
         f"- {what}: **{value:.2f}{unit}**, target at most {most}{unit}: "
@@ -207,31 +284,38 @@ def main() -> None:
     parser.add_argument(
         "--work", type=Path, help="where zoos and outputs lie; nights measured there are kept"
     )
+    parser.add_argument("--cpu", action="store_true", help="processor seconds of all processes")
     parser.add_argument("--quick", action="store_true", help="two small zoos, nothing is kept")
     parser.add_argument("--night", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.night:
-        print(json.dumps(run_night(arguments.night)))
+        print(json.dumps(run_night(arguments.night, cpu=arguments.cpu)))
         return
     sizes = [4, 12] if arguments.quick else arguments.models
     with tempfile.TemporaryDirectory() as name:
         work = arguments.work or Path(name)
-        zoos = [measure(work / str(size), size) for size in sizes]
+        ending = "-cpu" if arguments.cpu else ""
+        zoos = [measure(work / f"{size}{ending}", size, cpu=arguments.cpu) for size in sizes]
     lines = [
         f"Random tiny networks, {NUM_LAYERS} layers each, 32 px, {NUM_PROBES} probes, "
         f"{WORKERS} workers of one thread, all scores, no intervals, every layer against every "
         "output.",
         "",
+        *(cpu_lines(zoos) if arguments.cpu else []),
+        "",
         *table_lines(zoos),
         "",
-        *verdict_lines(zoos),
+        *verdict_lines(zoos, cpu=arguments.cpu),
         "",
+        *(_CPU_NOTES if arguments.cpu else []),
         "busy and tasks are worker-seconds. Load is the machine's average of the last minute at "
         "the end of a scan: above 2 others shared the two cores, and all times are longer for it.",
         "",
         machine_line(),
     ]
-    write_report("zoo_scale", "python -m benchmarks.zoo_scale", lines, quick=arguments.quick)
+    name = f"zoo_scale{'_cpu' * arguments.cpu}"
+    command = " ".join(["python -m benchmarks.zoo_scale", *sys.argv[1:]])
+    write_report(name, command, lines, quick=arguments.quick)
 
 
 if __name__ == "__main__":

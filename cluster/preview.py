@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
-from cluster.compare.pairs import make_reduction
+from cluster.compare.pairs import make_reduction, missing_regions, tile_jobs
 from cluster.pool.context import ScanContext
 from cluster.pool.launcher import Launcher
 from cluster.pool.progress import Reporter
@@ -19,11 +19,16 @@ from depara.store.storage import Storage
 
 @dataclass(frozen=True)
 class Preview:
-    """A scan before any of it is done: its plan, its pairs, and what became of the models."""
+    """A scan before any of it is done: its plan, its pairs, and what became of the models.
+
+    ``num_graph_reads`` is how often the comparison reads a graph: at least once for each that is
+    compared, more where they do not fit in one tile.
+    """
 
     prepared: PreparedScan
     num_pairs: int
     num_known_pairs: int
+    num_graph_reads: int
     changes: Changes
 
     @property
@@ -47,4 +52,6 @@ def preview_scan(
     reduction = make_reduction(prepared.plan, prepared.failures)
     known = known_pairs(reduction, prepared.history.previous)
     changes = classify(reduction.sources, failed_models(prepared.failures), prepared.history)
-    return Preview(prepared, reduction.num_pairs, known.count if known else 0, changes)
+    tiles = tile_jobs(reduction, missing_regions(reduction, known), workers=1)
+    reads = sum(len(one.rows) + (0 if one.is_diagonal else len(one.columns)) for one in tiles)
+    return Preview(prepared, reduction.num_pairs, known.count if known else 0, reads, changes)

@@ -3,6 +3,8 @@ the store says what is done, the plan what is missing, the loop who does it."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 
@@ -11,6 +13,7 @@ from cluster.pool.context import ScanContext
 from cluster.pool.launcher import Launcher
 from cluster.pool.loop import WorkerPool
 from cluster.pool.metrics import NO_METRICS, Metrics
+from cluster.pool.phases import PhaseClock
 from cluster.pool.progress import Reporter
 from cluster.pool.sampling import sampled
 from cluster.pool.stopping import StopSignal
@@ -37,8 +40,11 @@ def run_scan(
     stop: StopSignal | None = None,
     fresh: bool = False,
     metrics: Metrics = NO_METRICS,
+    clock: Callable[[], float] = time.monotonic,
 ) -> ScanSummary:
     """Runs a whole scan and returns its summary; the tables are then in the storage.
+
+    ``clock`` measures its phases, in seconds.
 
     Raises:
         ScanInterruptedError: a stop was requested; the same call goes on later.
@@ -46,7 +52,7 @@ def run_scan(
     """
     started_at = utc_now()
     stop = stop or StopSignal()
-    context = ScanContext(storage, launcher, reporter, stop, metrics=metrics)
+    context = ScanContext(storage, launcher, reporter, stop, PhaseClock(clock), metrics)
     with (
         holding_scan(file.config, storage, started_at, reporter) as lease,
         closing(make_pool(file.config, context)) as pool,

@@ -11,6 +11,7 @@ from cluster.compare.centre import measure_centre
 from cluster.compare.pairs import Reduction, make_reduction
 from cluster.compare.tiles import reduce_graphs
 from cluster.extract.cards import forget_changed, prepare_inputs
+from cluster.extract.gpu_shares import num_workers
 from cluster.extract.graphs import extract_graphs, extraction_failures
 from cluster.extract.plan import ScanPlan, make_plan
 from cluster.pool.context import ScanContext
@@ -192,14 +193,9 @@ def compare(graphs: Extraction, scan_id: str, context: ScanContext) -> Compariso
 def make_pool(config: ScanConfig, context: ScanContext) -> WorkerPool:
     """Returns a pool of the size that the config asks for, or of what the cluster has."""
     compute = config.compute
-    size = (
-        min(context.launcher.capacity(), len(config.models))
-        if compute.workers == "auto"
-        else compute.workers
-    )
     return WorkerPool(
         context.launcher,
-        size,
+        num_workers(config, context.launcher),
         compute.ready_timeout_s,
         compute.unit_timeout_s,
         patience_s() if _reads_from_afar(config) else 0.0,

@@ -15,6 +15,7 @@ class FailureKind(Enum):
     PASSING = "another try: a storage, or the machine, was in the way"
     CHANGED_MODEL = "to forget what is known of the model"
     DAMAGED_CANVASES = "to decode the probes anew"
+    NO_MEMORY = "more memory, if there is a larger share to be had"
 
 
 class DeparaError(Exception):
@@ -60,6 +61,8 @@ class NonFiniteError(ModelError):
 
 class OutOfMemoryError(ModelError):
     """A model does not fit in memory even at batch size 1."""
+
+    kind = FailureKind.NO_MEMORY
 
 
 class StoreError(DeparaError):

@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from depara.errors import NonFiniteError
 from depara.types import Float64
@@ -16,6 +18,17 @@ ROUNDING = 1e-6
 """What single precision leaves of a value that should be 0, as a share of what it is made from."""
 
 _UNCENTRED = 1e-3
+
+
+@lru_cache(maxsize=4)
+def upper_triangle(num_probes: int, skip: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Returns rows and columns of an ``N x N`` upper triangle, row by row, from diagonal ``skip``.
+
+    All graphs of a scan have the same: they are kept, and cannot be written.
+    """
+    rows, columns = np.triu_indices(num_probes, skip)
+    rows.flags.writeable = columns.flags.writeable = False
+    return rows, columns
 
 
 @dataclass(frozen=True)

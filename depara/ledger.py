@@ -21,12 +21,13 @@ class Part:
 
 
 PARTS: Mapping[str, Part] = {
-    "features": Part(Fraction(6, 16), "features of all layers; what is beyond it spills to disk"),
+    "features": Part(Fraction(5, 16), "features of all layers; what is beyond it spills to disk"),
     "objects": Part(Fraction(1, 16), "features of objects at all layers, where probes have boxes"),
     "activations": Part(Fraction(4, 16), "a batch's activations on the CPU"),
     "maps": Part(Fraction(2, 16), "the maps of one probe range at all layers"),
     "blocks": Part(Fraction(1, 16), "one block of feature columns for the Gram matrices"),
     "writes": Part(Fraction(1, 16), "maps that wait to be written"),
+    "weights": Part(Fraction(1, 16), "the next model's weights, brought near meanwhile"),
     "canvases": Part(Fraction(1, 16), "decoded probes; more of them are mapped from disk"),
 }
 """The parts by name."""
@@ -45,6 +46,13 @@ DEVICE_PARTS: Mapping[str, Part] = {
     "workspace": Part(Fraction(2, 16), "what the device's libraries take for themselves"),
 }
 """The parts of what a device has free beside a model's weights, where it has memory of its own."""
+
+
+GPU_MARGIN = Fraction(1, 10)
+"""Of a GPU that workers share: what fragments, and what is not foreseen."""
+
+GPU_PROCESS_BYTES = 512 * 2**20
+"""What each process takes of a GPU beside its tensors: the context, and kernels as they load."""
 
 
 def device_part(device_bytes: int, name: str) -> int:

@@ -112,6 +112,12 @@ def persist(operation: str, location: str, action: Callable[[], T]) -> T:
     """
     policy = _policy()
     started = time.monotonic()
+    try:
+        return action()  # nearly always: setting up more takes longer than a small read
+    except Exception as error:
+        if not is_passing(error):
+            raise
+        first = error
     warned = False
 
     def is_over(state: RetryCallState) -> bool:
@@ -143,7 +149,7 @@ def persist(operation: str, location: str, action: Callable[[], T]) -> T:
         reraise=True,
     )
     try:
-        return attempts(action)
+        return attempts(_after(first, action))
     except DeparaError:
         raise
     except Exception as error:
@@ -157,6 +163,18 @@ def persist(operation: str, location: str, action: Callable[[], T]) -> T:
             f"({TOTAL_VARIABLE} sets another patience)"
         )
     raise StorageUnavailableError(message)
+
+
+def _after(first: Exception, action: Callable[[], T]) -> Callable[[], T]:
+    """Returns the action whose first attempt, made already, has ended in an error."""
+    made = [first]
+
+    def attempt() -> T:
+        if made:
+            raise made.pop()
+        return action()
+
+    return attempt
 
 
 def patience_s() -> float:

@@ -18,6 +18,7 @@ from depara.answers import (
     diff,
     matrix,
     model_tree,
+    recommend,
     recommend_for_labels,
 )
 from depara.ensembles import Ensemble, ensemble_for, ensemble_for_labels, head_distances
@@ -41,6 +42,8 @@ class Scan(ScanResults):
             ConfigError: the target is no model of this scan that worked, or has no sources.
             StoreError: a table is missing or damaged.
         """
+        if self.tables_in_parts:  # too large to be read whole for one target
+            return recommend(self, target)
         return self._recommender.of(target)
 
     def recommend_for_labels(self) -> DataRecommendation:
@@ -123,6 +126,7 @@ class Scan(ScanResults):
         model: Mapping[str, Any] | str,
         *,
         fresh: bool = False,
+        short_list: int | None = None,
         on_progress: Progress | None = None,
     ) -> QueryAnswer:
         """Returns what this scan says of a model that it does not have; see `depara.query.query`.
@@ -133,14 +137,18 @@ class Scan(ScanResults):
             model: the fields of an entry of a scan file, such as ``{"source":
                 "torchvision:resnet18"}``, or a YAML file with one entry below ``models``.
             fresh: compute the answer anew, whatever is kept.
+            short_list: compare with so many models alone, those that sketches say are the best
+                sources, as if the zoo had no others; None is all.
             on_progress: told what is done, and how much of it.
 
         Raises:
-            DeparaError: see `depara.query.query`.
+            DeparaError: see `depara.query.query` and `depara.nearest.ShortList`.
         """
+        from depara.nearest import ShortList
         from depara.query import query
 
-        return query(self, model, fresh=fresh, on_progress=on_progress)
+        chosen = None if short_list is None else ShortList(short_list)
+        return query(self, model, fresh=fresh, short_list=chosen, on_progress=on_progress)
 
     def nearest(
         self,

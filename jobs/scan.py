@@ -106,7 +106,8 @@ def _dry_run(file: ScanFile, fresh: bool) -> int:
     with closing(make_reporter()) as reporter:
         preview = preview_scan(file, launcher, Storage(config.output), reporter, fresh=fresh)
     pairs = (preview.num_pairs, preview.num_known_pairs)
-    print_plan(make_console(), preview.prepared, pairs, preview.changes)
+    reads = preview.num_graph_reads
+    print_plan(make_console(), preview.prepared, pairs, reads, preview.changes)
     return EXIT_WITH_FAILED_MODELS if preview.failed_models else EXIT_COMPLETE
 
 

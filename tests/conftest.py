@@ -26,6 +26,12 @@ from PIL import Image, ImageDraw
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are cores, 4 at most: some test always waits for its Ray."""
+    return min((os.cpu_count() or 1) + 1, 4)
+
+
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in a hook of the same name
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of one module stay in one process, all that start a Ray in one for themselves."""
     for item in items:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -198,3 +199,10 @@ def test_reading_results_loads_neither_torch_nor_ray(module: str) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_tests_of_one_module_stay_in_one_process(request: pytest.FixtureRequest) -> None:
+    """xdist drops its groups in silence where it does not know pytest's release."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        pytest.skip("one process runs all tests")
+    assert request.node.nodeid.endswith(f"@{request.path.as_posix()}")

@@ -26,6 +26,7 @@ from depara.similarity.centre_table import centre_table
 from depara.similarity.nulls import null_similarity, without_sources
 from depara.similarity.pair_table import similarity_table
 from depara.store.parts import link_part, write_part
+from depara.store.row_ranges import rows_between
 from depara.store.scans import read_file, table_files, write_table
 from depara.store.schemas import TABLES, pair_columns
 from depara.store.storage import Storage
@@ -197,22 +198,28 @@ def _take_known(storage: Storage, known: KnownPairs, part: TablePart, matrices: 
     models = {known.target_models[then] for _, then in columns}
     for path, fact in table_files(known.scan_id, "similarity", known.fact, models):
         in_file = known.targets_of(fact)
-        place_of = {then: place for place, then in enumerate(in_file)}
-        found = [(now, place_of[then]) for now, then in columns if then in place_of]
-        table = read_file(storage, path, "similarity", fact, list(matrices))
-        if table.num_rows != known.num_sources * len(in_file):
+        if fact is not None and fact["rows"] != known.num_sources * len(in_file):
             raise StoreError(
-                f"{storage.location(path)} has {table.num_rows} rows, {known.num_sources} x "
+                f"{storage.location(path)} has {fact['rows']} rows, {known.num_sources} x "
                 f"{len(in_file)} are expected"
             )
+        place_of = {then: place for place, then in enumerate(in_file)}
+        found = [(now, place_of[then]) for now, then in columns if then in place_of]
         now, kept = [now for now, _ in found], [place for _, place in found]
+        first, stop = 0, len(in_file)
+        if known.in_parts:  # targets outside: those of this part stand side by side
+            first, stop = min(kept), max(kept) + 1
+        wanted = rows_between(first * known.num_sources, stop * known.num_sources)
+        table = read_file(storage, path, "similarity", fact, list(matrices), wanted)
+        to = np.ix_(here, now)
+        of = np.ix_(there, [place - first for place in kept])
         for name, matrix in matrices.items():
             score = table[name].to_numpy(zero_copy_only=False)
-            if known.in_parts:  # targets outside
-                score = score.reshape(len(in_file), known.num_sources).T
+            if known.in_parts:
+                score = score.reshape(stop - first, known.num_sources).T
             else:
                 score = score.reshape(known.num_sources, len(in_file))
-            matrix[np.ix_(here, now)] = score[np.ix_(there, kept)]
+            matrix[to] = score[of]
 
 
 def result_tables(

@@ -13,8 +13,8 @@ from depara.types import ProbeRange
 
 
 class Bench:
-    """The last model stays open between units, and the next one's weights are read in the
-    background while the edges of the present one are computed.
+    """The last model stays open between units. The next one's weights are brought near in the
+    background while the present one is computed, and it is opened while the edges are.
 
     A model that failed is closed, so that nothing of it lingers.
     """
@@ -25,10 +25,19 @@ class Bench:
         self._canvases: tuple[ProbeSet, Any] | None = None
         self._known_bus: Any = None
         self._upcoming: tuple[str, Future[Any]] | None = None
+        self._near: tuple[str, Future[Any]] | None = None
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="depara-read")
 
-    def extract(self, job: ModelJob, probes: ProbeRange, attempt: int) -> None:
+    def extract(
+        self, job: ModelJob, probes: ProbeRange, attempt: int, ahead: ModelJob | None = None
+    ) -> None:
         """Computes one probe range of a model, which is opened where it is not.
+
+        Args:
+            job: of the model.
+            probes: the range.
+            attempt: how often the model has ended a worker.
+            ahead: the model that comes after it, where it is known.
 
         Raises:
             ModelError: the model cannot be opened or run, or is not the one of the plan.
@@ -41,6 +50,7 @@ class Bench:
         try:
             with process_kept():  # forward passes are code of others, too
                 session = self._open_session(job, attempt)
+                self._bring_near(ahead)
                 probe_set, canvases = self._load_canvases(job)
                 ids = list(probe_set.probe_ids[probes.start : probes.stop])
                 session.extract(probes, canvases.part(probes), ids)
@@ -82,6 +92,7 @@ class Bench:
         """Frees the open model and the canvases."""
         self._close_session()
         self._canvases = None
+        self._take_near("")
         self._reader.shutdown(wait=False)
 
     def _close_session(self) -> None:
@@ -106,25 +117,42 @@ class Bench:
         return self._session
 
     def _open_model(self, job: ModelJob) -> Any:
-        from depara.models import open_model
+        from depara.extraction.ahead import open_near
 
         ahead, self._upcoming = self._upcoming, None
         if ahead is not None and ahead[0] == job.model.id:
             return ahead[1].result()
-        return open_model(job.model, canvas_side=job.settings.canvas_side)
+        return open_near(job, self._take_near(job.model.id))
 
     def _read_ahead(self, job: ModelJob | None) -> None:
-        """Starts reading the weights of the model that comes next.
+        """Starts opening the model that comes next.
 
         Code of the user's own is not run beside other work: it may change the process meanwhile.
         """
         if job is not None and not job.model.source.startswith("python:"):
-            from depara.models import open_model
+            from depara.extraction.ahead import open_near
 
-            future = self._reader.submit(
-                open_model, job.model, canvas_side=job.settings.canvas_side
-            )
-            self._upcoming = (job.model.id, future)
+            near = self._take_near(job.model.id)
+            opening = self._reader.submit(open_near, job, near, self._bus())
+            self._upcoming = (job.model.id, opening)
+
+    def _bring_near(self, job: ModelJob | None) -> None:
+        """Starts bringing the weights of the model that comes next near; no code of others runs."""
+        if job is None or (self._near is not None and self._near[0] == job.model.id):
+            return
+        from depara.extraction.ahead import NearWeights, is_worth_fetching
+
+        self._take_near("")
+        if is_worth_fetching(job.model, job.card, int(job.settings.compute.memory)):
+            self._near = (job.model.id, self._reader.submit(NearWeights.of, job.model))
+
+    def _take_near(self, model_id: str) -> Future[Any] | None:
+        """Returns the weights of a model, on their way, if they were asked for; drops others."""
+        near, self._near = self._near, None
+        if near is None or near[0] == model_id:
+            return near and near[1]
+        near[1].add_done_callback(_drop)
+        return None
 
     def _bus(self) -> Any:
         """The way to the worker's device, one for all models."""
@@ -147,3 +175,8 @@ class Bench:
             )
             self._canvases = probe_set, ProbeCanvases(canvas_NSS3, self._bus())
         return self._canvases
+
+
+def _drop(near: Future[Any]) -> None:
+    if not near.cancelled() and near.exception() is None:
+        near.result().close()

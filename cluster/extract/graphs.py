@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from cluster.extract.gpu_shares import (
+    gpu_shares,
+    num_workers,
+    share_text,
+    shares_text,
+    sharing_groups,
+)
 from cluster.extract.plan import ScanPlan
 from cluster.pool.context import ScanContext
+from cluster.pool.events import Event, OnEvent
 from cluster.pool.loop import WorkerPool
 from cluster.pool.progress import show_units
-from cluster.pool.units import GroupResult
+from cluster.pool.units import Group, GroupResult
 from depara.errors import DamagedCanvasesError, FailureKind, ModelError
 from depara.store.graphs import committed_keys
 from depara.store.storage import Storage
+from depara.texts import bytes_text
 from depara.types import Failure
 
 
@@ -41,12 +50,79 @@ def extract_graphs(
             f"{done} of {plan.num_graphs} graphs are committed already and are reused"
         )
     context.reporter.phase("graphs", num_units, "units")
-    results = pool.run(groups, show_units(context.reporter, len(groups)))
+    show = show_units(context.reporter, len(groups))
+    gpu_bytes = _gpu_bytes(plan, context) if groups else None
+    if gpu_bytes is None:
+        results = pool.run(groups, show)
+    else:
+        results = _run_shared(plan, gpu_bytes, groups, pool, context, show)
     for result in results:
         failure = result.failure
         if failure is not None and failure.kind is FailureKind.DAMAGED_CANVASES:
             raise DamagedCanvasesError(failure.message)
     return {result.name: result for result in results}
+
+
+def _gpu_bytes(plan: ScanPlan, context: ScanContext) -> int | None:
+    """The memory of a GPU where models ask for what they need of one."""
+    if plan.config.compute.num_gpus != "auto":
+        return None
+    found = context.launcher.gpu_bytes()
+    if found is None:
+        context.reporter.note("compute.num_gpus is auto and there is no GPU: CPUs compute")
+    return found
+
+
+def _run_shared(
+    plan: ScanPlan,
+    gpu_bytes: int,
+    groups: Sequence[Group],
+    pool: WorkerPool,
+    context: ScanContext,
+    show: OnEvent,
+) -> list[GroupResult]:
+    """Runs the groups by the share of a GPU that they need, one share after the other.
+
+    What runs out of memory on a share runs again, at the end, on a whole one.
+    """
+    shares = gpu_shares(plan, gpu_bytes)
+    context.reporter.note(f"{bytes_text(gpu_bytes)} of GPU memory: {shares_text(shares)}")
+    results: dict[str, GroupResult] = {}
+    short: list[Group] = []
+
+    def ask(gpus: float) -> None:
+        context.launcher.ask_for(gpus)
+        pool.restart(num_workers(plan.config, context.launcher))
+
+    def show_but_short(event: Event) -> None:
+        is_short = event.failure is not None and event.failure.kind is FailureKind.NO_MEMORY
+        show(Event("tick") if is_short else event)
+
+    for gpus, asking in sharing_groups(groups, shares):
+        ask(gpus)
+        done = pool.run(asking, show if gpus >= 1 else show_but_short)
+        results |= {result.name: result for result in done}
+        if gpus < 1:
+            short += [group for group in asking if _is_short(results[group.name], gpus, context)]
+    if short:
+        ask(1.0)
+        num_units = sum(len(group.units) for group in short)
+        context.reporter.phase("graphs", num_units, "units")
+        again = pool.run(short, show_units(context.reporter, len(short)))
+        results |= {result.name: result for result in again}
+    context.launcher.ask_for(0.0)  # what comes after the graphs runs on CPUs
+    return [results[group.name] for group in groups]
+
+
+def _is_short(result: GroupResult, gpus: float, context: ScanContext) -> bool:
+    failure = result.failure
+    if failure is None or failure.kind is not FailureKind.NO_MEMORY:
+        return False
+    context.reporter.note(
+        f"{result.name}: out of memory on {share_text(gpus)}, computed again on a whole one: "
+        f"{failure.message}"
+    )
+    return True
 
 
 def extraction_failures(

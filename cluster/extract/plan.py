@@ -38,6 +38,10 @@ class ModelPlan:
         """The graphs that no earlier scan has committed."""
         return tuple(graph for graph in self.graphs if not graph.committed)
 
+    def feature_bytes(self, num_probes: int) -> int:
+        """Returns the bytes of the features of the missing graphs, all layers and probes."""
+        return sum(4 * num_probes * graph.layer.num_features for graph in self.missing)
+
 
 @dataclass(frozen=True)
 class ScanPlan:
@@ -72,11 +76,20 @@ class ScanPlan:
         return sum(len(model.missing) for model in self.models)
 
     @property
-    def bytes_to_write(self) -> int:
-        """Upper estimate of the graph files' bytes: fp16 maps, and 12 bytes per edge."""
+    def map_bytes(self) -> int:
+        """Bytes of a graph's maps, float16, which hardly compress."""
+        return 2 * self.num_probes * self.config.node_values
+
+    @property
+    def graph_bytes(self) -> int:
+        """Upper estimate of a graph's files: maps, 12 bytes per edge and 24 per pair of Grams."""
         num_edges = self.num_probes * (self.num_probes - 1) // 2
-        per_graph = self.num_probes * self.config.node_values * 2 + num_edges * 12
-        return self.num_missing * per_graph
+        return self.map_bytes + 12 * num_edges + 24 * (num_edges + self.num_probes)
+
+    @property
+    def bytes_to_write(self) -> int:
+        """Upper estimate of the bytes of all missing graphs."""
+        return self.num_missing * self.graph_bytes
 
     def with_missing(self, keys: Collection[str]) -> ScanPlan:
         """Returns the plan that is left when all graphs but these are committed."""

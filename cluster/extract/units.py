@@ -124,7 +124,7 @@ class ExtractUnit(_JobUnit):
 
     def run(self, worker: Worker, attempt: int, upcoming: Unit | None) -> int:
         """Returns how many probes were computed."""
-        worker.kept(Bench).extract(self.job, self.probes, attempt)
+        worker.kept(Bench).extract(self.job, self.probes, attempt, _next_job(self, upcoming))
         return len(self.probes)
 
     def expectation(self) -> Expectation:
@@ -148,9 +148,15 @@ class CommitUnit(_JobUnit):
 
     def run(self, worker: Worker, attempt: int, upcoming: Unit | None) -> CommitResult:
         """Returns what the model cost."""
-        ahead = upcoming.job if isinstance(upcoming, ExtractUnit) else None
-        return worker.kept(Bench).commit(self.job, ahead)
+        return worker.kept(Bench).commit(self.job, _next_job(self, upcoming))
 
     def expectation(self) -> Expectation:
         """Features and probes are known."""
         return self._expect(edge_seconds(self.job))
+
+
+def _next_job(unit: _JobUnit, upcoming: Unit | None) -> ModelJob | None:
+    """The job of the model that comes after this one, where it is known."""
+    if not isinstance(upcoming, ExtractUnit) or upcoming.job.card == unit.job.card:
+        return None
+    return upcoming.job

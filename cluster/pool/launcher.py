@@ -53,6 +53,16 @@ class Launcher(Protocol):
     def request(self) -> str:
         """Returns what one worker asks for and what there is, for messages."""
 
+    def gpu_bytes(self) -> int | None:
+        """Returns the memory of the smallest GPU that there is; None without one.
+
+        Raises:
+            ClusterError: there are GPUs, and their memory cannot be told.
+        """
+
+    def ask_for(self, num_gpus: float) -> None:
+        """Sets what workers ask for that are started from now on."""
+
     def start_worker(self) -> tuple[Handle, Ref]:
         """Starts a worker; the reference is done when it is ready."""
 
@@ -106,6 +116,13 @@ class InlineLauncher:
     def request(self) -> str:
         """Nothing is requested."""
         return "this process"
+
+    def gpu_bytes(self) -> int | None:
+        """Workers of this process use none."""
+        return None
+
+    def ask_for(self, num_gpus: float) -> None:
+        """There is nothing to ask for."""
 
     def start_worker(self) -> tuple[Handle, Ref]:
         """Builds the worker here."""

@@ -30,6 +30,10 @@ bounds, however many such groups there are."""
 MAX_TRIES_PER_GROUP = 3
 """Of a group whose unit fails by a passing fault, such as a storage that does not answer."""
 
+_PLENTY = 4
+"""Groups that wait for each worker while one may be bound to it early: then it costs no time that
+it is not the first free worker that takes it."""
+
 _STOP_WAIT_S = 10.0
 _FLUSH_WAIT_S = 4.0
 
@@ -82,6 +86,11 @@ class WorkerPool:
         self._current = _PoolRun(self, on_event, waiting, len(waiting))
         self._current.run()
         return [results[id(group)] for group in groups]
+
+    def restart(self, size: int) -> None:
+        """Ends all workers; those that are started from now on are at most so many."""
+        self.close()
+        self.size, self.someone_was_ready = size, False
 
     @property
     def num_waiting(self) -> int:
@@ -178,11 +187,12 @@ class _PoolRun:
         upcoming: Unit | None = None
         if not running.is_at_last_unit:
             upcoming = running.group.units[running.next_unit + 1]
-        else:  # let the worker prepare the next group meanwhile
-            if slot.reserved is None and self.waiting:
-                slot.reserved = self.waiting.popleft()
-            if slot.reserved is not None:
-                upcoming = slot.reserved.group.units[0]
+        # Let the worker prepare the next group meanwhile, from early on while there are plenty.
+        is_early = running.is_near_its_end and len(self.waiting) > _PLENTY * self.pool.size
+        if slot.reserved is None and self.waiting and (running.is_at_last_unit or is_early):
+            slot.reserved = self.waiting.popleft()
+        if slot.reserved is not None:
+            upcoming = slot.reserved.group.units[0]
         unit, launcher = running.unit, self.pool.launcher
         slot.since_s = self.pool.clock()
         slot.ref = launcher.run(slot.handle, unit, running.result.deaths, upcoming)
@@ -241,7 +251,7 @@ class _PoolRun:
         if failure is not None:
             self.pool.metrics.add("depara_failures", stage=failure.stage)
         self.unfinished -= 1
-        self.on_event(Event("group", running.group.name, detail))
+        self.on_event(Event("group", running.group.name, detail, failure=failure))
 
     def _requeue(self, running: Running, failure: Failure) -> None:
         """Puts a group back that failed by nobody's fault; too often, and the whole scan ends."""

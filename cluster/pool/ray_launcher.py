@@ -25,6 +25,8 @@ _OBJECT_STORE_BYTES = 512 * 1024**2
 _TASK_RETRIES = 3
 _FETCH_TIMEOUT_S = 60.0
 _DRAIN_POLL_S = 10.0
+_GLANCE = 0.01
+"""GPUs of a task that only looks at one: with none, Ray may hide it."""
 
 
 @contextmanager
@@ -151,13 +153,9 @@ class RayLauncher:
         self._output = output
         self._folder = os.getcwd()
         self._mark = mark
-        options: dict[str, Any] = {
-            "num_cpus": compute.num_cpus,
-            "num_gpus": compute.num_gpus,
-            "max_restarts": 0,
-            "max_task_retries": 0,
-        }
-        self._worker: Any = ray.remote(_RayWorker).options(**options)
+        self._worker: Any = ray.remote(_RayWorker)
+        # Where each model asks for what it needs, nobody needs a GPU to begin with.
+        self._num_gpus = 0.0 if compute.num_gpus == "auto" else compute.num_gpus
         self._starting: dict[Ref, Handle] = {}
         self._nodes: dict[Handle, str] = {}
         self._costs: list[Ref] = []
@@ -180,8 +178,8 @@ class RayLauncher:
         """
         have = self._ray.cluster_resources()
         fits = int(have.get("CPU", 0) / self._compute.num_cpus + 1e-9)
-        if self._compute.num_gpus:
-            fits = min(fits, int(have.get("GPU", 0) / self._compute.num_gpus + 1e-9))
+        if self._num_gpus:
+            fits = min(fits, int(have.get("GPU", 0) / self._num_gpus + 1e-9))
         if fits == 0 and cluster_address() is None:
             raise ClusterError(
                 f"no worker fits this machine: each asks for {self.request()}; "
@@ -191,17 +189,65 @@ class RayLauncher:
 
     def request(self) -> str:
         """Returns what one worker asks for, and what the cluster has."""
-        asked = {"CPU": self._compute.num_cpus, "GPU": self._compute.num_gpus}
+        asked = {"CPU": self._compute.num_cpus, "GPU": self._num_gpus}
         have = describe_resources(self._ray.cluster_resources())
         return f"{describe_resources(asked)}, the cluster has {have}"
+
+    def gpu_bytes(self) -> int | None:
+        """Returns what the scan file says, else what the nodes with GPUs do.
+
+        Raises:
+            ClusterError: they do not.
+        """
+        declared = self._compute.gpu_memory
+        has_gpus = self._ray.cluster_resources().get("GPU", 0) > 0
+        if declared is not None and (has_gpus or cluster_address() is not None):
+            return int(declared)
+        if not has_gpus:
+            return None
+        options = {"num_cpus": 0, "num_gpus": _GLANCE, "max_retries": 0, "max_calls": 1}
+        told: list[int | None] = []
+        for node in self._ray.nodes():
+            if node["Alive"] and node["Resources"].get("GPU", 0) > 0:
+                told += self._on_node(node, smallest_gpu_bytes, options)
+        known = [one for one in told if one]
+        if not known:
+            raise ClusterError(
+                "compute.num_gpus is auto, and no node with a GPU says how much memory it has "
+                f"({len(told)} answered): set compute.gpu_memory, such as 16GiB, or give "
+                "compute.num_gpus a number"
+            )
+        return min(known)
+
+    def _on_node(
+        self, node: dict[str, Any], task: Callable[..., Any], options: dict[str, Any]
+    ) -> list[Any]:
+        """What a function says on one node; nothing where it does not answer."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        ref = self._ray.remote(**options)(task).options(scheduling_strategy=there).remote()
+        with suppress(self._ray.exceptions.RayError):
+            return [self._ray.get(ref, timeout=_FETCH_TIMEOUT_S)]
+        return []
+
+    def ask_for(self, num_gpus: float) -> None:
+        """Sets what actors ask for that are started from now on."""
+        self._num_gpus = num_gpus
 
     def start_worker(self) -> tuple[Handle, Ref]:
         """Starts an actor."""
         compute = self._compute
-        actor = self._worker.remote(
+        options: dict[str, Any] = {
+            "num_cpus": compute.num_cpus,
+            "num_gpus": self._num_gpus,
+            "max_restarts": 0,
+            "max_task_retries": 0,
+        }
+        actor = self._worker.options(**options).remote(
             self._output,
             compute.num_cpus,
-            compute.num_gpus,
+            self._num_gpus,
             compute.spill_dir,
             self._folder,
             self._mark,
@@ -329,6 +375,16 @@ class RayLauncher:
             raise WorkerLostError(_first_line(error)) from error
         except self._ray.exceptions.RayTaskError as error:
             raise WorkerLostError(_first_line(error.cause or error)) from error
+
+
+def smallest_gpu_bytes() -> int | None:
+    """Returns the memory of the smallest GPU that this process sees; None without one."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return None
+    devices = range(torch.cuda.device_count())
+    return min(torch.cuda.get_device_properties(one).total_memory for one in devices)
 
 
 def _is_node_loss(error: BaseException) -> bool:

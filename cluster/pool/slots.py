@@ -43,6 +43,11 @@ class Running:
         """Whether no unit comes after the next one."""
         return self.next_unit == len(self.group.units) - 1
 
+    @property
+    def is_near_its_end(self) -> bool:
+        """Whether at most one unit comes after the next one."""
+        return self.next_unit >= len(self.group.units) - 2
+
     def restart(self) -> None:
         """Goes back to the first unit: the state of its worker is gone."""
         self.next_unit = 0

@@ -59,7 +59,8 @@ class Unit(ABC):
         Args:
             worker: where it runs.
             attempt: how often its group has killed a worker.
-            upcoming: what the worker will probably get next.
+            upcoming: what the worker will probably get next; the first unit of the next group
+                where that is known, though this one goes on.
         """
 
     @abstractmethod

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 from cluster.pool.units import Outcome, Unit
-from depara.errors import ClusterError, DeparaError
+from depara.errors import ClusterError, DeparaError, FailureKind
 from depara.store.storage import Storage
 from depara.types import Failure
 
@@ -65,6 +66,8 @@ class Worker:
         self.storage = Storage(self._output)
         if self._num_gpus > 0 and torch.cuda.is_available():
             self.device = "cuda:0"  # Ray shows each worker its own GPU only
+            if self.device_share < 1:  # what one takes too much is its own failure, not another's
+                torch.cuda.set_per_process_memory_fraction(self.device_share, 0)
             free_bytes, total_bytes = torch.cuda.mem_get_info(0)
             if free_bytes < _MIN_FREE_GPU_BYTES:
                 raise ClusterError(
@@ -88,13 +91,15 @@ class Worker:
         except DeparaError as error:
             return _failed(unit, error, str(error))
         except MemoryError as error:
-            return _failed(unit, error, "out of memory")
+            return _failed(unit, error, "out of memory", FailureKind.NO_MEMORY)
         except SystemExit as error:  # of a model's forward; the worker goes on
             from depara.models.foreign import ended_program
 
             return _failed(unit, error, ended_program(error))
         except Exception as error:  # noqa: BLE001, the task boundary: one bad model never costs the others
-            return _failed(unit, error, " ".join(str(error).split()) or "no message")
+            if type(error).__name__ == "OutOfMemoryError":  # torch's, of a device
+                return _failed(unit, error, _one_line(error), FailureKind.NO_MEMORY)
+            return _failed(unit, error, _one_line(error))
 
     def flush(self) -> None:
         """Waits for what its units have left running behind."""
@@ -107,5 +112,12 @@ class Worker:
             self._kept.popitem()[1].close()
 
 
-def _failed(unit: Unit, error: BaseException, message: str) -> Outcome:
-    return Outcome(failure=Failure.of(error, message, stage=unit.stage, model_id=unit.model_id))
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or "no message"
+
+
+def _failed(
+    unit: Unit, error: BaseException, message: str, kind: FailureKind | None = None
+) -> Outcome:
+    failure = Failure.of(error, message, stage=unit.stage, model_id=unit.model_id)
+    return Outcome(failure=failure if kind is None else replace(failure, kind=kind))

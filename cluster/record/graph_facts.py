@@ -18,10 +18,12 @@ _READS_AT_ONCE = 16
 
 @dataclass(frozen=True)
 class GraphFacts:
-    """Of one graph: ``conditioning``, None where it was not measured, and its notes."""
+    """Of one graph: ``conditioning``, None where it was not measured, its notes, and what it was
+    ``computed_in``, None where that is not recorded."""
 
     conditioning: float | None = None
     notes: tuple[Note, ...] = ()
+    computed_in: str | None = None
 
 
 def read_graph_facts(
@@ -40,7 +42,9 @@ def read_graph_facts(
             marker = read_marker(storage, key)
         except SchemaError:  # damaged since it was compared: the next scan recomputes it
             return GraphFacts()
-        return GraphFacts(marker.conditioning, marker.notes) if marker else GraphFacts()
+        if marker is None:
+            return GraphFacts()
+        return GraphFacts(marker.conditioning, marker.notes, marker.computed_in)
 
     with ThreadPoolExecutor(_READS_AT_ONCE, thread_name_prefix="facts") as pool:
         found = dict(zip(unknown, pool.map(read, unknown), strict=True))
@@ -67,16 +71,19 @@ def facts_of_scan(
         rows = read_table(storage, str(manifest["scan_id"]), "notes", fact).to_pylist()
     except StoreError:
         return {}
+    notes: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        if row["stage"] == "extract":
+            notes.setdefault(row["model_id"], []).append(row)
     return {
         layer["graph_key"]: GraphFacts(
             layer["conditioning"],
             tuple(
                 Note(row["kind"], row["message"], row["layer"])
-                for row in rows
-                if row["stage"] == "extract"
-                and row["model_id"] == layer["model_id"]
-                and row["layer"] in (None, layer["layer"])
+                for row in notes.get(layer["model_id"], ())
+                if row["layer"] in (None, layer["layer"])
             ),
+            layer["precision"],
         )
         for layer in layers
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import subprocess
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -198,6 +199,7 @@ def _manifest(
         "work": {**record.work, "node_files_reused": files_reused},
         "probe_set": record.prepared.plan.probe_set_key,
         "pairs": config.similarity.pairs,
+        "precision": _precisions(record),
         "scores": pair_columns(config.similarity.computed_scores),
         "comparison": record.prepared.settings,
         "rankings_key": rankings_key(record.reduction),
@@ -213,6 +215,12 @@ def _objects_facts(objects: ProbeObjects | None) -> dict[str, int]:
     if objects is None:
         return {}
     return {"num_objects": len(objects), "num_objects_dropped": objects.num_dropped}
+
+
+def _precisions(record: ScanRecord) -> dict[str, int]:
+    """How many graphs were computed in what."""
+    found = [record.graph_facts[graph.key].computed_in for graph in record.reduction.sources]
+    return dict(sorted(Counter(name or "not recorded" for name in found).items()))
 
 
 def describing_tables(record: ScanRecord) -> dict[str, pa.Table]:
@@ -271,8 +279,9 @@ def _probe_row(probe: Probe) -> dict[str, Any]:
 
 def _layer_rows(plan: ModelPlan, facts: Mapping[str, GraphFacts]) -> list[dict[str, Any]]:
     return [
-        layer_columns(plan.card, graph.layer, graph.key, facts[graph.key].conditioning)
+        layer_columns(plan.card, graph.layer, graph.key, fact.conditioning, fact.computed_in)
         for graph in plan.graphs
+        for fact in (facts[graph.key],)
     ]
 
 

@@ -10,16 +10,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cluster.extract.plan import ModelPlan, ScanPlan
+from cluster.extract.plan import ModelPlan
 from cluster.pool.phases import Spent
-from cluster.record.budget import budget_lines
+from cluster.record.budget import budget_lines, size_lines
 from cluster.record.history import Changes, History
 from cluster.record.manifest import PreparedScan, ScanSummary
 from cluster.record.notes import ModelNote, matters_of, model_notes
 from cluster.record.report import ReportOutcome
 from depara.answers import DataRecommendation, recommend_for_labels
 from depara.answers.recommender import SAFE
-from depara.catalog import METHODS
 from depara.probes import LeftOut, describe_left_out
 from depara.redaction import redact
 from depara.results import ScanResults
@@ -33,7 +32,11 @@ _MAX_NOTES_SHOWN = 20
 
 
 def print_plan(
-    console: Console, prepared: PreparedScan, pairs: tuple[int, int], changes: Changes
+    console: Console,
+    prepared: PreparedScan,
+    pairs: tuple[int, int],
+    num_graph_reads: int,
+    changes: Changes,
 ) -> None:
     """Prints the models, layers, units, bytes to write and work to do of a scan.
 
@@ -41,6 +44,7 @@ def print_plan(
         console: where to.
         prepared: the scan.
         pairs: how many pairs of graphs there are, and how many an earlier scan has compared.
+        num_graph_reads: how often the comparison reads a graph.
         changes: what became of the models since then.
     """
     plan = prepared.plan
@@ -60,7 +64,7 @@ def print_plan(
         f"probes:      {plan.num_probes}, canvas {plan.config.canvas.side} px",
         f"graphs:      {plan.num_graphs}, of which {plan.num_missing} are to be computed",
         f"work:        {num_units} units for {len(groups)} models",
-        f"to write:    up to {bytes_text(plan.bytes_to_write)} of graph files{maps_line(plan)}",
+        *size_lines(plan, num_graph_reads),
         *budget_lines(plan),
         f"comparisons: {pairs[0]} (similarity.pairs: {plan.config.similarity.pairs}), of which "
         f"{pairs[0] - pairs[1]} are to be computed",
@@ -73,15 +77,6 @@ def print_plan(
     print_left_out(console, prepared.left_out)
     print_notes(console, model_notes(plan.models, {}))
     console.print("dry run: nothing was computed or written", markup=False)
-
-
-def maps_line(plan: ScanPlan) -> str:
-    """Returns what follows the bytes to write, where a node has several maps; else nothing."""
-    attribution = plan.config.attribution
-    if attribution.num_maps == 1:
-        return ""
-    name = METHODS[attribution.method].maps
-    return f": {attribution.num_maps} maps per probe and graph (attribution.{name})"
 
 
 def print_summary(console: Console, summary: ScanSummary, results: ScanResults) -> None:

@@ -11,6 +11,7 @@ from depara.catalog import SCORES, z_column
 from depara.errors import ConfigError, near_names
 from depara.results import ScanResults
 from depara.similarity import at_lambda
+from depara.store.artifacts import plain_texts
 from depara.store.schemas import TABLES
 
 _SUM = "similarity"
@@ -51,14 +52,7 @@ def _between_outputs(similarity: pa.Table, outputs: dict[str, str]) -> pd.DataFr
     for side in ("source", "target"):
         names = similarity[f"{side}_layer"].cast(pa.string())
         similarity = similarity.filter(pc.is_in(names, value_set=layers))
-    texts = [field.name for field in similarity.schema if pa.types.is_dictionary(field.type)]
-    plain = pa.schema(
-        [
-            field.with_type(pa.string()) if field.name in texts else field
-            for field in similarity.schema
-        ]
-    )
-    frame = similarity.cast(plain).to_pandas()
+    frame = plain_texts(similarity).to_pandas()
     is_output = pd.Series(True, frame.index)
     for side in ("source", "target"):
         is_output &= frame[f"{side}_model"].map(outputs) == frame[f"{side}_layer"]

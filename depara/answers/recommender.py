@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from depara.answers.recommendation import Candidate, Costs, Recommendation
@@ -18,7 +19,7 @@ from depara.evaluation.record import TABLE_FILE
 from depara.evaluation.schema import EVALUATION_SCHEMA, HYBRID
 from depara.results import ScanResults
 from depara.similarity.general import generally_best
-from depara.store.artifacts import decode_table
+from depara.store.artifacts import decode_table, plain_texts
 from depara.store.layout import evaluation_folder
 from depara.store.storage import Storage
 
@@ -35,9 +36,11 @@ class Recommender:
 
     Args:
         scan: an open scan.
+        targets: of them alone rows are read, where tables are in parts; None is all.
     """
 
     scan: ScanResults
+    targets: Collection[str] | None = None
 
     def all(self) -> Iterator[Recommendation]:
         """Yields the recommendation of every target, in the order of the scan file."""
@@ -73,21 +76,21 @@ class Recommender:
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """All sources of all targets: the ``model_ranking`` and what is known of each row.
+        """All sources of the targets: the ``model_ranking`` and what is known of each row.
 
         Beside its columns ``low, high`` (of the similarity), ``rank_low, rank_high, p_first``,
         ``cut`` (the source's best layer), ``cut_p_first`` and ``standing``.
         """
         pair = ["target_model", "source_model"]
-        sure = self.scan.table("rank_uncertainty")
+        sure = self._frame("rank_uncertainty")
         sure = sure[[*pair, "source_layer", "ranking", "rank_low", "rank_high", "p_first"]]
         layers = sure[sure["ranking"] == "layer"].rename(columns={"p_first": "cut_p_first"})
-        intervals = self.scan.arrow_table("uncertainty")
+        intervals = self._rows("uncertainty")
         intervals = intervals.filter(pc.equal(intervals["score"], "similarity")).to_pandas()
-        best = self.scan.arrow_table("layer_ranking")
+        best = self._rows("layer_ranking")
         best = best.filter(pc.equal(best["rank"], 1)).select([*pair, "layer"]).to_pandas()
         table = (
-            self.scan.table("model_ranking")
+            self._frame("model_ranking")
             .merge(
                 sure[sure["ranking"] == "model"].drop(columns=["ranking", "source_layer"]),
                 on=pair,
@@ -107,6 +110,14 @@ class Recommender:
             how="left",
         )
         return table.assign(standing=standings(table))
+
+    def _rows(self, name: str) -> pa.Table:
+        return self.scan.arrow_table(name, self.targets)
+
+    def _frame(self, name: str) -> pd.DataFrame:
+        frame = self._rows(name).to_pandas()
+        assert isinstance(frame, pd.DataFrame)
+        return frame
 
     def _candidate(self, row: Mapping[Any, Any]) -> Candidate:
         return Candidate(
@@ -150,7 +161,12 @@ class Recommender:
 
     @cached_property
     def _general(self) -> dict[str, str]:
-        return generally_best(self.table)
+        """Of all targets, whichever are asked for: it depends on the others."""
+        if self.targets is None:
+            return generally_best(self.table)
+        columns = ["target_model", "source_model", "similarity"]
+        parts = self.scan.arrow_parts("model_ranking", columns)
+        return generally_best(pa.concat_tables(map(plain_texts, parts)).to_pandas())
 
     def _costs(self, model: str, cut: str) -> Costs:
         row = self._models[model]
@@ -226,4 +242,4 @@ def _known(value: Any, kind: type[Any]) -> Any:
 
 def recommend(scan: ScanResults, target: str) -> Recommendation:
     """Returns what to start from for a target of a scan; see `Recommender.of`."""
-    return Recommender(scan).of(target)
+    return Recommender(scan, {target}).of(target)

@@ -177,12 +177,13 @@ class ConvNorm:
         return self.norm.follow(value)
 
     def input_gradient(self, gradient: Tensor, images: Tensor) -> Tensor:
-        """Returns the gradient with respect to the convolution's input."""
+        """Returns the gradient with respect to the convolution's input, in the dtype of that."""
         conv = self.pair.conv
+        dtype = gradient.dtype  # under autocast, of the output alone
         found: tuple[Tensor, ...] = torch.ops.aten.convolution_backward(
             gradient,
-            images,
-            self.scaled_weight,
+            images if images.dtype == dtype else torch.empty_like(images, dtype=dtype),
+            self.scaled_weight.to(dtype),
             None,
             conv.stride,
             conv.padding,
@@ -192,7 +193,7 @@ class ConvNorm:
             conv.groups,
             [True, False, False],
         )
-        return found[0]
+        return found[0].to(images.dtype)
 
 
 class _InputGradient(torch.autograd.Function):

@@ -27,7 +27,7 @@ from depara.attribution.memory import PeakMemory, freed_memory_kept
 from depara.attribution.pass_proof import TOLERANCES, Evaluate, PassProof, must_double
 from depara.attribution.prepared import PreparedModel
 from depara.attribution.torch_state import arithmetic
-from depara.config.schema import AttributionConfig, FeatureReduction, Precision
+from depara.config.schema import Arithmetic, AttributionConfig, FeatureReduction
 from depara.errors import ModelError, OutOfMemoryError
 from depara.ledger import device_part, part_bytes
 from depara.models.compiled import compiler_off
@@ -61,7 +61,9 @@ class Extractor:
         bus: to the device that computes; None is the host itself.
         batch_size: probes per batch, or ``auto`` to choose size and memory format by measuring on
             the first probes; the choice is kept for later calls.
-        precision: ``fp32``, or ``tf32`` to allow TensorFloat-32 on CUDA.
+        precision: ``fp32``; ``tf32`` to allow TensorFloat-32 on CUDA; ``bf16``, see `LayerPass`.
+        proven: an extractor of the same model in ``fp32`` that has run: what it has found that the
+            model does not allow is given up here from the start, with its notes.
         memory_bytes: memory of this worker; a batch's activations take their part of it, or of
             the device's (`depara.ledger`).
         device_bytes: of a device with memory of its own, to be shared out; None is what is free.
@@ -80,7 +82,8 @@ class Extractor:
         map_side: int,
         bus: Bus | None = None,
         batch_size: int | Literal["auto"] = "auto",
-        precision: Precision = "fp32",
+        precision: Arithmetic = "fp32",
+        proven: Extractor | None = None,
         memory_bytes: int = 4 * 2**30,
         device_bytes: int | None = None,
         hands_return: bool = False,
@@ -108,6 +111,7 @@ class Extractor:
             model_id,
             restore=self._model.restore_state,
             hands_return=hands_return,
+            precision=precision,
         )
         self._batch = BatchPass(
             self._model, self._layers, attribution, map_side, self._bus, model_id
@@ -115,6 +119,9 @@ class Extractor:
         self._proof = PassProof(
             model_id, precision, self.notes, is_doubled=must_double(module, self._device)
         )
+        if proven is not None:
+            self._proof.adopt(proven._proof)
+            self.notes += proven.notes
         self._tuners: dict[bool, BatchTuner] = {}
         self._is_unmeasured = dict.fromkeys((True, False), batch_size == "auto")
         self._has_pairs = False

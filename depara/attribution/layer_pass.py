@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import allow_mutation_on_saved_tensors
 
+from depara.config.schema import Arithmetic
 from depara.errors import LayerError, ModelError
 from depara.models.foreign import is_out_of_memory, one_line
 from depara.models.outputs import find_tensor, layer_tensor, pool_features
@@ -69,6 +70,8 @@ class LayerPass:
         restore: called after each pass, to put back what the model keeps between calls.
         keeps_copies: copy values that an in-place operation is about to overwrite but a backward
             still needs; for models that torch could not differentiate otherwise.
+        precision: ``bf16`` runs the module under autocast to bfloat16, and its backwards in what it
+            gave; preprocessing, norms, features, scalars and maps are float32 all the same.
     """
 
     module: nn.Module
@@ -82,6 +85,7 @@ class LayerPass:
     hands_return: bool = False
     skips_graph: bool = True
     restore: Callable[[], None] = _nothing_to_restore
+    precision: Arithmetic = "fp32"
 
     def run(
         self,
@@ -118,6 +122,22 @@ class LayerPass:
             self.restore()
         return torch.stack([one.finite[name] for name in self.layers])
 
+    def in_module(self, device: torch.device) -> AbstractContextManager[object]:
+        """Gives the context in which the module runs."""
+        if self.precision != "bf16":
+            return nullcontext()
+        return torch.autocast(device.type, torch.bfloat16)
+
+    def in_hook(self, device: torch.device) -> AbstractContextManager[object]:
+        """Gives the context in which the layers' hooks run, inside of `in_module`."""
+        if self.precision != "bf16":
+            return nullcontext()
+        return torch.autocast(device.type, enabled=False)
+
+    def wide(self, values: Tensor) -> Tensor:
+        """Returns values of the module in the arithmetic of what follows it."""
+        return values.float() if self.precision == "bf16" else values
+
 
 @dataclass
 class _OnePass:
@@ -148,7 +168,8 @@ class _OnePass:
         if images is self.canvas:
             images = images.clone()  # a leaf that requires a gradient cannot be changed in place
         try:
-            self._hand_return(self.owner.module(images))
+            with self.owner.in_module(self.canvas.device):
+                self._hand_return(self.owner.module(images))
         except _AllLayersFired:
             pass
         except Exception as error:
@@ -170,7 +191,8 @@ class _OnePass:
             if in_backward():
                 return
             try:
-                self._visit(name, layer_tensor(output))
+                with self.owner.in_hook(self.canvas.device):
+                    self._visit(name, layer_tensor(output))
             except Exception as error:
                 self.own_error = error
                 raise
@@ -194,11 +216,11 @@ class _OnePass:
         if not self._goes_on or self.on_features is None or tensor is None or tensor.ndim != 2:
             return
         if len(tensor) == len(self.canvas) and tensor.is_floating_point():
-            self.on_features(RETURNED, tensor.detach())
+            self.on_features(RETURNED, self.owner.wide(tensor.detach()))
 
     def _visit(self, name: str, output: Tensor) -> None:
         self._check(name, output)
-        values = output.detach()
+        values = self.owner.wide(output.detach())
         norm_B = row_norms(values)
         self.finite[name] = torch.isfinite(norm_B)
         if self.on_norms is not None:
@@ -212,7 +234,7 @@ class _OnePass:
             )
         if self.on_gradient is not None:
             cotangent = cotangent_of(values, norm_B, self.owner.scalar)
-            self.on_gradient(name, self._gradient(name, output, cotangent))
+            self.on_gradient(name, self._gradient(name, output, cotangent.to(output.dtype)))
 
     def _gradient(self, name: str, output: Tensor, cotangent: Tensor) -> Tensor:
         is_last = len(self.finite) == len(self.owner.layers)

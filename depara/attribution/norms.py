@@ -31,7 +31,7 @@ class AffineNorm:
     def __call__(self, value: Tensor) -> Tensor:
         """Returns what the module gives for ``z`` with channels in its second dimension."""
         scale, shift = self._broadcast(value)
-        return self.follow(torch.addcmul(shift, value, scale))
+        return self.follow(torch.addcmul(shift, value, scale).to(value.dtype))
 
     def apply_(self, value: Tensor) -> Tensor:
         """Returns ``s z + t``, rounded once, written into the value."""

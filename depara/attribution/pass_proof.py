@@ -51,7 +51,13 @@ class Tolerance:
     perturbation: float
 
 
-TOLERANCES = {"fp32": Tolerance(1e-4, 1e-2, 1e-6), "tf32": Tolerance(1e-2, 5e-2, 1e-3)}
+TOLERANCES = {
+    "fp32": Tolerance(1e-4, 1e-2, 1e-6),
+    "tf32": Tolerance(1e-2, 5e-2, 1e-3),
+    "bf16": Tolerance(3e-2, 3e-1, 4e-3),
+}
+"""Those of ``bf16`` find what breaks a pass, not what is a little off: that has been proven in
+``fp32`` before (`PassProof.adopt`)."""
 _NOISE_FACTOR = 10
 
 
@@ -63,7 +69,7 @@ class PassProof:
 
     Args:
         model_id: for messages.
-        precision: ``fp32`` or ``tf32``.
+        precision: ``fp32``, ``tf32`` or ``bf16``.
         notes: what was given up is added here.
         is_doubled: whether a single probe is run with its copy from the start, because torch cannot
             be trusted with it alone (`must_double`).
@@ -82,6 +88,11 @@ class PassProof:
         self._num_batches = 0
         self._largest = 0
         self._noise: dict[tuple[str, str], float] = {}
+
+    def adopt(self, other: PassProof) -> None:
+        """Gives up from the start what another precision's proof of this model has given up."""
+        self.allowed = other.allowed
+        self.is_single, self.is_doubled = other.is_single, other.is_doubled
 
     def form(self, channels_last: bool) -> Form:
         """Returns how to run the next batch, in a memory format if that is allowed."""

@@ -45,6 +45,10 @@ def query(
         typer.Option(help="Which table --csv prints."),
     ] = "sources",
     fresh: Annotated[bool, typer.Option("--fresh", help="Compute anew what is kept.")] = False,
+    short_list: Annotated[
+        int | None,
+        typer.Option(min=1, help="Compare with so many models alone, the nearest by sketches."),
+    ] = None,
     scan: ScanId = None,
     top: Top = 10,
     csv: AsCsv = False,
@@ -63,7 +67,9 @@ def query(
         fields = {"source": source, "weights": weights, "layers": _layers(layers), "id": model_id}
         asked = _asked(entry, fields)
         with stages_shown() as on_progress:
-            found = open_scan(output, scan).query(asked, fresh=fresh, on_progress=on_progress)
+            found = open_scan(output, scan).query(
+                asked, fresh=fresh, short_list=short_list, on_progress=on_progress
+            )
         for reason in found.left_out:
             print_lines(f"left out: {reason}; run the scan again", err=True)
         if csv or json:
@@ -110,6 +116,12 @@ def _print(found: QueryAnswer, top: int) -> None:
     )
     print_frame(shown_candidates(advice).head(top), f"sources for {found.model_id}")
     print_lines("[low,high]: 5-95 % over resampled probes; GFLOP to the cut, ms, MB: one probe")
+    num_sources = int(found.manifest["num_sources"])
+    if num_sources < (found.short_list_of or 0):
+        print_lines(
+            f"of the {found.short_list_of} models of the scan, the {num_sources} nearest by "
+            "sketches were compared: ranks are among these"
+        )
     targets = _shown_targets(found.targets())
     print_frame(targets.head(top), f"{found.model_id} as a source for the scan's models")
     more = len(targets) - top

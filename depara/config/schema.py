@@ -24,7 +24,8 @@ Channels = Literal["mean", "abs"]
 FeatureReduction = Literal["flatten", "gap"]
 Normalization = Literal["zscore", "center", "none"]
 Preset = Literal["paper", "authors_tasks", "authors_layers"]
-Precision = Literal["fp32", "tf32"]
+Arithmetic = Literal["fp32", "tf32", "bf16"]
+Precision = Literal[Arithmetic, "auto"]
 if TYPE_CHECKING:
     AttributionMethod = str
 else:
@@ -255,15 +256,20 @@ class ComputeConfig(Section):
 
     workers: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     """Number of worker actors; auto fills the cluster, but never more than there are models."""
-    num_gpus: Annotated[float, Field(ge=0)] = 0
-    """GPUs of each worker; a fraction shares one GPU among workers."""
+    num_gpus: Annotated[float, Field(ge=0)] | Literal["auto"] = 0.0
+    """GPUs of each worker; a fraction shares one GPU among workers; auto: 1, 1/2, 1/4 or 1/8 by
+    what each model needs, and CPUs where there is no GPU."""
+    gpu_memory: ByteSize | None = None
+    """Memory of one GPU, for num_gpus auto; null: the nodes with GPUs are asked."""
     num_cpus: Annotated[float, Field(gt=0)] = 1
     """CPUs of each worker, and its number of compute threads."""
     batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     """Probes per forward pass; auto measures on the first probes. Never changes the result: models
     whose probes depend on each other are run one at a time."""
     precision: Precision = "fp32"
-    """fp32, or tf32 to allow TensorFloat-32 on NVIDIA GPUs."""
+    """fp32; tf32 to allow TensorFloat-32 on NVIDIA GPUs; bf16 for the forward and backward pass of
+    layers whose first probes show that maps and edges agree with fp32, the others are computed in
+    fp32; auto: the fastest that agrees, measured on the first probes."""
     memory: ByteSize = ByteSize(4 * 1024**3)
     """Memory of each worker for features and tiles; what exceeds it spills to local disk."""
     unit_probes: Annotated[int, Field(ge=1)] = 256
@@ -285,7 +291,9 @@ class ComputeConfig(Section):
 
     @field_validator("num_gpus")
     @classmethod
-    def _gpus_are_placeable(cls, value: float) -> float:
+    def _gpus_are_placeable(cls, value: float | str) -> float | str:
+        if isinstance(value, str):
+            return value
         if value > 1 and value != int(value):
             raise ValueError(f"above 1 only whole numbers can be placed, got {value}")
         return value

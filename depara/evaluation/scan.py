@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -17,8 +19,10 @@ from depara.evaluation.truth import Kind, Truth
 from depara.results.results import ScanResults
 from depara.similarity.combine import combine
 from depara.similarity.general import generally_best
-from depara.store.schemas import CALIBRATED
+from depara.store.artifacts import plain_texts
+from depara.store.schemas import CALIBRATED, TABLES
 
+_NAMES = ("source_model", "source_layer", "target_model", "target_layer")
 _NO_SCORES = ("num_probes", *CALIBRATED)
 _INTERVAL_ENDS = ("_low", "_high")
 _SHOWN = 5
@@ -54,12 +58,11 @@ def evaluate_scan(
         ConfigError: truth and scan have too little in common, with near names and the fix.
         StoreError: a table of the scan is missing or damaged.
     """
-    ranking = results.arrow_table("model_ranking")
-    outputs = dict(
-        zip(ranking["target_model"].to_pylist(), ranking["target_layer"].to_pylist(), strict=True)
-    )
-    similarity = results.arrow_table("similarity")
-    scores = transfer_scores(similarity, outputs, truth.kind)
+    outputs, _ = ranked_models(results)
+    targets = None
+    if truth.kind == "layers":  # of models, what is generally best depends on all targets
+        targets = outputs.keys() & set(truth.table["target"]) or None
+    scores = scan_scores(results, outputs, truth.kind, targets)
     if truth.kind == "layers" and results.has_layer_terms:
         columns = [term.column for term in TERMS.values() if term.column in scores]
         parts = {name: scores[name].to_numpy(np.float64) for name in columns}
@@ -114,6 +117,33 @@ def score_columns(schema: pa.Schema) -> list[str]:
         and column.name not in _NO_SCORES
         and not column.name.endswith(_INTERVAL_ENDS)
     ]
+
+
+def ranked_models(results: ScanResults) -> tuple[dict[str, str], set[str]]:
+    """Returns the output layer of every target that a scan ranks sources for, and the sources."""
+    outputs: dict[str, str] = {}
+    sources: set[str] = set()
+    columns = ["target_model", "target_layer", "source_model"]
+    for part in map(plain_texts, results.arrow_parts("model_ranking", columns)):
+        targets, layers = (part[name].to_pylist() for name in columns[:2])
+        outputs |= dict(zip(targets, layers, strict=True))
+        sources.update(pc.unique(part["source_model"]).to_pylist())
+    return outputs, sources
+
+
+def scan_scores(
+    results: ScanResults,
+    outputs: dict[str, str],
+    kind: Kind,
+    targets: Collection[str] | None = None,
+) -> pd.DataFrame:
+    """Returns `transfer_scores` of a scan, of some targets or of all; it is read part by part."""
+    columns = [*_NAMES, *score_columns(TABLES["similarity"])]
+    parts = [
+        transfer_scores(plain_texts(part), outputs, kind)
+        for part in results.arrow_parts("similarity", columns, targets)
+    ]
+    return pd.concat([one for one in parts if len(one)] or parts[:1], ignore_index=True)
 
 
 def transfer_scores(similarity: pa.Table, outputs: dict[str, str], kind: Kind) -> pd.DataFrame:

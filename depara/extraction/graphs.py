@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 
@@ -20,9 +21,10 @@ Progress = Callable[[int, int], None]
 """Told how many of how many probes are done."""
 
 
-def device_here(num_gpus: float) -> str:
+def device_here(num_gpus: float | Literal["auto"]) -> str:
     """Returns the first CUDA device where a worker asks for one and this machine has it, or cpu."""
-    return "cuda:0" if num_gpus > 0 and torch.cuda.is_available() else "cpu"
+    wants_gpu = num_gpus == "auto" or num_gpus > 0
+    return "cuda:0" if wants_gpu and torch.cuda.is_available() else "cpu"
 
 
 def make_graphs(

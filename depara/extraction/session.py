@@ -8,9 +8,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from depara.attribution import Bus, Extractor, FeatureBank
+from depara.attribution import Bus, FeatureBank
 from depara.attribution.layer_pass import RETURNED
 from depara.extraction.graph_checks import (
     checked_edges,
@@ -22,6 +22,7 @@ from depara.extraction.jobs import CommitResult, ModelJob
 from depara.extraction.memory import PeakMemory
 from depara.extraction.objects import ObjectFeatures
 from depara.extraction.outputs import ReturnedValues, unsteady_note
+from depara.extraction.passes import ModelPasses
 from depara.graph import edge_index
 from depara.ledger import part_bytes
 from depara.models import LoadedModel
@@ -31,9 +32,6 @@ from depara.store.graphs import GraphWriter
 from depara.store.keys import model_settings
 from depara.store.storage import Storage
 from depara.types import NodeMaps, Note, ProbeRange, UInt8
-
-_FORMS = 2
-"""As written, for the proof of a model's first batches, and in the form that is fastest."""
 
 
 def open_writers(job: ModelJob, storage: Storage) -> dict[str, GraphWriter]:
@@ -107,17 +105,7 @@ class ModelSession:
         self._notes: dict[str, tuple[Note, ...]] = {}
         self._variation: dict[str, float] = {}
         self._memory = PeakMemory(self._device)
-        device_bytes = _device_bytes(bus, model.module)
-        self._bank = self._stack.enter_context(
-            FeatureBank(
-                num_probes,
-                [layer for layer in self._layers if layer.name in self._new],
-                memory_bytes=int(compute.memory),
-                spill_dir=compute.spill_dir,
-                bus=bus,
-                device_bytes=device_bytes,
-            )
-        )
+        self._bank: FeatureBank | None = None
         self._returned: ReturnedValues | None = None
         if job.settings.store_outputs and card.output_layer in self._new:
             self._returned = ReturnedValues(num_probes)
@@ -131,22 +119,11 @@ class ModelSession:
                 memory_bytes=int(compute.memory),
                 bus=bus,
             )
-        self._extractor = Extractor(
-            model.module,
-            model.preprocess,
-            self._layers,
-            job.settings.attribution,
-            features=job.settings.edges.features,
-            map_side=job.settings.map_side,
-            bus=bus,
-            batch_size=_batch_size(compute.batch_size, attempt),
-            precision=compute.precision,
-            memory_bytes=int(compute.memory),
-            device_bytes=device_bytes,
-            hands_return=self._returned is not None,
-            model_id=card.model_id,
+        hands_return = self._returned is not None
+        self._passes = ModelPasses(
+            job, model, self._layers, bus, attempt, hands_return=hands_return
         )
-        self._stack.callback(self._extractor.close)
+        self._stack.callback(self._passes.close)
         writers_at_once = max(1, int(compute.num_cpus) - 1) if bus.is_separate else 1
         self._pool = ThreadPoolExecutor(writers_at_once, thread_name_prefix="depara-write")
         self._stack.callback(
@@ -159,20 +136,20 @@ class ModelSession:
     ) -> None:
         """Computes one probe range: features always, maps of the layers that lack the file."""
         started = time.perf_counter()
+        if self._bank is None:
+            self._open(canvas_NSS3, probe_ids)
         lacking = [
             name
             for name, writer in self._new.items()
             if not writer.has_nodes(probes, probe_ids, self.job.settings.node_values)
         ]
         self._reused_files += len(self._new) - len(lacking)
-        maps = self._extractor.extract(
+        maps = self._passes.extract(
             canvas_NSS3,
             probe_ids,
             lambda layer, row, features: self._take(layer, probes.start + row, features),
-            with_maps=bool(lacking),
-            on_values=lambda layer, row, values: self._take_values(
-                layer, probes.start + row, values
-            ),
+            lacking,
+            lambda layer, row, values: self._take_values(layer, probes.start + row, values),
         )
         for name in lacking:
             self._write_behind(name, probes, probe_ids, maps[name])
@@ -187,6 +164,7 @@ class ModelSession:
             StoreError: something could not be written.
         """
         started = time.perf_counter()
+        assert self._bank is not None
         pairs = edge_index(self.job.ranges[-1].stop)
         num_features = {layer.name: layer.num_features for layer in self._layers}
         normalize = self.job.settings.edges.normalize
@@ -206,10 +184,18 @@ class ModelSession:
         found = len(self.job.graph_keys) - len(self._writers)
         return CommitResult(seconds, peak_bytes, self._reused_files, self._device, found)
 
+    def _open(self, canvas_NSS3: UInt8 | Tensor, probe_ids: list[str]) -> None:
+        """Chooses the arithmetic by the first probes; only then is memory taken for all of them."""
+        self._passes.open(canvas_NSS3, probe_ids)
+        self._bank = self._stack.enter_context(self._passes.bank(self.job.ranges[-1].stop))
+        for name, writer in self._writers.items():
+            writer.computed_in = self._passes.computed_in(name)
+
     def _take(self, layer: str, row0: int, features_BD: Tensor) -> None:
-        if layer in self._new:
+        if layer != RETURNED:
+            assert self._bank is not None
             self._bank.write(layer, row0, features_BD)
-        elif layer == RETURNED and self._returned is not None:
+        elif self._returned is not None:
             self._returned.write(row0, self._bus.fetch("outputs", features_BD))
 
     def _take_values(self, layer: str, row0: int, values: Tensor) -> None:
@@ -227,7 +213,7 @@ class ModelSession:
         if self._returned is None:
             return
         layer = self.job.card.output_layer
-        if self._extractor.return_differs:
+        if self._passes.return_differs:
             self._notes[layer] += (unsteady_note(layer),)
             return
         note, outputs_NC = self._returned.note(layer), self._returned.complete()
@@ -277,22 +263,10 @@ class ModelSession:
             seconds=seconds,
             peak_memory_bytes=peak_bytes,
             conditioning=facts.median_conditioning,
+            precision=self._passes.record(name),
             notes=(
-                *(note for note in self._extractor.notes if note.layer in (None, name)),
+                *self._passes.notes(name),
                 *self._notes[name],
                 *map_notes(name, facts, self._variation[name]),
             ),
         )
-
-
-def _device_bytes(bus: Bus, module: nn.Module) -> int:
-    """Returns what a device has free for a model's work: weights lie there in two forms."""
-    weights = sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
-    return max(bus.free_bytes() - _FORMS * weights, 0)
-
-
-def _batch_size(configured: Any, attempt: int) -> Any:
-    """After a death, which may be the memory's fault, smaller batches: a half, then a quarter."""
-    if attempt == 0:
-        return configured
-    return max(1, (8 if configured == "auto" else int(configured)) >> attempt)

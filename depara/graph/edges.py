@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depara.errors import NonFiniteError
+from depara.grams import upper_triangle
 from depara.types import Float32, Float64
 
 
@@ -59,7 +60,7 @@ def edges_from_gram(gram_NN: Float64) -> Float32:
         out=inverse_N,
         where=squares_N > 0,
     )
-    upper = np.triu_indices(len(gram_NN), k=1)
+    upper = upper_triangle(len(gram_NN), 1)
     cosine_E = gram_NN[upper] * inverse_N[upper[0]]
     cosine_E *= inverse_N[upper[1]]
     return np.clip(cosine_E, -1.0, 1.0).astype(np.float32)

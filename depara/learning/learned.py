@@ -11,7 +11,7 @@ from depara.errors import ConfigError
 from depara.evaluation.evaluation import Evaluation
 from depara.evaluation.judgement import evaluate_scores
 from depara.evaluation.queries import some
-from depara.evaluation.scan import known_of, transfer_scores
+from depara.evaluation.scan import known_of, ranked_models, scan_scores
 from depara.evaluation.truth import Truth
 from depara.learning.learners import LEARNERS
 from depara.learning.past import Past, past_of
@@ -120,12 +120,9 @@ def learn(
 
 
 def _scores(scan: ScanResults) -> pd.DataFrame:
-    """Returns every score of the pairs that the scan's ``model_ranking`` ranks."""
-    ranking = scan.arrow_table("model_ranking")
-    names = (ranking[column].to_pylist() for column in ("target_model", "target_layer"))
-    outputs = dict(zip(*names, strict=True))
-    scores = transfer_scores(scan.arrow_table("similarity"), outputs, "models")
-    sources = pd.unique(pd.Series(ranking["source_model"].to_pylist()))  # no random twins
+    """Returns every score of the pairs that the scan's ``model_ranking`` ranks: no random twins."""
+    outputs, sources = ranked_models(scan)
+    scores = scan_scores(scan, outputs, "models")
     return scores[scores["source"].isin(sources)].reset_index(drop=True)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -78,12 +78,15 @@ class _Built:
     notes: tuple[Note, ...] = ()
 
 
-def open_model(config: ModelConfig, *, canvas_side: int) -> LoadedModel:
+def open_model(
+    config: ModelConfig, *, canvas_side: int, weights_path: Path | None = None
+) -> LoadedModel:
     """Returns the model of one entry of the scan file.
 
     Args:
         config: the entry.
         canvas_side: px; the input's side where neither the entry nor the source names one.
+        weights_path: a local copy of the entry's weights, where these are a file and one is there.
 
     Raises:
         WeightsError: weights missing, damaged, unsafe, not finite, of another sha256, or not of
@@ -94,7 +97,7 @@ def open_model(config: ModelConfig, *, canvas_side: int) -> LoadedModel:
     """
     with _blamed_on(config.id):
         source, name = find_source(config.source)
-        built = _build(source, name, config)
+        built = _build(source, name, config, weights_path)
         module = _frozen(built.module)
         prove_code_is_current(own_modules(module))
         check_finite(module)
@@ -210,7 +213,7 @@ def _blamed_on(model_id: str) -> Iterator[None]:
         raise type(error)(f"model {model_id!r}: {error}") from error
 
 
-def _build(source: Source, name: str, config: ModelConfig) -> _Built:
+def _build(source: Source, name: str, config: ModelConfig, weights_path: Path | None) -> _Built:
     weights = config.weights
     if weights is None:
         return _build_pretrained(source, name, config, None)
@@ -231,7 +234,8 @@ def _build(source: Source, name: str, config: ModelConfig) -> _Built:
         with seeded(_DEFAULT_SEED):
             return source.load(name, config.kwargs, state)
 
-    with weights_file(weights) as path:
+    local = weights_file(weights) if weights_path is None else nullcontext(weights_path)
+    with local as path:
         return _loaded(config, path, load, shown=weights)
 
 

@@ -2,5 +2,6 @@
 
 from depara.nearest.answer import Nearest
 from depara.nearest.search import nearest
+from depara.nearest.short_list import ShortList
 
-__all__ = ["Nearest", "nearest"]
+__all__ = ["Nearest", "ShortList", "nearest"]

@@ -83,20 +83,23 @@ def nearest(
     layer = scan.output_layer(model) if layer is None else layer
     target_key = scan.graph_key(model, layer)
     zoo = read_zoo(scan)
-    _check_terms(zoo)
+    check_terms(zoo)
     refs = [ref for ref in zoo.candidates if ref.model_id != model]
     if not refs:
         raise ConfigError(f"scan {scan.scan_id} has no model beside {model!r} to compare it with")
-    probe_set = read_probe_set(Storage(scan.output), zoo.probe_set_key)
-    cells = ProbeCells(tuple(probe_set.probe_ids), zoo.num_pixels)
-    search = _Search(Storage(scan.output), zoo, refs, cells, tell)
+    search = open_search(scan.output, zoo, refs, tell)
     import threadpoolctl
 
     with threadpoolctl.threadpool_limits(1):  # of BLAS: threads of one's own read side by side
         return search.run(model, layer, target_key, top, exact)
 
 
-def _check_terms(zoo: Zoo) -> None:
+def check_terms(zoo: Zoo) -> None:
+    """Refuses a zoo whose similarity sketches do not estimate.
+
+    Raises:
+        ConfigError: names the term, or says that probes are too few.
+    """
     terms = {name: weight for name, weight in zoo.config.similarity.terms.items() if weight}
     strange = [name for name in terms if name not in TERMS]
     if strange:
@@ -113,7 +116,7 @@ def _check_terms(zoo: Zoo) -> None:
 
 
 @dataclass(frozen=True)
-class _Cut:
+class Cut:
     """The places of the graphs that the first cut chose, their estimates, and the others'."""
 
     chosen: NDArray[np.intp]
@@ -123,8 +126,16 @@ class _Cut:
     others_off: Float64
 
 
+def open_search(output: str, zoo: Zoo, refs: list[GraphRef], tell: Progress) -> Search:
+    """Returns a search of some graphs of a zoo, with nothing read but the probes' ids."""
+    storage = Storage(output)
+    probe_set = read_probe_set(storage, zoo.probe_set_key)
+    cells = ProbeCells(tuple(probe_set.probe_ids), zoo.num_pixels)
+    return Search(storage, zoo, refs, cells, tell)
+
+
 @dataclass
-class _Search:
+class Search:
     """One search at work. ``held`` are the sketches of a zoo that is small enough to hold."""
 
     storage: Storage
@@ -143,9 +154,9 @@ class _Search:
         terms, started = self.zoo.config.similarity.terms, time.perf_counter()
         target = self._target(model, layer, target_key)
         most_estimated = max(FIRST_CUT, _ESTIMATED_PER_ROW * top)
-        index = self._index(holds=len(self.refs) <= most_estimated)
+        index = self.index(holds=len(self.refs) <= most_estimated)
         loaded = time.perf_counter()
-        cut = self._cut(index, target, most_estimated)
+        cut = self.cut(index, target, most_estimated)
         best = np.argsort(-cut.estimates, kind="stable")
         best = best[np.isfinite(cut.estimates[best])]
         short = best[: max(SHORT_LIST, _COMPARED_PER_ROW * top) if exact else top]
@@ -178,12 +189,12 @@ class _Search:
             missed=missed,
             error=error,
             expected_error=expected,
-            left_out=tuple(self._reasons()),
+            left_out=tuple(self.reasons()),
             not_kept=self.not_kept,
             seconds={name: round(one, 3) for name, one in zip(_STAGES, times, strict=True)},
         )
 
-    def _cut(self, index: CutIndex, target: GraphSketch, most: int) -> _Cut:
+    def cut(self, index: CutIndex, target: GraphSketch, most: int) -> Cut:
         """The first cut, and the estimates of what is left by it."""
         groups_N = self.cells.groups_N
         target_C, norm = cut_of(target, self.zoo.config.similarity.terms, groups_N, is_target=True)
@@ -196,7 +207,7 @@ class _Search:
             raise StoreError(f"no graph of scan {self.zoo.scan_id} can be used: {reason}")
         off_G = index.deviations(rough_G, norm, cells_of_cut(groups_N))
         chosen, others = order[:most], order[most:]
-        return _Cut(chosen, *self._estimates(chosen, target), rough_G[others], off_G[others])
+        return Cut(chosen, *self._estimates(chosen, target), rough_G[others], off_G[others])
 
     def _target(self, model: str, layer: str, key: str) -> GraphSketch:
         graph = open_graph(self.storage, key)
@@ -229,7 +240,7 @@ class _Search:
             self.left_out[key] = str(error)
             return None
 
-    def _index(self, *, holds: bool) -> CutIndex:
+    def index(self, *, holds: bool) -> CutIndex:
         """The first cut of all graphs, their sketches read side by side, or made."""
         places: dict[str, list[int]] = {}
         for place, ref in enumerate(self.refs):
@@ -324,7 +335,8 @@ class _Search:
             scores["directed"] = found["directed"][:, 0].astype(np.float64)
         return scores
 
-    def _reasons(self) -> list[str]:
+    def reasons(self) -> list[str]:
+        """Returns why each graph that was left out was, in words."""
         return [
             f"model {ref.model_id!r}, layer {ref.layer!r}: {self.left_out[ref.key]}"
             for ref in self.refs

@@ -34,9 +34,11 @@ class _ScanWithModel(ScanResults):
         wanted = pa.array(sorted(targets), pa.string())
         return table.filter(pc.is_in(table["target_model"], value_set=wanted))
 
-    def arrow_parts(self, name: str, columns: Sequence[str]) -> Iterator[pa.Table]:
+    def arrow_parts(
+        self, name: str, columns: Sequence[str], targets: Collection[str] | None = None
+    ) -> Iterator[pa.Table]:
         """Yields the table, whole."""
-        yield self.arrow_table(name).select(list(columns))
+        yield self.arrow_table(name, targets).select(list(columns))
 
     def _whole_table(self, name: str) -> pa.Table:
         mine = self.tables.get(name)
@@ -88,6 +90,12 @@ class QueryAnswer:
     def left_out(self) -> tuple[str, ...]:
         """The graphs of the scan that could not be used, and why."""
         return tuple(self.manifest["left_out"])
+
+    @property
+    def short_list_of(self) -> int | None:
+        """How many models the scan has beside this one, where some of them alone were compared."""
+        found = self.manifest.get("short_list_of")
+        return None if found is None else int(found)
 
     @cached_property
     def recommendation(self) -> Recommendation:
@@ -165,6 +173,7 @@ class QueryAnswer:
             "reused": self.is_reused,
             "model": self.manifest["model"],
             "left_out": list(self.left_out),
+            "short_list_of": self.short_list_of,
             "notes": self.table("notes").to_dict("records"),
             "seconds": self.manifest["seconds"],
             "recommendation": self.recommendation.record(budget),

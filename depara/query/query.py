@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 
@@ -31,6 +31,7 @@ from depara.query.tables import describing_tables, ranking_tables
 from depara.query.zoo import Zoo, open_zoo, read_zoo, unusable_graphs
 from depara.results import ScanResults
 from depara.similarity.stored import NUMERIC_ERRORS
+from depara.store.graphs import CommittedGraph
 from depara.store.queries import (
     query_storage,
     read_query_manifest,
@@ -45,11 +46,23 @@ QUERY_VERSION = 1
 _MOST_WORKERS = 4
 
 
+class ShortList(Protocol):
+    """What confines a query to some models of a zoo (`depara.nearest.ShortList`)."""
+
+    @property
+    def size(self) -> int:
+        """How many models are left at most."""
+
+    def choose(self, output: str, zoo: Zoo, graph: CommittedGraph, tell: Progress) -> Zoo:
+        """Returns the zoo with the models that are to be compared with an output graph."""
+
+
 def query(
     scan: ScanResults,
     model: ModelConfig | Mapping[str, Any] | str,
     *,
     fresh: bool = False,
+    short_list: ShortList | None = None,
     on_progress: Progress | None = None,
 ) -> QueryAnswer:
     """Returns what a finished scan says of a model that it does not have.
@@ -63,6 +76,7 @@ def query(
         model: the fields of an entry of a scan file (``source``, ``weights``, ``layers``, ...), or
             a path or URI of a YAML file with one entry below ``models``.
         fresh: compute the answer anew, whatever is kept.
+        short_list: chooses the models that are compared, as if the zoo had no others; None is all.
         on_progress: told what is done, and how much of it.
 
     Raises:
@@ -78,13 +92,13 @@ def query(
     zoo = read_zoo(scan)
     own = identify(entry, zoo, storage, tell)
     zoo = _without_itself(own, zoo, scan)
-    query_id = _query_id(own, zoo)
+    query_id = _query_id(own, zoo, short_list)
     if not fresh:
         with suppress(StoreError):  # damaged: made anew
             manifest = read_query_manifest(storage, query_id)
             if manifest is not None and not manifest["left_out"]:
                 return QueryAnswer(scan, manifest, read_query_tables(storage, manifest), True)
-    return _Query(scan, storage, own, zoo, query_id, tell).run(started)
+    return _Query(scan, storage, own, zoo, query_id, short_list, tell).run(started)
 
 
 def _entry(model: ModelConfig | Mapping[str, Any] | str) -> ModelConfig:
@@ -114,13 +128,14 @@ def _without_itself(own: OwnModel, zoo: Zoo, scan: ScanResults) -> Zoo:
     return rest
 
 
-def _query_id(own: OwnModel, zoo: Zoo) -> str:
-    identity = {
+def _query_id(own: OwnModel, zoo: Zoo, short_list: ShortList | None) -> str:
+    identity: dict[str, Any] = {
         "version": QUERY_VERSION,
         "scan": zoo.scan_id,
         "model": own.card.model_id,
         "graphs": own.keys,
         "output": own.card.output_layer,
+        **({"short_list": short_list.size} if short_list else {}),
     }
     return f"{own.card.model_id}-{short_hash(identity)[:12]}"
 
@@ -134,13 +149,15 @@ class _Query:
     own: OwnModel
     zoo: Zoo
     query_id: str
+    short_list: ShortList | None
     on_progress: Progress
 
     def run(self, started: float) -> QueryAnswer:
         """Computes, writes and returns the answer."""
         mine = query_storage(self.storage, self.query_id)
+        zoo = self._shortened(mine)
         self.on_progress("reading the zoo", 0, 0)
-        zoo, opened = open_zoo(self.storage, self.zoo)
+        zoo, opened = open_zoo(self.storage, zoo)
         own_by_layer = own_graphs(self.own, zoo, self.storage, mine, self.on_progress)
         made_s = time.perf_counter()
         own_by_key = {self.own.keys[layer]: graph for layer, graph in own_by_layer.items()}
@@ -156,6 +173,7 @@ class _Query:
             "left_out": [redact(reason) for reason in zoo.left_out],
             "num_graphs": len(zoo.graphs),
             "num_sources": len(zoo.outputs),
+            **({"short_list_of": len(self.zoo.outputs)} if self.short_list else {}),
             "seconds": {
                 "graphs": round(made_s - started, 3),
                 "comparison": round(compared_s, 3),
@@ -165,6 +183,14 @@ class _Query:
         }
         manifest = write_query(self.storage, self.query_id, zoo.scan_id, tables, record)
         return QueryAnswer(self.scan, manifest, tables, False)
+
+    def _shortened(self, mine: Storage) -> Zoo:
+        """The zoo, or what a short list leaves of it: the model's graphs are then made first."""
+        if self.short_list is None:
+            return self.zoo
+        graphs = own_graphs(self.own, self.zoo, self.storage, mine, self.on_progress)
+        output = graphs[self.own.card.output_layer]
+        return self.short_list.choose(self.scan.output, self.zoo, output, self.on_progress)
 
     def _analysed(
         self, zoo: Zoo, opened: Graphs, own_by_key: Graphs
@@ -197,7 +223,8 @@ class _Query:
         workers = max(1, min(os.cpu_count() or 1, _MOST_WORKERS))
         with threadpoolctl.threadpool_limits(1):  # small products: more only get in their own way
             started = time.perf_counter()
-            has_centre = "centre" in self.scan.manifest["tables"]
+            # The mean map of a whole zoo is not known from some of its models.
+            has_centre = not self.short_list and "centre" in self.scan.manifest["tables"]
             stored_centre = self.scan.arrow_table("centre") if has_centre else None
             found = compare(
                 self.own, zoo, graphs, memory_bytes, workers, self.on_progress, stored_centre

@@ -82,8 +82,9 @@ def describing_tables(own: OwnModel, graphs: Mapping[str, CommittedGraph]) -> di
     card, markers = own.card, {name: graph.marker for name, graph in graphs.items()}
     model = {"model_id": card.model_id, "source": card.source, "status": "computed"}
     layers = [
-        layer_columns(card, layer, own.keys[layer.name], markers[layer.name].conditioning)
+        layer_columns(card, layer, own.keys[layer.name], marker.conditioning, marker.computed_in)
         for layer in card.layers
+        for marker in (markers[layer.name],)
     ]
     notes: dict[tuple[str, Note], None] = dict.fromkeys(("resolve", note) for note in card.notes)
     for layer in card.layers:
@@ -103,10 +104,9 @@ def _others(zoo: Zoo, scan: ScanResults, centre: QueryCentre | None) -> pa.Table
 
     Their centred similarity is with the model in the mean, as that of its own pairs.
     """
-    table = scan.arrow_table("model_ranking").select(_PAIR)
-    models = pa.array([graph.model_id for graph in zoo.outputs], pa.string())
-    for side in ("source_model", "target_model"):
-        table = table.filter(pc.is_in(table[side], value_set=models))
+    names = [graph.model_id for graph in zoo.outputs]
+    table = scan.arrow_table("model_ranking", names).select(_PAIR)
+    table = table.filter(pc.is_in(table["source_model"], value_set=pa.array(names, pa.string())))
     if centre is None:
         return table
     place = {ref.model_id: centre.place[ref.key] for ref in zoo.outputs}

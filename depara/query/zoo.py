@@ -61,6 +61,11 @@ class Zoo:
         kept = (g for g in self.graphs if model_id not in (g.model_id, g.null_of))
         return replace(self, graphs=tuple(kept))
 
+    def of_models(self, models: Collection[str]) -> Zoo:
+        """Returns the zoo with some models alone, and their twins."""
+        kept = (g for g in self.graphs if (g.null_of or g.model_id) in models)
+        return replace(self, graphs=tuple(kept))
+
     def without_graphs(self, unusable: dict[str, str]) -> Zoo:
         """Returns the zoo without graphs that cannot be used; without an output graph, its model.
 

@@ -305,10 +305,12 @@ class ScanResults:
         fact = self.manifest.get("tables", {}).get(name)
         return read_table(Storage(self.output), self.scan_id, name, fact, columns, targets)
 
-    def arrow_parts(self, name: str, columns: Sequence[str]) -> Iterator[pa.Table]:
+    def arrow_parts(
+        self, name: str, columns: Sequence[str], targets: Collection[str] | None = None
+    ) -> Iterator[pa.Table]:
         """Yields `arrow_columns` of a table part by part: never more than one is in memory."""
         fact = self.manifest.get("tables", {}).get(name)
-        yield from table_parts(Storage(self.output), self.scan_id, name, fact, columns)
+        yield from table_parts(Storage(self.output), self.scan_id, name, fact, columns, targets)
 
     def require_model(self, name: str, role: str) -> None:
         """Raises ConfigError unless a model worked in this scan: why not, or near names."""

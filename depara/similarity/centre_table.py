@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from depara.similarity.centre import Centre
 from depara.similarity.stored import GraphRef
@@ -36,7 +37,11 @@ def centre_of_table(table: pa.Table, is_ranked: Sequence[bool]) -> Centre:
 def centre_rows(table: pa.Table) -> tuple[Float32, Float32]:
     """Returns the graphs' products with the mean map and with themselves: float32 ``(G, N)``."""
     cosines_GN, squares_GN = (
-        np.stack([np.asarray(row, np.float32) for row in table[name].to_pylist()])
-        for name in ("cosines", "squares")
+        _values(table[name]).reshape(table.num_rows, -1) for name in ("cosines", "squares")
     )
     return cosines_GN, squares_GN
+
+
+def _values(column: pa.ChunkedArray) -> Float32:
+    values: Float32 = pc.list_flatten(column).to_numpy().astype(np.float32, copy=False)
+    return values

@@ -8,13 +8,20 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
+from depara.grams import upper_triangle
 from depara.types import Float32, Float64
 
 
 def condensed_length(num_probes: int) -> int:
     """Returns ``V = N(N+1)/2``."""
     return num_probes * (num_probes + 1) // 2
+
+
+def diagonal_places(num_probes: int) -> NDArray[np.intp]:
+    """Returns where the diagonal stands in a condensed matrix."""
+    return np.concatenate(([0], np.cumsum(np.arange(num_probes, 1, -1))))
 
 
 def condense(matrix_NN: Float64) -> Float32:
@@ -28,11 +35,7 @@ def condense(matrix_NN: Float64) -> Float32:
     """
     count = len(matrix_NN)
     assert matrix_NN.shape == (count, count)
-    values_V = np.empty(condensed_length(count), dtype=np.float32)
-    start = 0
-    for probe, row_N in enumerate(matrix_NN):
-        stop = start + count - probe
-        values_V[start] = row_N[probe]
-        values_V[start + 1 : stop] = row_N[probe + 1 :] * math.sqrt(2)
-        start = stop
-    return values_V
+    values_V = matrix_NN[upper_triangle(count, 0)]
+    values_V *= math.sqrt(2)
+    values_V[diagonal_places(count)] = np.diagonal(matrix_NN)
+    return values_V.astype(np.float32)

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.linalg import cholesky
 from scipy.linalg.lapack import dpotri
 
-from depara.grams import ROUNDING
+from depara.grams import ROUNDING, upper_triangle
 from depara.types import Float64
 
 
@@ -79,7 +79,7 @@ def gaussian_kernel(distances_NN: Float64, bandwidth: float) -> Float64:
         distances_NN: symmetric, some of them not 0.
         bandwidth: ``sigma`` over the median.
     """
-    of_pairs = distances_NN[np.triu_indices(len(distances_NN), 1)]
+    of_pairs = distances_NN[upper_triangle(len(distances_NN), 1)]
     sigma = bandwidth * float(np.median(of_pairs[of_pairs > 0]))
     kernel_NN: Float64 = distances_NN / (math.sqrt(2) * sigma)
     np.square(kernel_NN, out=kernel_NN)

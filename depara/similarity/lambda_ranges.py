@@ -40,36 +40,58 @@ def lambda_tables(
     others = {name: weight for name, weight in terms.items() if name != "edge" and weight}
     grid = tuple(sorted({*lambdas, lambda_}))
     ranges: list[tuple[str, str, float, float, float]] = []
-    fields, rank_fields = TABLES["lambda_ranges"], TABLES["lambda_ranking"]
-    parts = [rank_fields.empty_table()]
+    fields = TABLES["lambda_ranges"]
+    orders = []
     for target, names_g, rest_g, edge_g in _targets(ranking, others):
         first, low, high = lambda_range(rest_g, edge_g, lambda_)
-        ranges.append((target, names_g[first], lambda_, low, high))
+        ranges.append((target, names_g[first].as_py(), lambda_, low, high))
         order_Kg = np.argsort(lambda_ranks(rest_g, edge_g, grid), axis=1)
-        parts.append(
-            pa.table(
-                {
-                    "lambda": np.repeat(np.array(grid), len(rest_g)),
-                    "target_model": pa.array([target] * order_Kg.size, pa.string()),
-                    "rank": np.tile(np.arange(1, len(rest_g) + 1, dtype=np.int32), len(grid)),
-                    "source_model": pa.array(names_g, pa.string()).take(pa.array(order_Kg.ravel())),
-                },
-                schema=rank_fields,
-            )
-        )
+        orders.append((target, names_g, order_Kg))
     rows = [dict(zip(fields.names, row, strict=True)) for row in ranges]
-    keys = [("lambda", "ascending"), ("target_model", "ascending"), ("rank", "ascending")]
     return {
         "lambda_ranges": pa.Table.from_pylist(rows, schema=fields),
-        "lambda_ranking": pa.concat_tables(parts).sort_by(keys),
+        "lambda_ranking": _ranking_table(grid, orders),
     }
+
+
+def _ranking_table(
+    grid: Sequence[float], orders: Sequence[tuple[str, pa.Array, NDArray[np.intp]]]
+) -> pa.Table:
+    """Returns the ranking at every lambda, of targets in order of their names.
+
+    Args:
+        grid: the ``K`` values of lambda.
+        orders: each target, its sources, and their order ``(K, g)`` at each lambda.
+    """
+    schema = TABLES["lambda_ranking"]
+    if not orders:
+        return schema.empty_table()
+    sizes = [order_Kg.shape[1] for _, _, order_Kg in orders]
+    places = np.repeat(np.arange(len(orders)), sizes)
+    starts = np.cumsum([0, *sizes[:-1]])
+    by_lambda_KR = np.concatenate(
+        [order_Kg + start for (_, _, order_Kg), start in zip(orders, starts, strict=True)], axis=1
+    )
+    sources = pa.concat_arrays([names_g for _, names_g, _ in orders])
+    targets = pa.array([target for target, _, _ in orders], pa.string())
+    ranks = (np.arange(sum(sizes)) - starts[places] + 1).astype(np.int32)
+    return pa.table(
+        {
+            "lambda": np.repeat(np.array(grid), len(places)),
+            "target_model": targets.take(pa.array(np.tile(places, len(grid)))),
+            "rank": np.tile(ranks, len(grid)),
+            "source_model": sources.take(pa.array(by_lambda_KR.ravel())),
+        },
+        schema=schema,
+    )
 
 
 def _targets(
     ranking: pa.Table, others: Mapping[str, float]
-) -> Iterator[tuple[str, list[str], Float64, Float64]]:
+) -> Iterator[tuple[str, pa.Array, Float64, Float64]]:
     """Yields each target with its sources in order of name, and both parts of their similarity."""
     by_name = ranking.sort_by([("target_model", "ascending"), ("source_model", "ascending")])
+    by_name = by_name.combine_chunks()
     runs = pc.run_end_encode(by_name["target_model"].combine_chunks())
     start = 0
     for target, stop in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
@@ -78,7 +100,7 @@ def _targets(
         scores = {name: part[name].to_numpy() for name in columns}
         edge_g = scores["edge_similarity"]
         rest_g = combine(scores, others) if others else np.zeros_like(edge_g)
-        yield target, part["source_model"].to_pylist(), rest_g, edge_g
+        yield target, part["source_model"].combine_chunks(), rest_g, edge_g
         start = stop
 
 

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from depara.grams import upper_triangle
 from depara.graph.edges import edge_count
-from depara.similarity.condensed import condensed_length
+from depara.similarity.condensed import condensed_length, diagonal_places
 from depara.types import Float32, Float64
 
 
@@ -62,13 +63,16 @@ def sums_of_edges(values_E: Float32, num_probes: int) -> MatrixSums:
 
     ``sum_{i<j} r_ij r'_ij`` is the inner product of two such matrices.
     """
-    return _sums_of_triangle(values_E, np.zeros(num_probes), skip=0)
+    return _sums_of_triangle(values_E.astype(np.float64), np.zeros(num_probes), skip=1)
 
 
 def sums_of_condensed(values_V: Float32, num_probes: int) -> MatrixSums:
     """Returns the sums of the matrix that `condense` was given."""
-    places = np.concatenate(([0], np.cumsum(np.arange(num_probes, 1, -1))))
-    return _sums_of_triangle(values_V, values_V[places].astype(np.float64), skip=1)
+    off_diagonal_V = values_V.astype(np.float64)
+    places = diagonal_places(num_probes)
+    diagonal_N = off_diagonal_V[places]
+    off_diagonal_V[places] = 0.0
+    return _sums_of_triangle(off_diagonal_V, diagonal_N, skip=0)
 
 
 def sums_of_square(values: Float32, num_probes: int) -> MatrixSums:
@@ -85,22 +89,13 @@ def sums_of_square(values: Float32, num_probes: int) -> MatrixSums:
     )
 
 
-def _sums_of_triangle(values: Float32, diagonal_N: Float64, *, skip: int) -> MatrixSums:
-    """Sums of a symmetric matrix of ``values / sqrt(2)``; each row starts with ``skip`` others."""
-    values = values.astype(np.float64)
+def _sums_of_triangle(values: Float64, diagonal_N: Float64, *, skip: int) -> MatrixSums:
+    """Sums of a symmetric matrix of ``values / sqrt(2)``, which begin at diagonal ``skip``."""
     count = len(diagonal_N)
-    rows_N = np.zeros(count)
-    start = 0
-    for probe in range(count - 1 + skip):
-        start += skip
-        row = values[start : start + count - probe - 1]
-        rows_N[probe] += row.sum()
-        rows_N[probe + 1 :] += row
-        start += len(row)
-    rows_N /= math.sqrt(2)
+    rows, columns = upper_triangle(count, skip)
+    sums_N = np.bincount(rows, values, count) + np.bincount(columns, values, count)
+    rows_N = sums_N / math.sqrt(2)
     squares = float(values @ values)
-    if skip:
-        squares -= float(diagonal_N @ diagonal_N)
     return MatrixSums(rows_N, rows_N, diagonal_N, squares, squares)
 
 

@@ -29,6 +29,7 @@ first that is left: their deviation is ``sqrt(2 / (N(N-3)))`` for every two grap
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +42,7 @@ _ROUNDING = 1e-12
 
 
 _ABOVE = np.triu_indices(3, 1)
+_STEP_GRAPHS = 64
 
 
 @dataclass(frozen=True)
@@ -54,44 +56,60 @@ class Moments:
     variance_8: Float64
 
 
-def moments(vector: Float32, layout: Layout, num_probes: int) -> Moments | None:
-    """Returns a graph's moments, or None where its vector holds no matrix of pairs of probes.
+def moments(vectors_GV: Float32, layout: Layout, num_probes: int) -> list[Moments]:
+    """Returns the moments of graphs, none where their vectors hold no matrix of pairs of probes.
 
     They are those of the matrix alone: values behind it (`Layout.own`) know no order of the probes.
     """
     if layout.sums is None:
-        return None
-    return moments_of_sums(layout.sums(vector[: layout.matrix_length(num_probes)], num_probes))
+        return []
+    length, found = layout.matrix_length(num_probes), []
+    for start in range(0, len(vectors_GV), _STEP_GRAPHS):
+        some_GV = vectors_GV[start : start + _STEP_GRAPHS, :length]
+        found += moments_of_all([layout.sums(vector_V, num_probes) for vector_V in some_GV])
+    return found
 
 
 def moments_of_sums(sums: MatrixSums) -> Moments:
     """Returns the moments of a matrix."""
-    count = len(sums.diagonal_N)
-    total, trace = float(sums.rows_N.sum()), float(sums.diagonal_N.sum())
-    size = sums.squares + float(sums.diagonal_N @ sums.diagonal_N)
-    row_N, column_N = sums.rows_N - total / count, sums.columns_N - total / count
-    effects_3N = np.zeros((3, count))
+    return moments_of_all([sums])[0]
+
+
+def moments_of_all(sums: Sequence[MatrixSums]) -> list[Moments]:
+    """Returns the moments of matrices over the same probes."""
+    rows_GN = np.stack([one.rows_N for one in sums])
+    columns_GN = np.stack([one.columns_N for one in sums])
+    diagonal_GN = np.stack([one.diagonal_N for one in sums])
+    squares_G, mirrored_G = np.array([(one.squares, one.mirrored) for one in sums]).T
+    count = diagonal_GN.shape[1]
+    total_G, trace_G = rows_GN.sum(axis=1), diagonal_GN.sum(axis=1)
+    size_G = squares_G + np.einsum("gn,gn->g", diagonal_GN, diagonal_GN)
+    row_GN, column_GN = (one - total_G[:, None] / count for one in (rows_GN, columns_GN))
+    effects_G3N = np.zeros((len(sums), 3, count))
     if count > 2:
-        effects_3N[0] = (row_N + column_N) / math.sqrt(2 * (count - 2))
-    effects_3N[1] = sums.diagonal_N - trace / count
-    effects_3N[2] = (row_N - column_N) / math.sqrt(2 * count)
-    effects_3N[np.sum(effects_3N**2, axis=1) <= _ROUNDING * size] = 0.0
-    products_33 = effects_3N @ effects_3N.T
-    mean_square = total**2 / (count * (count - 1))
-    left = np.array(
+        effects_G3N[:, 0] = (row_GN + column_GN) / math.sqrt(2 * (count - 2))
+    effects_G3N[:, 1] = diagonal_GN - trace_G[:, None] / count
+    effects_G3N[:, 2] = (row_GN - column_GN) / math.sqrt(2 * count)
+    rounding_G = _ROUNDING * size_G
+    effects_G3N[np.sum(effects_G3N**2, axis=2) <= rounding_G[:, None]] = 0.0
+    products_G33 = effects_G3N @ effects_G3N.transpose(0, 2, 1)
+    mean_square_G = total_G**2 / (count * (count - 1))
+    left_G2 = np.stack(
         [
-            (sums.squares + sums.mirrored) / 2 - mean_square - products_33[0, 0],
-            (sums.squares - sums.mirrored) / 2 - products_33[2, 2],
-        ]
+            (squares_G + mirrored_G) / 2 - mean_square_G - products_G33[:, 0, 0],
+            (squares_G - mirrored_G) / 2 - products_G33[:, 2, 2],
+        ],
+        axis=1,
     )
-    left[left <= _ROUNDING * size] = 0.0
+    left_G2[left_G2 <= rounding_G[:, None]] = 0.0
     dimensions = np.array([count * (count - 3) / 2, (count - 1) * (count - 2) / 2])
-    left[dimensions <= 0] = 0.0
-    left /= np.sqrt(np.maximum(dimensions, 1))
-    above = products_33[_ABOVE] * math.sqrt(2)  # each stands for two
-    effects = np.concatenate([np.diagonal(products_33), above]) / math.sqrt(count - 1)
-    mean = np.array([total / math.sqrt(count * (count - 1)), trace / math.sqrt(count)])
-    return Moments(mean, np.concatenate([effects, left]))
+    left_G2[:, dimensions <= 0] = 0.0
+    left_G2 /= np.sqrt(np.maximum(dimensions, 1))
+    squares_G3 = np.diagonal(products_G33, axis1=1, axis2=2)
+    above_G3 = products_G33[:, *_ABOVE] * math.sqrt(2)  # each stands for two
+    effects_G6 = np.concatenate([squares_G3, above_G3], axis=1) / math.sqrt(count - 1)
+    mean_G2 = np.stack([total_G / math.sqrt(count * (count - 1)), trace_G / math.sqrt(count)], 1)
+    return list(map(Moments, mean_G2, np.concatenate([effects_G6, left_G2], axis=1)))
 
 
 def chance(sources: list[Moments], targets: list[Moments]) -> tuple[Float64, Float64]:

@@ -15,6 +15,8 @@ import pyarrow.compute as pc
 
 def without_sources(similarity: pa.Table, models: Mapping[str, str]) -> pa.Table:
     """Returns the rows whose source model is none of the given ones."""
+    if not models:
+        return similarity
     names = pa.array(list(models), pa.string())
     return similarity.filter(pc.invert(pc.is_in(similarity["source_model"], value_set=names)))
 
@@ -29,6 +31,8 @@ def null_similarity(
         similarity: the ``similarity`` table, twins among the sources.
         null_of: the model that each twin stands beside, by the twin's id.
     """
+    if not null_of:
+        return pa.nulls(ranking.num_rows, pa.float64())
     keys = ["source_model", "source_layer", "target_model", "target_layer"]
     names = pa.array(list(null_of), pa.string())
     twins = similarity.filter(pc.is_in(similarity["source_model"], value_set=names))

@@ -194,7 +194,7 @@ def _ranked(
 def _depths(pairs: _Pairs, depths: Mapping[tuple[str, str], int]) -> Codes:
     """Returns the depth of each row's source layer."""
     graph = pairs.source_model * np.int64(max(len(pairs.layers), 1)) + pairs.source_layer
-    graphs, places = np.unique(graph, return_inverse=True)
+    places, graphs = pd.factorize(graph)
     names = [
         (pairs.models[code // len(pairs.layers)], pairs.layers[code % len(pairs.layers)])
         for code in graphs.tolist()

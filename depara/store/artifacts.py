@@ -7,7 +7,6 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from depara.errors import SchemaError
-from depara.grams import GraphGrams
+from depara.grams import GraphGrams, upper_triangle
 from depara.store.artifact_schemas import EDGES, FEATURES, GRAMS, nodes_schema
 from depara.store.map_pages import maps_of_pages
+from depara.store.row_ranges import Rows, read_rows
 from depara.store.schemas import SCHEMA_VERSION
 from depara.texts import storable
 from depara.types import Float16, Float32, Float64, NodeMaps, Note, ProbeRange
@@ -37,18 +37,26 @@ CONDITIONED_PROBES = 32
 as without."""
 
 _CONDITIONING = "conditioning"
+_COMPUTED_IN = "computed_in"
+
+PLAIN_ARITHMETIC = "fp32"
+"""What node files were computed in that say nothing of it."""
 
 
-def encode_table(table: pa.Table, metadata: Mapping[str, str]) -> bytes:
+def encode_table(
+    table: pa.Table, metadata: Mapping[str, str], group_rows: int | None = None
+) -> bytes:
     """Returns the table as Parquet: plain encoding, zstd, `metadata` and the schema version inside.
 
-    Plain, because DuckDB does not read byte-stream-split float16.
+    Plain, because DuckDB does not read byte-stream-split float16. In row groups of at most
+    ``group_rows``; None is as pyarrow has it, a million.
     """
     merged = {"schema_version": SCHEMA_VERSION, **metadata}
     sink = pa.BufferOutputStream()
     pq.write_table(
         table.replace_schema_metadata(merged),
         sink,
+        row_group_size=group_rows,
         compression="zstd",
         compression_level=1,
         use_dictionary=[f.name for f in table.schema if pa.types.is_string(f.type)],
@@ -58,16 +66,17 @@ def encode_table(table: pa.Table, metadata: Mapping[str, str]) -> bytes:
     return bytes(sink.getvalue())
 
 
-def decode_table(data: bytes, schema: pa.Schema, name: str) -> pa.Table:
+def decode_table(data: bytes, schema: pa.Schema, name: str, rows: Rows | None = None) -> pa.Table:
     """Returns the table of Parquet bytes, its columns and types checked against `schema`.
 
-    Nullable columns that the file, of an older version, lacks are null throughout.
+    Nullable columns that the file, of an older version, lacks are null throughout. With ``rows``
+    it is those rows alone.
 
     Raises:
         SchemaError: not Parquet, or other columns or types.
     """
     try:
-        table = pq.read_table(pa.BufferReader(data), use_threads=False)
+        table = read_rows(pq.ParquetFile(pa.BufferReader(data)), None, rows)
     except (pa.ArrowException, OSError) as error:
         reason = " ".join(str(error).split())
         raise SchemaError(f"{name} is no readable Parquet file: {reason}") from error
@@ -80,7 +89,9 @@ def decode_table(data: bytes, schema: pa.Schema, name: str) -> pa.Table:
     return table
 
 
-def decode_columns(data: bytes, schema: pa.Schema, names: Sequence[str], place: str) -> pa.Table:
+def decode_columns(
+    data: bytes, schema: pa.Schema, names: Sequence[str], place: str, rows: Rows | None = None
+) -> pa.Table:
     """Returns some columns of a table, texts as dictionaries: a fraction of its memory.
 
     As `decode_table` otherwise.
@@ -90,7 +101,7 @@ def decode_columns(data: bytes, schema: pa.Schema, names: Sequence[str], place: 
     try:
         file = pq.ParquetFile(pa.BufferReader(data), read_dictionary=texts)
         there = [name for name in names if name in file.schema_arrow.names]
-        table = file.read(columns=there, use_threads=False)
+        table = read_rows(file, there, rows)
     except (pa.ArrowException, OSError) as error:
         reason = " ".join(str(error).split())
         raise SchemaError(f"{place} is no readable Parquet file: {reason}") from error
@@ -99,7 +110,16 @@ def decode_columns(data: bytes, schema: pa.Schema, names: Sequence[str], place: 
             if not field.nullable:
                 raise SchemaError(f"{place} has no column {field.name!r}")
             table = table.append_column(field.name, pa.nulls(table.num_rows, field.type))
-    return table.select(list(names))
+    return table.select(list(names)).unify_dictionaries()  # each row group has its own
+
+
+def plain_texts(table: pa.Table) -> pa.Table:
+    """Returns the table with texts for its dictionaries of texts."""
+    plain = [
+        field.with_type(pa.string()) if pa.types.is_dictionary(field.type) else field
+        for field in table.schema
+    ]
+    return table.cast(pa.schema(plain))
 
 
 def with_null_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
@@ -143,7 +163,13 @@ class NodeFacts:
         return cls(tuple(values), bool(nodes.norms_N.any()))
 
 
-def encode_nodes(key: str, probes: ProbeRange, probe_ids: Sequence[str], nodes: NodeMaps) -> bytes:
+def encode_nodes(
+    key: str,
+    probes: ProbeRange,
+    probe_ids: Sequence[str],
+    nodes: NodeMaps,
+    computed_in: str = PLAIN_ARITHMETIC,
+) -> bytes:
     """Returns the node file of one graph for the probes of one range, in index order."""
     num_pixels = nodes.maps_NP.shape[1]
     assert len(probe_ids) == len(probes) == len(nodes.maps_NP)
@@ -156,6 +182,8 @@ def encode_nodes(key: str, probes: ProbeRange, probe_ids: Sequence[str], nodes: 
     metadata = {"graph_key": key}
     if facts.conditioning:
         metadata[_CONDITIONING] = json.dumps(facts.conditioning)
+    if computed_in != PLAIN_ARITHMETIC:
+        metadata[_COMPUTED_IN] = computed_in
     return encode_table(table, metadata)
 
 
@@ -186,19 +214,29 @@ def check_artifact(
 
 
 def check_nodes(
-    data: bytes, key: str, probes: ProbeRange, probe_ids: Sequence[str], num_pixels: int, name: str
+    data: bytes,
+    key: str,
+    probes: ProbeRange,
+    probe_ids: Sequence[str],
+    num_pixels: int,
+    name: str,
+    computed_in: str = PLAIN_ARITHMETIC,
 ) -> NodeFacts:
     """Checks a node file that no commit marker vouches for yet, its probes included.
 
     Raises:
-        SchemaError: damaged, of another graph, or of other probes.
+        SchemaError: damaged, of another graph, of other probes, or computed in another arithmetic.
     """
     table = check_artifact(data, key, len(probes), nodes_schema(num_pixels), name)
     indices, ids = table["index"].to_pylist(), table["probe_id"].to_pylist()
     if indices != list(range(probes.start, probes.stop)) or ids != list(probe_ids):
         raise SchemaError(f"{name} is of another probe set or range, expected probes {probes}")
+    metadata = table.schema.metadata or {}
+    found = metadata.get(_COMPUTED_IN.encode(), PLAIN_ARITHMETIC.encode()).decode()
+    if found != computed_in:
+        raise SchemaError(f"{name} was computed in {found}, expected {computed_in}")
     try:
-        written = (table.schema.metadata or {}).get(_CONDITIONING.encode(), b"[]")
+        written = metadata.get(_CONDITIONING.encode(), b"[]")
         conditioning = tuple(float(value) for value in json.loads(written))
     except (ValueError, TypeError):
         conditioning = ()
@@ -238,7 +276,7 @@ def encode_edges(key: str, pairs: tuple[Any, Any], cosine_E: Float32) -> bytes:
 
 def encode_grams(key: str, grams: GraphGrams) -> bytes:
     """Returns the Gram file of one graph: the upper triangles, the diagonals included."""
-    probe_a, probe_b = np.triu_indices(grams.num_probes)
+    probe_a, probe_b = upper_triangle(grams.num_probes, 0)
     columns = [
         probe_a.astype(np.int32),
         probe_b.astype(np.int32),
@@ -250,23 +288,16 @@ def encode_grams(key: str, grams: GraphGrams) -> bytes:
 
 def decode_grams(data: bytes, num_probes: int, name: str) -> tuple[Float64, Float64]:
     """Returns the raw and the z-scored Gram matrix, float64 ``N N``, of a Gram file."""
-    table = decode_table(data, GRAMS, name)
-    upper = _upper(num_probes)
+    table = decode_columns(data, GRAMS, ["raw", "zscored"], name)
+    upper = upper_triangle(num_probes, 0)
     if table.num_rows != len(upper[0]):
         raise SchemaError(f"{name} has {table.num_rows} rows, {len(upper[0])} are expected")
     grams = []
     for column in ("raw", "zscored"):
         gram_NN = np.empty((num_probes, num_probes))
-        gram_NN[upper] = table[column].to_numpy()
-        gram_NN.T[upper] = gram_NN[upper]
+        gram_NN[upper] = gram_NN.T[upper] = table[column].to_numpy()
         grams.append(gram_NN)
     return grams[0], grams[1]
-
-
-@lru_cache(maxsize=2)
-def _upper(num_probes: int) -> tuple[Any, Any]:
-    """Places of the upper triangle: all graphs of a scan have the same."""
-    return np.triu_indices(num_probes)
 
 
 def encode_features(key: str, grams: GraphGrams) -> bytes:
@@ -278,17 +309,18 @@ def encode_features(key: str, grams: GraphGrams) -> bytes:
 
 def decode_features(data: bytes, name: str) -> tuple[Float64, Float64]:
     """Returns the sums of the raw and of the z-scored features (N,) float64."""
-    table = decode_table(data, FEATURES, name)
+    table = decode_columns(data, FEATURES, ["raw_sum", "zscored_sum"], name)
     return table["raw_sum"].to_numpy(), table["zscored_sum"].to_numpy()
 
 
 def decode_edges(data: bytes, name: str) -> Float32:
     """Returns the cosines (E,) float32 of an edge file, in pdist order."""
     try:
-        table = pq.read_table(pa.BufferReader(data), columns=["cosine"], use_threads=False)
+        file = pq.ParquetFile(pa.BufferReader(data))
+        cosine_E: Float32 = file.read(columns=["cosine"], use_threads=False)["cosine"].to_numpy()
     except (pa.ArrowException, OSError, KeyError) as error:
         raise SchemaError(f"{name} is no readable edge file: {error}") from error
-    return np.asarray(table["cosine"].to_numpy(), dtype=np.float32)
+    return cosine_E.astype(np.float32, copy=False)
 
 
 @dataclass(frozen=True)
@@ -307,7 +339,9 @@ class GraphMarker:
     ``ranges`` are the probe ranges of the node files in order; ``seconds`` and
     ``peak_memory_bytes`` are what the whole model cost when this graph was computed.
     ``conditioning`` says how well float32 resolves the maps (None: not measured), ``notes`` what
-    was noticed while the graph was computed.
+    was noticed while the graph was computed. ``precision`` says what a graph was ``computed_in``
+    that might be computed in several, and how its first probes agreed with fp32
+    (`depara.extraction.precision.Agreement`); None: in that of its settings.
     """
 
     graph_key: str
@@ -324,10 +358,19 @@ class GraphMarker:
     peak_memory_bytes: int
     conditioning: float | None = None
     notes: tuple[Note, ...] = ()
+    precision: dict[str, Any] | None = None
+
+    @property
+    def computed_in(self) -> str | None:
+        """The arithmetic of the graph; None where its marker does not tell."""
+        found = (self.precision or {}).get("computed_in", self.settings.get("precision"))
+        return None if found is None else str(found)
 
     def encode(self) -> bytes:
         """Returns the marker as JSON bytes."""
         tree = {"schema_version": SCHEMA_VERSION, **asdict(self)}
+        if self.precision is None:
+            del tree["precision"]
         tree["ranges"] = [[r.start, r.stop] for r in self.ranges]
         tree["checksum"] = json_checksum(tree)
         return json.dumps(tree, indent=1).encode()

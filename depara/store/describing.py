@@ -26,7 +26,11 @@ def model_columns(card: ModelCard) -> dict[str, Any]:
 
 
 def layer_columns(
-    card: ModelCard, layer: LayerInfo, key: str, conditioning: float | None
+    card: ModelCard,
+    layer: LayerInfo,
+    key: str,
+    conditioning: float | None,
+    computed_in: str | None,
 ) -> dict[str, Any]:
     """Returns a row of the ``layers`` table.
 
@@ -35,6 +39,7 @@ def layer_columns(
         layer: one of its layers.
         key: of its graph.
         conditioning: of its graph.
+        computed_in: the arithmetic of its graph.
     """
     return {
         "model_id": card.model_id,
@@ -46,4 +51,5 @@ def layer_columns(
         "is_output": layer.name == card.output_layer,
         "graph_key": key,
         "conditioning": conditioning,
+        "precision": computed_in,
     }

@@ -21,6 +21,7 @@ from depara.store.artifact_schemas import (
     outputs_schema,
 )
 from depara.store.artifacts import (
+    PLAIN_ARITHMETIC,
     FileFact,
     GraphMarker,
     NodeFacts,
@@ -65,7 +66,7 @@ class GraphWriter:
 
     Files that a crash left behind are reused when they are sound, and replaced when not.
     ``is_committed`` says whether the graph was complete when the writer was opened; ``fresh``
-    discards what there is.
+    discards what there is. ``computed_in`` is the arithmetic of its maps.
     """
 
     def __init__(self, storage: Storage, key: str, *, fresh: bool = False) -> None:
@@ -77,6 +78,7 @@ class GraphWriter:
         if self._present and (fresh or (MARKER_FILE in self._present and not self.is_committed)):
             discard_graph(storage, key)
             self._present = {}
+        self.computed_in = PLAIN_ARITHMETIC
         self._facts: dict[str, FileFact] = {}
         self._node_facts: dict[int, NodeFacts] = {}
 
@@ -95,7 +97,7 @@ class GraphWriter:
 
         def check(data: bytes) -> None:
             self._node_facts[probes.start] = check_nodes(
-                data, self.key, probes, probe_ids, num_pixels, name
+                data, self.key, probes, probe_ids, num_pixels, name, self.computed_in
             )
 
         return name in self._present and self._adopt(name, len(probes), check)
@@ -103,7 +105,7 @@ class GraphWriter:
     def write_nodes(self, probes: ProbeRange, probe_ids: Sequence[str], nodes: NodeMaps) -> None:
         """Writes the node file of one probe range."""
         self._node_facts[probes.start] = NodeFacts.of(nodes, probes)
-        data = encode_nodes(self.key, probes, probe_ids, nodes)
+        data = encode_nodes(self.key, probes, probe_ids, nodes, self.computed_in)
         schema = nodes_schema(nodes.maps_NP.shape[1])
         self._put(nodes_file(probes), data, len(probes), schema)
 

@@ -18,6 +18,7 @@ from typing import Any
 import pyarrow as pa
 
 from depara.store.layout import part_path
+from depara.store.row_ranges import GROUP_ROWS
 from depara.store.scans import read_checked, table_bytes, table_fact
 from depara.store.storage import Storage
 
@@ -46,7 +47,7 @@ def write_part(
     Raises:
         StoreError: the part of this scan exists already, with other content.
     """
-    data = table_bytes(name, table, scan_id)
+    data = table_bytes(name, table, scan_id, GROUP_ROWS)
     storage.ensure(part_path(scan_id, name, number), data)
     return {**table_fact(table, data), "targets": list(targets), "key": key}
 

@@ -27,6 +27,7 @@ from depara.store.layout import (
     scan_folder,
     table_path,
 )
+from depara.store.row_ranges import Rows, rows_with
 from depara.store.schemas import SCHEMA_VERSION, TABLES
 from depara.store.storage import Storage, sha256_hex
 
@@ -50,11 +51,14 @@ def write_table(storage: Storage, scan_id: str, name: str, table: pa.Table) -> d
     return table_fact(table, data)
 
 
-def table_bytes(name: str, table: pa.Table, scan_id: str) -> bytes:
-    """Returns a table of a scan as Parquet, its schema enforced; what may be null may be absent."""
+def table_bytes(name: str, table: pa.Table, scan_id: str, group_rows: int | None = None) -> bytes:
+    """Returns a table of a scan as Parquet, its schema enforced; what may be null may be absent.
+
+    In row groups of at most ``group_rows``, see `encode_table`.
+    """
     schema = TABLES[name]
     complete = with_null_columns(table, schema).select(schema.names).cast(schema)
-    return encode_table(complete, {"scan_id": scan_id})
+    return encode_table(complete, {"scan_id": scan_id}, group_rows)
 
 
 def table_fact(table: pa.Table, data: bytes) -> dict[str, Any]:
@@ -109,11 +113,12 @@ def table_parts(
         StoreError: a part is missing or damaged.
     """
     wanted = None if targets is None else pa.array(sorted(targets), pa.string())
+    rows = None if targets is None else rows_with(_TARGET, targets)
     read = columns
     if columns is not None and wanted is not None and _TARGET not in columns:
         read = [*columns, _TARGET]
     for path, part in table_files(scan_id, name, fact, targets):
-        table = read_file(storage, path, name, part, read)
+        table = read_file(storage, path, name, part, read, rows)
         if wanted is not None:
             texts = table[_TARGET].cast(pa.string())
             table = table.filter(pc.is_in(texts, value_set=wanted))
@@ -150,16 +155,17 @@ def read_file(
     name: str,
     fact: Mapping[str, Any] | None,
     columns: Sequence[str] | None = None,
+    rows: Rows | None = None,
 ) -> pa.Table:
-    """Returns one file of a table, or some of its columns with texts as dictionaries.
+    """Returns one file of a table, or some of its rows, or some columns, texts as dictionaries.
 
     Raises:
         StoreError: missing or damaged.
     """
     data = read_checked(storage, path, fact)
     if columns is not None:
-        return decode_columns(data, TABLES[name], columns, storage.location(path))
-    return decode_table(data, TABLES[name], storage.location(path))
+        return decode_columns(data, TABLES[name], columns, storage.location(path), rows)
+    return decode_table(data, TABLES[name], storage.location(path), rows)
 
 
 def read_checked(storage: Storage, path: str, fact: Mapping[str, Any] | None) -> bytes:

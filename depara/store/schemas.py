@@ -117,6 +117,13 @@ TABLES: dict[str, pa.Schema] = {
                 "1,000, maps are noise of float32 (see notes); null: not measured",
                 null=True,
             ),
+            _field(
+                "precision",
+                pa.string(),
+                "fp32, tf32 or bf16: what its graph was computed in; null: not recorded by the "
+                "scan that it is taken from",
+                null=True,
+            ),
         ]
     ),
     "probes": pa.schema(

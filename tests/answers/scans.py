@@ -29,8 +29,10 @@ class ScanInMemory(ScanResults):
         kept = [one for one in rows if targets is None or one["target_model"] in targets]
         return table_of_rows(kept, TABLES[name])
 
-    def arrow_parts(self, name: str, columns: Sequence[str]) -> Iterator[pa.Table]:
-        yield self.arrow_table(name).select(list(columns))
+    def arrow_parts(
+        self, name: str, columns: Sequence[str], targets: Collection[str] | None = None
+    ) -> Iterator[pa.Table]:
+        yield self.arrow_table(name, targets).select(list(columns))
 
 
 def scan_of(

@@ -28,8 +28,8 @@ def table(**columns: list[object]) -> dict[str, pd.DataFrame]:
     ("got", "found"),
     [
         (table(), ""),
-        (table(score=[0.5 + 5e-7, np.nan]), ""),
-        (table(score=[0.5 + 2e-6, np.nan]), "ranking.score: 1 values"),
+        (table(score=[0.5 + 2e-6, np.nan]), ""),
+        (table(score=[0.5 + 1e-5, np.nan]), "ranking.score: 1 values"),
         (table(score=[0.5, 0.5]), "ranking.score: 1 values"),
         (table(model_id=["b", "a"]), "ranking.model_id: 2 values"),
         (table(rank=[1, 3]), "ranking.rank: 1 values"),

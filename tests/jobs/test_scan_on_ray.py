@@ -286,3 +286,20 @@ def test_unusable_probes_are_replaced_and_recorded(
     assert len(failures) == 3
     assert set(failures["stage"]) == {"probes"}
     assert failures["message"].str.contains("mixed").all()
+
+
+def test_models_share_gpus_by_what_they_need(local_ray: None, photos: Path, tmp_path: Path) -> None:
+    """On logical GPUs; their memory is what the scan file says."""
+    path = scan_file(tmp_path, photos, GOOD)
+    auto = ["--set", "compute.num_gpus=auto"]
+    unknown = run(path, *auto)
+    assert unknown.exit_code == 1, unknown.output
+    assert "set compute.gpu_memory, such as 16GiB" in unknown.output
+    assert "Traceback" not in unknown.output
+    planned = run(path, *auto, "--set", "compute.gpu_memory=8GiB", "--dry-run")
+    said = " ".join(planned.output.split())
+    assert "1/8 of a GPU of 8.59 GB for 3 models, which need up to" in said
+    done = run(path, *auto, "--set", "compute.gpu_memory=8GiB")
+    assert done.exit_code == 0, done.output
+    assert "8.59 GB of GPU memory: 1/8 of a GPU for 3 models" in done.output
+    assert len(open_scan(str(tmp_path / "out")).table("layers")) == 9

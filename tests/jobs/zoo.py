@@ -130,3 +130,20 @@ class Scaled(Tiny):
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x) * self.factor
+
+
+class Cancels(Tiny):
+    """Its code rests on small differences of large values, which bfloat16 does not hold."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.code(self.block2(self.block1(x)) + 300)
+
+
+class NeedsFloat32(Tiny):
+    """Works with float32 alone."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.block1(x)
+        if hidden.dtype != torch.float32:
+            raise TypeError("expected Float")
+        return self.code(self.block2(hidden))

@@ -62,6 +62,7 @@ def _npz() -> bytes:
         (b"\x93NUMPY" + bytes(20), "a NumPy array"),
         (b"\x1c\x00\x00\x00TFL3" + bytes(20), "a TensorFlow Lite model"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "file",  # archives hold the time
 )
 def test_other_kinds_are_named(tmp_path: Path, content: bytes, message: str, suffix: str) -> None:
     path = tmp_path / f"w{suffix}"

@@ -104,11 +104,11 @@ def test_layouts_sum_what_the_whole_matrix_sums_to() -> None:
 @pytest.mark.parametrize("size", [5, 40, 200])
 def test_debiased_cka_deviates_alike_for_every_two_graphs(size: int) -> None:
     rng = np.random.default_rng(0)
-    found = [
-        moments(score_vectors("cka", grams_of(features), "source"), CONDENSED, size)
+    vectors = [
+        score_vectors("cka", grams_of(features), "source")
         for features in (rng.standard_normal((size, 3)), rng.exponential(size=(size, 50)))
     ]
-    of_graphs = [one for one in found if one is not None]
+    of_graphs = moments(np.stack(vectors), CONDENSED, size)
     mean_AB, deviation_AB = chance(of_graphs, of_graphs)
     np.testing.assert_allclose(mean_AB, 0, atol=1e-7)
     np.testing.assert_allclose(deviation_AB, math.sqrt(2 / (size * (size - 3))), rtol=1e-6)
@@ -128,9 +128,7 @@ def test_z_of_every_score_is_its_place_among_the_scores_of_permuted_probes(name:
     layout = find_vectors(name).layout
     one = score_vectors(name, grams_of(source), "source")
     other = score_vectors(name, grams_of(target), "target")
-    of_one, of_other = moments(one, layout, size), moments(other, layout, size)
-    assert of_one is not None
-    assert of_other is not None
+    [of_one], [of_other] = (moments(vector[None], layout, size) for vector in (one, other))
     value = ORACLE[name](source, target)
     rng = np.random.default_rng(6)
     values = [ORACLE[name](source, target[rng.permutation(size)]) for _ in range(draws)]
@@ -148,11 +146,8 @@ def test_z_of_every_score_is_its_place_among_the_scores_of_permuted_probes(name:
 
 def test_mutual_knn_has_the_mean_that_its_meaning_states() -> None:
     for size in (22, 60):
-        found = [
-            moments(score_vectors("mutual_knn", grams_of(x), "source"), SQUARE, size)
-            for x in related(size)
-        ]
-        mean_AB, _ = chance(*([one] for one in found if one is not None))
+        vectors = [score_vectors("mutual_knn", grams_of(x), "source") for x in related(size)]
+        mean_AB, _ = chance(*(moments(vector[None], SQUARE, size) for vector in vectors))
         assert mean_AB[0, 0] == pytest.approx(20 / (size - 1), rel=1e-6)
 
 
@@ -167,4 +162,15 @@ def test_what_no_order_changes_has_no_z() -> None:
 
 
 def test_a_vector_that_is_no_matrix_has_no_moments() -> None:
-    assert moments(np.ones(4, np.float32), Layout(lambda count: count), 4) is None
+    assert not moments(np.ones((1, 4), np.float32), Layout(lambda count: count), 4)
+
+
+@pytest.mark.parametrize("size", [2, 3, 9])
+def test_moments_of_many_are_those_of_each(size: int) -> None:
+    vectors = np.stack([matrix(KINDS[seed % 6], size, seed).ravel() for seed in range(150)])
+    found = moments(vectors.astype(np.float32), SQUARE, size)
+    assert len(found) == 150
+    for vector, one in zip(vectors, found, strict=True):
+        due = moments_of(vector.reshape(size, size))
+        np.testing.assert_allclose(one.mean_2, due.mean_2, rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(one.variance_8, due.variance_8, rtol=1e-9, atol=1e-12)

@@ -316,3 +316,33 @@ def test_features_of_objects_lie_beside_a_graph_and_are_told_by_their_boxes(
     path.with_name(objects_file("3" * 32)).write_bytes(path.read_bytes())
     with pytest.raises(DamagedGraphError, match="not of the objects that its name says"):
         graph.read_objects("3" * 32)
+
+
+def test_a_leftover_of_another_arithmetic_is_written_anew(
+    storage: Storage, nodes: NodeMaps
+) -> None:
+    """One graph is of one arithmetic, whichever a worker before had chosen."""
+    probes = RANGES[0]
+    first = GraphWriter(storage, KEY)
+    first.computed_in = "bf16"
+    first.write_nodes(probes, IDS[probes], part(nodes, probes))
+    same = GraphWriter(storage, KEY)
+    same.computed_in = "bf16"
+    assert same.has_nodes(probes, IDS[probes], NUM_PIXELS)
+    path = Path(storage.location(graph_folder(KEY)), "nodes-000000-000003.parquet")
+    with pytest.raises(SchemaError, match="was computed in bf16, expected fp32"):
+        check_nodes(path.read_bytes(), KEY, probes, IDS[probes], NUM_PIXELS, "nodes")
+    writer = GraphWriter(storage, KEY)
+    assert not writer.has_nodes(probes, IDS[probes], NUM_PIXELS)
+    finish(writer, nodes)
+    assert check_nodes(path.read_bytes(), KEY, probes, IDS[probes], NUM_PIXELS, "nodes")
+
+
+def test_a_marker_tells_the_arithmetic_where_it_was_chosen_or_asked_for() -> None:
+    chosen = replace(marker(), settings={"precision": "auto"}, precision={"computed_in": "tf32"})
+    again = GraphMarker.decode(chosen.encode(), "graph.json")
+    assert again == chosen
+    assert again.computed_in == "tf32"
+    assert replace(marker(), settings={"precision": "fp32"}).computed_in == "fp32"
+    assert replace(marker(), settings={}).computed_in is None
+    assert "precision" not in json.loads(replace(marker(), settings={}).encode())

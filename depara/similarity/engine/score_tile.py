@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -62,9 +63,10 @@ def score_tile(
     defined = defined_scores(names, num_probes)
     if not defined:
         return scores
-    group = _group_size(defined, num_probes, memory_bytes)
-    for columns, targets in _groups(defined, read_targets, num_targets, group, "target"):
-        for rows, sources in _groups(defined, read_sources, num_sources, group, "source"):
+    size = _group_size(defined, num_probes, memory_bytes)
+    made = partial(_groups, defined, num_probes, size)
+    for columns, targets in made(read_targets, num_targets, "target"):
+        for rows, sources in made(read_sources, num_sources, "source"):
             for name in defined:
                 source, target = sources[name], targets[name]
                 values, products = score_and_product(name, source.vectors, target.vectors)
@@ -91,7 +93,7 @@ def _group_size(names: Sequence[str], num_probes: int, memory_bytes: int) -> int
 
 
 def _groups(
-    names: Sequence[str], read: GramsReader, count: int, size: int, role: Role
+    names: Sequence[str], num_probes: int, size: int, read: GramsReader, count: int, role: Role
 ) -> Iterator[tuple[slice, dict[str, _Rows]]]:
     """Yields which graphs, and what they have of each score."""
     for start in range(0, count, size):
@@ -105,6 +107,6 @@ def _groups(
                     empty = np.empty((len(graphs), vector.size), dtype=np.float32)
                     rows[name] = _Rows(empty, [])
                 rows[name].vectors[place] = vector
-                of_graph = moments(vector, find_vectors(name).layout, grams.num_probes)
-                rows[name].moments += [of_graph] if of_graph is not None else []
+        for name, of_score in rows.items():
+            of_score.moments = moments(of_score.vectors, find_vectors(name).layout, num_probes)
         yield slice(graphs.start, graphs.stop), rows

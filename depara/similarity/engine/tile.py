@@ -19,8 +19,8 @@ from depara.similarity.engine.footprint import Footprint
 from depara.similarity.engine.preflight import MAX_COSINE, check_blocks, take_edges
 from depara.similarity.engine.products import NodeProducts, node_similarity
 from depara.similarity.engine.stream import stream_edges, stream_maps
-from depara.similarity.layouts import sums_of_edges
-from depara.similarity.mantel import Moments, moments_of_sums, z_scores
+from depara.similarity.layouts import EDGES
+from depara.similarity.mantel import Moments, moments, z_scores
 from depara.types import Float32, Float64
 
 
@@ -154,7 +154,7 @@ def _edge_scores(
 
 
 def _moments(ranks_GE: Float32, num_probes: int) -> list[Moments]:
-    return [moments_of_sums(sums_of_edges(ranks_E, num_probes)) for ranks_E in ranks_GE]
+    return moments(ranks_GE, EDGES, num_probes)
 
 
 def _ranked_groups(block: GraphBlock, buffer_GE: Float32) -> Iterator[slice]:

@@ -14,14 +14,17 @@ import pyarrow.dataset as ds
 import pytest
 from rich.console import Console
 
-from cluster.compare import parts
+from cluster.compare import parts, tables
 from cluster.compare.pairs import Reduction
 from cluster.compare.parts import PARTED, table_parts
 from cluster.record.manifest import ScanSummary
 from cluster.record.summary import print_summary
 from depara import open_scan
+from depara.answers import Recommender, recommend
 from depara.answers.matrix import matrix
 from depara.errors import StoreError
+from depara.evaluation import Truth, evaluate_scan
+from depara.learning import learn
 from depara.maintenance.verify import verify_output
 from depara.similarity.stored import GraphRef
 from depara.store.storage import Storage
@@ -305,3 +308,57 @@ def test_what_reads_whole_tables_reads_parts(
     ]
     html = Path(cut.report(str(tmp_path / "report.html"))).read_text()
     assert "model_ranking/*.parquet" in html
+    frame = whole.table("similarity")
+    is_pair = frame["source_model"] != frame["target_model"]
+    layers = (
+        frame[is_pair]
+        .assign(value=frame["cka"])
+        .rename(
+            columns={"target_model": "target", "source_model": "source", "source_layer": "layer"}
+        )
+    )
+    models = layers.groupby(["target", "source"], as_index=False)["value"].max()
+    for truth in (Truth(models), Truth(layers[["target", "source", "layer", "value"]])):
+        found, due = (evaluate_scan(scan, truth, relevant=1) for scan in (cut, whole))
+        pd.testing.assert_frame_equal(found.table, due.table)
+        assert found.left_out == due.left_out
+    pd.testing.assert_frame_equal(
+        *(learn(scan, Truth(models), relevant=1).table for scan in (cut, whole))
+    )
+
+
+def test_a_recommendation_reads_the_parts_of_its_target(
+    tmp_path: Path, night: Night, in_parts: None
+) -> None:
+    scan = night(uncertainty={"resamples": 20})
+    output = tmp_path / "parts"
+    due = Recommender(open_scan(str(output))).of("elm")  # reads all targets
+    for name in ("uncertainty", "rank_uncertainty", "layer_ranking"):
+        files(output, scan.scan_id, name)[1].unlink()
+    found = recommend(open_scan(str(output)), "elm")
+    assert found == due == open_scan(str(output)).recommend("elm")
+    assert found.first.rank_low is not None
+    with pytest.raises(StoreError, match=r"part-00001\.parquet is missing"):
+        recommend(open_scan(str(output)), "oak")
+
+
+@pytest.mark.parametrize("pairs", ["outputs", "all"])
+def test_an_increment_reads_the_rows_of_its_targets_alone(
+    tmp_path: Path, night: Night, in_parts: None, pairs: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("depara.store.parts.GROUP_ROWS", 5)
+    settings = {"similarity": {"pairs": pairs}}
+    night(("oak", "fir", "ash"), **settings)
+    wanted: list[range] = []
+    plain = tables.rows_between
+
+    def noted(start: int, stop: int) -> Any:
+        wanted.append(range(start, stop))
+        return plain(start, stop)
+
+    monkeypatch.setattr(tables, "rows_between", noted)
+    more = night(("oak", "elm", "fir", "ash"), **settings)
+    known = more.num_reused_pairs
+    assert sum(map(len, wanted)) == known == (81 if pairs == "all" else 27)
+    fresh = night(output="fresh", **settings)
+    assert_same_rows(tmp_path / "parts", more.scan_id, tmp_path / "fresh", fresh.scan_id)

@@ -335,3 +335,26 @@ def test_whatever_dies_every_group_ends_complete_or_given_up(
             assert result.values == list(group.units)
         else:
             assert MAX_HANGS_PER_GROUP <= result.deaths <= MAX_DEATHS_PER_GROUP
+
+
+def test_with_plenty_of_work_a_worker_learns_early_what_comes_next() -> None:
+    """Through the last but one unit, not before; and never more than one group is bound to it."""
+    launcher = FakeLauncher()
+    names = "abcdefgh"
+    pool(launcher, size=1).run(groups(**dict.fromkeys(names, 3)))
+    (worker,) = launcher.workers
+    hints = dict(zip(worker.units, worker.upcoming, strict=True))
+    assert (hints["a0"], hints["a1"], hints["a2"]) == ("a1", "b0", "b0")
+    assert (hints["g1"], hints["g2"], hints["h2"]) == ("g2", "h0", None), "few are left"
+    assert worker.units == [f"{name}{number}" for name in names for number in range(3)]
+
+
+def test_what_was_bound_early_runs_where_somebody_is_free() -> None:
+    slow = FakeLauncher(seconds=lambda unit: 1000.0 if unit == "a0" else 1.0)
+    names = [f"g{number:02d}" for number in range(12)]
+    sizes = [Group("a", groups(a=2)[0].units, 9.0)]
+    sizes += [Group(name, (Step(f"{name}.0"), Step(f"{name}.1")), 1.0) for name in names]  # type: ignore[arg-type]
+    results = pool(slow).run(sizes)
+    assert all(len(result.values) == 2 for result in results)
+    first = next(worker for worker in slow.workers if "a0" in worker.units)
+    assert first.units == ["a0", "a1"], "all others were taken by the free worker"

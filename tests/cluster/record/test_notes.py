@@ -74,7 +74,7 @@ def test_an_earlier_scan_gives_its_graphs_notes_back_but_not_those_of_the_openin
 ) -> None:
     storage = Storage(str(tmp_path))
     facts = {
-        KEYS["conv1"]: GraphFacts(1e-3, (SLOW,)),
+        KEYS["conv1"]: GraphFacts(1e-3, (SLOW,), "bf16"),
         KEYS["conv2"]: GraphFacts(1e-9, (SLOW, NOISE)),
     }
     rows = [
@@ -83,7 +83,13 @@ def test_an_earlier_scan_gives_its_graphs_notes_back_but_not_those_of_the_openin
     ]
     fact = write_table(storage, "one", "notes", pa.Table.from_pylist(rows, TABLES["notes"]))
     layers = [
-        {"model_id": "m", "layer": n, "graph_key": k, "conditioning": facts[k].conditioning}
+        {
+            "model_id": "m",
+            "layer": n,
+            "graph_key": k,
+            "conditioning": facts[k].conditioning,
+            "precision": facts[k].computed_in,
+        }
         for n, k in KEYS.items()
     ]
     assert facts_of_scan(storage, {"scan_id": "one", "tables": {"notes": fact}}, layers) == facts

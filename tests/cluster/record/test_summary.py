@@ -8,10 +8,10 @@ from dataclasses import replace
 from rich.console import Console
 
 from cluster.extract.plan import ModelPlan
-from cluster.record.summary import maps_line, print_inputs
+from cluster.record.summary import print_inputs
 from depara.config.schema import ModelConfig
 from depara.types import InputSpec
-from tests.cluster.extract.test_plan import card, config, plan
+from tests.cluster.extract.test_plan import card
 
 
 def model(name: str, spec: InputSpec, origins: str) -> ModelPlan:
@@ -38,9 +38,3 @@ def test_the_plan_shows_every_input_and_where_it_comes_from() -> None:
         "(side, channels, mean, std: scan file): b",
         "  28 px luminance, mean 0.5, std 0.5 (side: canvas side; mean: X): d",
     ]
-
-
-def test_the_plan_says_how_many_maps_a_node_has() -> None:
-    several = replace(plan(), config=config("attribution.method=gradient_field"))
-    assert maps_line(several) == ": 5 maps per probe and graph (attribution.points)"
-    assert maps_line(plan()) == ""

@@ -41,12 +41,10 @@ def test_every_pair_has_the_score_of_its_own_vectors(grams: list[GraphGrams]) ->
                 assert got[name][row, column] == pytest.approx(pair[0, 0], abs=1e-6)
                 layout = find_vectors(name).layout
                 of_source, of_target = (
-                    moments(score_vectors(name, one, role), layout, NUM_PROBES)
+                    moments(score_vectors(name, one, role)[None], layout, NUM_PROBES)
                     for one, role in ((source, "source"), (target, "target"))
                 )
-                assert of_source is not None
-                assert of_target is not None
-                z = z_scores(product, [of_source], [of_target])[0, 0]
+                z = z_scores(product, of_source, of_target)[0, 0]
                 assert got[z_column(name)][row, column] == pytest.approx(z, rel=1e-4, abs=1e-3)
         assert got[z_column(name)].dtype == np.float32
         if name != "directed":
