@@ -31,6 +31,7 @@ BASE = {
     "ledger",
     "dotted",
     "grams",
+    "objects",
     "_version",
 }
 
@@ -82,6 +83,7 @@ ALLOWED = {
     "ledger": set(),
     "dotted": set(),
     "grams": set(),
+    "objects": set(),
     "_version": set(),
     "query": {"answers", "results", "similarity", "uncertainty", "store", "models", "extraction"},
     "nearest": {"graph", "query", "results", "similarity", "store"},
