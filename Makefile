@@ -18,7 +18,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install lint test chaos demo demo-imagenet pictures bench truth zoo-sweep clean
+.PHONY: help install lint test chaos demo demo-detection demo-imagenet pictures bench truth zoo-sweep clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -45,6 +45,12 @@ demo: $(VENV)/.demo ## train the digit zoo, scan it, evaluate the answer, recomm
 	@$(BIN)/depara recommend depara-out/digits parity --budget 3
 	@$(BIN)/depara report depara-out/digits
 
+demo-detection: $(VENV)/.demo ## scan the digit zoo on pictures with boxes: what should a detector start from?
+	@$(BIN)/python -m examples.digits.train
+	@$(BIN)/python -m examples.detection.data
+	@$(BIN)/python -m jobs.scan examples/detection/scan.yaml
+	@$(BIN)/depara data depara-out/detection
+
 demo-imagenet: $(VENV)/.imagenet ## scan four ImageNet models on sixteen photos
 	@$(BIN)/python -m jobs.scan examples/imagenet/scan.yaml
 
@@ -69,7 +75,8 @@ zoo-sweep: $(VENV)/.dev ## every architecture against plain autograd, an hour; S
 
 clean: ## remove caches, builds, the digit zoo and the examples' results; .venv and the suite stay
 	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
-	@rm -rf examples/*/zoo examples/*/zoo-mixed depara-out/digits* depara-out/imagenet
+	@rm -rf examples/*/zoo examples/*/zoo-mixed depara-out/digits* depara-out/imagenet \
+	  examples/detection/*.parquet depara-out/detection
 	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 # One stamp for each set of packages, written when its installation succeeded.

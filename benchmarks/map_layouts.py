@@ -179,7 +179,7 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a tenth of the sizes, not written")
     options = parser.parse_args(arguments)
-    graphs, side, repeats = (60, 28, 2) if options.quick else (300, 56, 5)
+    graphs, side, repeats = (60, 28, 2) if options.quick else (150, 56, 3)
     case = Case(graphs, 200, side, 200, 0, ROOMY_BYTES, repeats)
     with tempfile.TemporaryDirectory() as folder, threadpool_limits(1):
         table = measure(case, Path(folder))

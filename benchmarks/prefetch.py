@@ -150,7 +150,7 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a tenth of the sizes, not written")
     options = parser.parse_args(arguments)
-    sizes, repeats = ((3, 2 * 10**6, 20), 1) if options.quick else ((8, 40 * 10**6, 200), 3)
+    sizes, repeats = ((3, 2 * 10**6, 20), 1) if options.quick else ((5, 30 * 10**6, 100), 2)
     with tempfile.TemporaryDirectory() as folder:
         table = measure(Path(folder), sizes, repeats)
     num_models, values, num_probes = sizes

@@ -27,10 +27,12 @@ from cluster.record.history import (
 from cluster.record.manifest import PreparedScan
 from depara.config import ScanConfig, ScanFile
 from depara.locations import is_remote
+from depara.objects import ProbeObjects
 from depara.retries import patience_s
 from depara.store.graphs import committed_keys
 from depara.store.keys import comparison_settings
-from depara.types import Failure
+from depara.store.layout import objects_file
+from depara.types import Failure, Probe
 
 
 @dataclass(frozen=True)
@@ -87,10 +89,12 @@ def prepare_scan(
     """
     inputs = prepare_inputs(file, pool, context, fresh=fresh, keep=keep)
     probes = inputs.probes
+    objects = ProbeObjects.of(probes.probes)
+    beside = objects_file(objects.key) if objects else None
     incomplete: dict[str, str] = {}
 
     def committed(keys: Sequence[str]) -> set[str]:
-        return committed_keys(context.storage, keys, incomplete)
+        return committed_keys(context.storage, keys, incomplete, beside)
 
     plan = make_plan(
         file.config,
@@ -100,6 +104,7 @@ def prepare_scan(
         committed,
         fresh=fresh,
         is_labelled=any(probe.label is not None for probe in probes.probes),
+        objects=objects or None,
     )
     for model in plan.models:
         for graph in model.graphs:
@@ -109,6 +114,8 @@ def prepare_scan(
                     f"damaged: {incomplete[graph.key]} is missing or empty (model {name!r}, layer "
                     f"{layer!r}): the graph is computed anew"
                 )
+    if objects is not None:
+        _note_objects(objects, probes.probes, context)
     settings = comparison_settings(file.config, probes.key, plan.num_probes)
     ids = [model.id for model in file.config.models]
     history = read_history(context.storage, settings, ids)
@@ -124,6 +131,16 @@ def prepare_scan(
         history,
         settings,
         probes.left_out,
+    )
+
+
+def _note_objects(objects: ProbeObjects, probes: Sequence[Probe], context: ScanContext) -> None:
+    unknown = sum(probe.boxes is None for probe in probes)
+    dropped = objects.num_dropped
+    context.reporter.note(
+        f"{len(objects)} objects of {len(set(objects.labels))} classes are on the canvases"
+        + (f"; {dropped} more lie outside by over half of their area" if dropped else "")
+        + (f"; of {unknown} of {len(probes)} probes none are known" if unknown else "")
     )
 
 

@@ -7,7 +7,7 @@ is imported when it is first used. CONTRIBUTING.md tells how to add one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -67,7 +67,7 @@ class LabelScore:
     Higher is better: what is not so by itself is negated. ``min_classes`` is the fewest classes,
     ``min_per_class`` the fewest labelled probes of every class, ``min_probes`` the fewest labelled
     probes in all; besides, some class must have 2. ``needs`` says of which Gram it is made, or that
-    it is of what the model itself returned.
+    it is of what the model itself returned, or of the features of objects.
     ``votes``: whether the consensus counts its rank. Those that joined late do not: a ranking that
     people rely on moves on evidence, see docs/estimators.md.
     """
@@ -78,7 +78,7 @@ class LabelScore:
     min_classes: int = 2
     min_per_class: int = 1
     min_probes: int = 3
-    needs: Literal["raw", "zscored", "outputs"] = "raw"
+    needs: Literal["raw", "zscored", "outputs", "objects"] = "raw"
     votes: bool = True
 
 
@@ -320,6 +320,25 @@ LABEL_SCORES: Mapping[str, LabelScore] = {
 }
 """The scores with labels by their name, a value of ``score`` in ``label_scores``."""
 
+OBJECT_SCORES: Mapping[str, LabelScore] = {
+    "tlogme": LabelScore(
+        meaning="mean of the log evidence of the objects' classes and of their boxes, nats",
+        reference="Fouquet et al., 'Transferability Metrics for Object Detection', 2023",
+        code="depara.labelled.objects:tlogme",
+        needs="objects",
+    ),
+    "u_logme": LabelScore(
+        meaning="log evidence per object of boxes in the columns of their class, mean, nats",
+        reference="Wang et al., 'Efficient Transferability Assessment for Selection of Pre-trained "
+        "Detectors', WACV 2024; our reading",
+        code="depara.labelled.objects:u_logme",
+        needs="objects",
+        votes=False,
+    ),
+}
+"""The scores with boxes, likewise a value of ``score``; ``code`` is of `ObjectFeatures`, and counts
+are of objects. They vote where no score of the probes' labels does."""
+
 SOURCES: Mapping[str, Source] = {
     "torchvision": Source("torchvision:NAME", "depara.models.torchvision_source:TorchvisionSource"),
     "timm": Source("timm:NAME", "depara.models.timm_source:TimmSource"),
@@ -348,7 +367,19 @@ def votes(name: str) -> bool:
     A score of the hard probes never does: it is of the same kind as that of all of them, and would
     give that kind two votes.
     """
-    return not is_of_hard_probes(name) and LABEL_SCORES[name].votes
+    if is_of_hard_probes(name):
+        return False
+    return (LABEL_SCORES.get(name) or OBJECT_SCORES[name]).votes
+
+
+def voters(names: Iterable[str]) -> set[str]:
+    """Returns those of the scores with labels that the consensus of all of them counts.
+
+    Scores with boxes are of another task than those of the probes' labels: where any of these
+    votes, none of them does.
+    """
+    voting = {name for name in names if votes(name)}
+    return voting - OBJECT_SCORES.keys() or voting
 
 
 def z_column(score: str) -> str:

@@ -31,6 +31,16 @@ def upper_triangle(num_probes: int, skip: int) -> tuple[NDArray[np.intp], NDArra
     return rows, columns
 
 
+@lru_cache(maxsize=2)
+def triangle_places(num_probes: int) -> NDArray[np.intp]:
+    """Returns where each pair stands in a triangle with its diagonal: ``N N``, symmetric."""
+    rows, columns = upper_triangle(num_probes, 0)
+    places_NN = np.empty((num_probes, num_probes), dtype=np.intp)
+    places_NN[rows, columns] = places_NN[columns, rows] = np.arange(len(rows))
+    places_NN.flags.writeable = False
+    return places_NN
+
+
 @dataclass(frozen=True)
 class GraphGrams:
     """All that the label-free scores need of a graph's ``N`` features of ``D`` dimensions.

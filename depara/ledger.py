@@ -21,7 +21,8 @@ class Part:
 
 
 PARTS: Mapping[str, Part] = {
-    "features": Part(Fraction(6, 16), "features of all layers; what is beyond it spills to disk"),
+    "features": Part(Fraction(5, 16), "features of all layers; what is beyond it spills to disk"),
+    "objects": Part(Fraction(1, 16), "features of objects at all layers, where probes have boxes"),
     "activations": Part(Fraction(4, 16), "a batch's activations on the CPU"),
     "maps": Part(Fraction(2, 16), "the maps of one probe range at all layers"),
     "blocks": Part(Fraction(1, 16), "one block of feature columns for the Gram matrices"),

@@ -7,7 +7,7 @@ Shape suffixes used everywhere: ``N`` probes, ``C H W`` image, ``S`` canvas side
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,16 +25,38 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
+class Annotation(NamedTuple):
+    """An object of a picture as its source has it: numbers that should be a `Box`, and a class."""
+
+    numbers: tuple[float, ...]
+    label: str | None
+
+
+class Box(NamedTuple):
+    """An object of a picture: its corners, px of the upright picture, and its class.
+
+    ``x`` goes right and ``y`` down from the upper left corner; ``x0 < x1``, ``y0 < y1``.
+    """
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+    label: str
+
+
 @dataclass(frozen=True)
 class ProbeRef:
-    """Where one probe image is: a path or URI, and its label where the source has one.
+    """Where one probe image is: a path or URI, its label and objects where the source has them.
 
-    A row of a Parquet file is written ``FILE.parquet#ROW`` and names its image column.
+    A row of a Parquet file is written ``FILE.parquet#ROW`` and names its image column. No objects
+    are an empty tuple; where it is not known whether there are any, it is None.
     """
 
     uri: str
     label: str | None = None
     column: str | None = None
+    objects: tuple[Annotation, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -42,7 +64,8 @@ class Probe:
     """One probe of a probe set.
 
     ``probe_id`` is the sha256 of the decoded canvas, ``index`` its place in the probe set (0-based,
-    by ascending ``probe_id``), ``width`` and ``height`` the size of the original image, px.
+    by ascending ``probe_id``), ``width`` and ``height`` the size of the original image, px, and
+    ``boxes`` its objects, None where they are not known.
     """
 
     probe_id: str
@@ -51,11 +74,15 @@ class Probe:
     width: int
     height: int
     label: str | None = None
+    boxes: tuple[Box, ...] | None = None
 
 
 @dataclass(frozen=True)
 class DecodedProbe:
-    """One decoded image: its canvas (uint8, ``S S 3``, RGB), the canvas' sha256 and its origin."""
+    """One decoded image: its canvas (uint8, ``S S 3``, RGB), the canvas' sha256 and its origin.
+
+    ``boxes`` are its objects, None where they are not known.
+    """
 
     probe_id: str
     uri: str
@@ -63,6 +90,7 @@ class DecodedProbe:
     height: int
     label: str | None
     canvas_SS3: UInt8
+    boxes: tuple[Box, ...] | None = None
 
 
 @dataclass(frozen=True)

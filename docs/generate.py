@@ -16,7 +16,7 @@ import pyarrow as pa
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from depara.catalog import LABEL_SCORES, METHODS, SCORES
+from depara.catalog import LABEL_SCORES, METHODS, OBJECT_SCORES, SCORES
 from depara.config.schema import (
     AttributionConfig,
     CanvasConfig,
@@ -37,6 +37,7 @@ from depara.store.artifact_schemas import (
     GRAMS,
     SKETCH,
     nodes_schema,
+    objects_schema,
     outputs_schema,
     vectors_schema,
 )
@@ -93,12 +94,17 @@ def describe_catalog(rows: Mapping[str, Any]) -> str:
 
 def describe_label_scores() -> str:
     """Returns a Markdown table of what each score with labels needs, and whether it votes."""
-    needs = {"raw": "Gram", "zscored": "z-scored Gram", "outputs": "return value"}
+    needs = {
+        "raw": "Gram",
+        "zscored": "z-scored Gram",
+        "outputs": "return value",
+        "objects": "features of objects",
+    }
     lines = ["| row | what it is | made of | votes | source |", "|---|---|---|---|---|"]
     lines += [
         f"| `{name}` | {row.meaning} | {needs[row.needs]} | {'yes' if row.votes else 'no'} "
         f"| {row.reference} |"
-        for name, row in LABEL_SCORES.items()
+        for name, row in {**LABEL_SCORES, **OBJECT_SCORES}.items()
     ]
     return "\n".join(lines) + "\n"
 
@@ -115,6 +121,7 @@ def generate(name: str) -> str:
         "scores": SCORES,
         "label-scores": LABEL_SCORES,
         "set-distances": SET_DISTANCES,
+        "object-scores": OBJECT_SCORES,
     }
     makers |= {
         f"catalog-{key}": lambda rows=rows: describe_catalog(rows) for key, rows in catalogs.items()
@@ -123,8 +130,9 @@ def generate(name: str) -> str:
     makers["file-nodes"] = lambda: describe_schema(nodes_schema(4))
     makers["file-grams"] = lambda: describe_schema(GRAMS)
     makers["file-features"] = lambda: describe_schema(FEATURES)
-    makers["file-outputs"] = lambda: describe_schema(outputs_schema(4))
     makers["file-vectors"] = lambda: describe_schema(vectors_schema(4))
+    makers["file-objects"] = lambda: describe_schema(objects_schema(4))
+    makers["file-outputs"] = lambda: describe_schema(outputs_schema(4))
     makers["file-sketch"] = lambda: describe_schema(SKETCH)
     makers["file-edges"] = lambda: describe_schema(EDGES)
     return makers[name]()

@@ -31,6 +31,7 @@ BASE = {
     "ledger",
     "dotted",
     "grams",
+    "objects",
     "_version",
 }
 
@@ -84,6 +85,7 @@ ALLOWED = {
     "ledger": set(),
     "dotted": set(),
     "grams": set(),
+    "objects": set(),
     "_version": set(),
     "query": {"answers", "results", "similarity", "uncertainty", "store", "models", "extraction"},
     "nearest": {"graph", "query", "results", "similarity", "store"},

@@ -307,13 +307,15 @@ def _label_calls(
     done = known.labelled if known is not None else {}
     graphs = [graph for graph in _candidates(reduction) if graph.key not in done]
     hard = config.similarity.hard
-    scores = score_calls(graphs, labels, hard, output, threads, launcher)
+    scores = score_calls(graphs, labels, hard, output, threads, launcher, reduction.objects)
     ranked = [graph for graph in reduction.sources if graph.is_ranked]
     has_halves = config.uncertainty.resamples and len(ranked) > 1
     if not has_halves or (known is not None and known.has_label_ranking):
         return scores, []
     seed, budget_s = config.uncertainty.seed, _budget_s(reduction, spent_s, context)
-    return scores, half_calls(ranked, labels, hard, seed, budget_s, output, threads, launcher)
+    return scores, half_calls(
+        ranked, labels, hard, seed, budget_s, output, threads, launcher, reduction.objects
+    )
 
 
 def _budget_s(reduction: Reduction, spent_s: float, context: ScanContext) -> float:

@@ -23,6 +23,7 @@ from cluster.pool.tasks import TaskFailure, follow, merge_failures
 from depara.errors import StoreError
 from depara.similarity.centre import Centre, map_sums, products_with
 from depara.similarity.centre_table import centre_of_table
+from depara.similarity.engine.stream import READ_GRAPHS
 from depara.similarity.stored import NUMERIC_ERRORS, GraphRef, StoredBlock, check_graph, open_graphs
 from depara.store.scans import read_table
 from depara.store.storage import Storage
@@ -30,8 +31,8 @@ from depara.types import Float32, ProbeRange
 
 _Found = TypeVar("_Found")
 
-_BYTES_PER_VALUE = 12
-"""The mean in float32, and one graph's maps as they are read and in float32."""
+_BYTES_PER_VALUE = 8 + 2 * 2 * READ_GRAPHS
+"""The mean and one graph's maps in float32, and those that are read together and their decoding."""
 
 
 @dataclass(frozen=True)

@@ -13,19 +13,13 @@ from cluster.compare.pairs import Reduction
 from cluster.compare.unusable import failure_of_graphs
 from cluster.pool.launcher import Launcher
 from cluster.pool.tasks import TaskFailure
-from depara.catalog import LABEL_SCORES
-from depara.labelled import (
-    half_samples,
-    label_ranking,
-    label_score_table,
-    label_scores,
-    undefined_scores,
-)
+from depara.labelled import Labelling, label_ranking, label_score_table
 from depara.labelled.scores import ScoreValue
+from depara.objects import ProbeObjects
 from depara.similarity.stored import NUMERIC_ERRORS, GraphRef, open_graphs
 from depara.store.graphs import CommittedGraph
 from depara.store.storage import Storage
-from depara.types import Float64
+from depara.types import Float32, Float64
 
 _GRAPHS_PER_TASK = 64
 _MOST_HALVES = 40
@@ -43,9 +37,9 @@ Call = tuple[Callable[..., Any], tuple[Any, ...]]
 
 
 def wants_label_scores(reduction: Reduction, labels: Sequence[str | None]) -> bool:
-    """Whether label scores are asked for, and the labels suffice for one at least."""
-    wanted = reduction.config.similarity.label_scores
-    return wanted and len(undefined_scores(labels)) < len(LABEL_SCORES)
+    """Whether label scores are asked for, and labels or boxes suffice for one at least."""
+    labelling = Labelling(tuple(labels), reduction.objects)
+    return reduction.config.similarity.label_scores and labelling.has_scores
 
 
 def score_calls(
@@ -55,9 +49,10 @@ def score_calls(
     output: str,
     threads: int,
     launcher: Launcher,
+    objects: ProbeObjects | None = None,
 ) -> list[Call]:
-    """Returns the tasks that score graphs with the labels of the probes, and of the hard ones."""
-    shared = launcher.share(list(labels))
+    """Returns the tasks that score graphs with labels and boxes, all probes and the hard ones."""
+    shared = launcher.share(Labelling(tuple(labels), objects))
     pieces = _pieces(graphs, _GRAPHS_PER_TASK)
     return [(score_labels, (output, threads, piece, shared, tuple(hard))) for piece in pieces]
 
@@ -71,6 +66,7 @@ def half_calls(
     output: str,
     threads: int,
     launcher: Launcher,
+    objects: ProbeObjects | None = None,
 ) -> list[Call]:
     """Returns the tasks that score output graphs on half samples, as many as the budget allows.
 
@@ -83,12 +79,13 @@ def half_calls(
         output: where the graphs are.
         threads: of each task.
         launcher: shares values and says how many tasks run at once.
+        objects: of the probes, None where there are none.
     """
-    num_labelled = sum(label is not None for label in labels)
-    whole_s = _HALF_SECONDS * (num_labelled / 200) ** 2
+    labelling = Labelling(tuple(labels), objects)
+    whole_s = _HALF_SECONDS * (labelling.size / 200) ** 2
     each_s = whole_s * (1 + sum((percent / 100) ** 2 for percent in hard)) * max(len(graphs), 1)
     count = int(min(max(budget_s / each_s, _FEWEST_HALVES), _MOST_HALVES))
-    shared = launcher.share(half_samples(labels, count, seed))
+    shared = launcher.share(labelling.halves(count, seed))
     size = max(1, math.ceil(len(graphs) / max(launcher.capacity(), 1)))
     pieces = _pieces(graphs, min(size, _GRAPHS_PER_TASK))
     return [(score_halves, (output, threads, piece, shared, tuple(hard))) for piece in pieces]
@@ -98,13 +95,13 @@ def score_labels(
     output: str,
     threads: int,
     graphs: Sequence[GraphRef],
-    labels: Sequence[str | None],
+    labelling: Labelling,
     hard: Sequence[int] = (),
 ) -> list[LabelRow] | TaskFailure:
     """Returns the label scores of some graphs, or the error as data."""
 
     def scored(graph: CommittedGraph) -> dict[str, ScoreValue]:
-        return label_scores(graph.read_grams(), labels, hard, graph.read_outputs())
+        return labelling.scores(graph.read_grams(), hard, *_beside(graph, labelling))
 
     found = _of_each(output, threads, graphs, scored)
     if isinstance(found, TaskFailure):
@@ -116,20 +113,28 @@ def score_halves(
     output: str,
     threads: int,
     graphs: Sequence[GraphRef],
-    halves: Sequence[Sequence[str | None]],
+    halves: Sequence[Labelling],
     hard: Sequence[int] = (),
 ) -> list[HalfRow] | TaskFailure:
     """Returns the label scores of some output graphs on half samples, or the error as data."""
 
     def scored(graph: CommittedGraph) -> Float64:
-        grams, outputs_NC = graph.read_grams(), graph.read_outputs()
-        scores = (label_scores(grams, half, hard, outputs_NC) for half in halves)
+        grams, beside = graph.read_grams(), _beside(graph, halves[0])
+        scores = (half.scores(grams, hard, *beside) for half in halves)
         return np.array([[one.value for one in found.values()] for found in scores], np.float64)
 
     found = _of_each(output, threads, graphs, scored)
     if isinstance(found, TaskFailure):
         return found
     return [(ref.model_id, one) for ref, one in zip(graphs, found, strict=True)]
+
+
+def _beside(graph: CommittedGraph, labelling: Labelling) -> tuple[Float32 | None, Float32 | str]:
+    """What lies beside a graph: the return values of its model, the features of the objects."""
+    outputs_NC = graph.read_outputs()
+    if labelling.objects is None or not labelling.has_objects:
+        return outputs_NC, ""
+    return outputs_NC, graph.read_objects(labelling.objects.key)
 
 
 def label_tables(

@@ -9,6 +9,7 @@ from typing import Any
 from cluster.extract.plan import ScanPlan
 from depara.config import ScanConfig
 from depara.errors import ModelError
+from depara.objects import ProbeObjects
 from depara.similarity import plan_tiles
 from depara.similarity.stored import GraphRef
 from depara.types import Failure
@@ -23,6 +24,7 @@ class Reduction:
     num_probes: int
     num_pixels: int
     config: ScanConfig
+    objects: ProbeObjects | None = None
 
     @property
     def outputs(self) -> tuple[GraphRef, ...]:
@@ -66,7 +68,8 @@ def make_reduction(plan: ScanPlan, failures: Sequence[Failure]) -> Reduction:
     square = plan.config.similarity.pairs == "all"
     outputs = tuple(graph for graph in graphs if graph.is_output and not graph.null_of)
     targets = graphs if square else outputs
-    return Reduction(graphs, targets, plan.num_probes, plan.config.node_values, plan.config)
+    config = plan.config
+    return Reduction(graphs, targets, plan.num_probes, config.node_values, config, plan.objects)
 
 
 @dataclass(frozen=True)

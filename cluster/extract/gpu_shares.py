@@ -27,8 +27,9 @@ AUTO_BATCH = 32
 _WEIGHT_FORMS = 2
 """As in `depara.extraction.passes`."""
 
-_PASS_FACTOR = 1.5
-"""Memory of a forward and its backwards over the activations that the dry pass counts."""
+_PASS_FACTOR = 1.25
+"""What a forward and its backwards hold, of the activations that the dry pass counts: measured 0.43
+to 0.82 in ResNet-18 and -50, MobileNetV2 and ConvNeXt-T, 1.16 in VGG-11, at all blocks (CPU)."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from cluster.pool.units import Group, Unit
 from depara.config import ModelConfig, ScanConfig
 from depara.extraction.jobs import GraphSettings, ModelJob
 from depara.extraction.ranges import fitting_ranges, split_probes
+from depara.objects import ProbeObjects
 from depara.store.keys import graph_key, method_settings
 from depara.types import LayerInfo, ModelCard, ProbeRange
 
@@ -52,6 +53,7 @@ class ScanPlan:
     ranges: tuple[ProbeRange, ...]
     fresh: bool = False
     is_labelled: bool = False
+    objects: ProbeObjects | None = None
 
     @property
     def graph_keys(self) -> list[str]:
@@ -130,7 +132,14 @@ class ScanPlan:
     def _group(self, model: ModelPlan, keys: dict[str, str], settings: GraphSettings) -> Group:
         ranges = self.ranges_for(len(keys))
         job = ModelJob(
-            model.model, model.card, keys, self.probe_set_key, ranges, settings, self.fresh
+            model.model,
+            model.card,
+            keys,
+            self.probe_set_key,
+            ranges,
+            settings,
+            self.fresh,
+            self.objects,
         )
         units: list[Unit] = [ExtractUnit(job, probes) for probes in ranges]
         seconds = extraction_seconds(model.card, keys, self.num_probes, self.config.attribution)
@@ -146,6 +155,7 @@ def make_plan(
     *,
     fresh: bool = False,
     is_labelled: bool = False,
+    objects: ProbeObjects | None = None,
 ) -> ScanPlan:
     """Returns the plan for the models that could be resolved.
 
@@ -157,6 +167,7 @@ def make_plan(
         find_committed: returns those of some graph keys that are committed.
         fresh: compute all graphs, whatever is committed.
         is_labelled: whether any probe has a label.
+        objects: of the probes, whose features are to be kept beside the graphs.
     """
     settings = method_settings(config)
     by_id = {card.model_id: card for card in cards}
@@ -176,7 +187,7 @@ def make_plan(
             )
             models.append(ModelPlan(model, card, graphs))
     ranges = split_probes(num_probes, config.compute.unit_probes)
-    return ScanPlan(config, tuple(models), probe_set_key, ranges, fresh, is_labelled)
+    return ScanPlan(config, tuple(models), probe_set_key, ranges, fresh, is_labelled, objects)
 
 
 def _begin_elsewhere(groups: list[Group], rank: int) -> list[Group]:

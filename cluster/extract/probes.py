@@ -10,11 +10,12 @@ from cluster.pool.context import ScanContext
 from cluster.pool.loop import WorkerPool
 from cluster.pool.progress import Reporter, show_groups
 from cluster.pool.units import Group
-from depara.config import ScanFile
+from depara.config import ProbesConfig, ScanFile
 from depara.errors import ProbeError
 from depara.fingerprints import probes_fingerprint
 from depara.identity import probe_set_key
 from depara.probes import (
+    BoxColumns,
     FoundProbes,
     LeftOut,
     build_probe_set,
@@ -62,7 +63,7 @@ def prepare_probes(
     context.phases.enter("probes")
     source, side = file.config.probes, file.config.canvas.side
     storage, reporter = context.storage, context.reporter
-    found = find_probes(source.source, column=source.column, label_column=source.label_column)
+    found = _find(source)
     draw = draw_order(found.refs, source.seed)
     fingerprint = probes_fingerprint(draw, source, side)
     known = None if fresh or fingerprint is None else read_probes(storage, fingerprint)
@@ -88,6 +89,17 @@ def prepare_probes(
     for failure in decoded.failures:
         reporter.fail(failure.message)
     return PreparedProbes(key, decoded.probes, decoded.failures, found.left_out)
+
+
+def _find(source: ProbesConfig) -> FoundProbes:
+    name = source.boxes_column
+    return find_probes(
+        source.source,
+        column=source.column,
+        label_column=source.label_column,
+        boxes=None if name is None else BoxColumns(name, source.box_labels_column),
+        annotations=source.annotations,
+    )
 
 
 @dataclass(frozen=True)

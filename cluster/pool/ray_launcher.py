@@ -17,7 +17,7 @@ from cluster.pool.phases import Meter, TaskCost, measured
 from cluster.pool.ray_environment import check_address, cluster_address, ray_folder
 from cluster.pool.sharing import check_mark, this_machine
 from cluster.pool.units import Outcome, Unit
-from cluster.pool.worker import Worker
+from cluster.pool.worker import Worker, smallest_gpu_bytes
 from depara.config import ComputeConfig
 from depara.errors import ClusterError, ConfigError, StorageUnavailableError
 
@@ -375,16 +375,6 @@ class RayLauncher:
             raise WorkerLostError(_first_line(error)) from error
         except self._ray.exceptions.RayTaskError as error:
             raise WorkerLostError(_first_line(error.cause or error)) from error
-
-
-def smallest_gpu_bytes() -> int | None:
-    """Returns the memory of the smallest GPU that this process sees; None without one."""
-    import torch
-
-    if not torch.cuda.is_available():
-        return None
-    devices = range(torch.cuda.device_count())
-    return min(torch.cuda.get_device_properties(one).total_memory for one in devices)
 
 
 def _is_node_loss(error: BaseException) -> bool:

@@ -112,6 +112,16 @@ class Worker:
             self._kept.popitem()[1].close()
 
 
+def smallest_gpu_bytes() -> int | None:
+    """Returns the memory of the smallest GPU that this process sees; None without one."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return None
+    devices = range(torch.cuda.device_count())
+    return min(torch.cuda.get_device_properties(one).total_memory for one in devices)
+
+
 def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or "no message"
 

@@ -14,7 +14,7 @@ from cluster.record.graph_facts import GraphFacts, facts_of_scan
 from depara.dotted import leaves
 from depara.errors import StoreError
 from depara.identity import short_hash
-from depara.labelled import score_names
+from depara.labelled import Labelling
 from depara.similarity.stored import GraphRef, graph_refs
 from depara.store.scans import finished_manifests, read_table
 from depara.store.schemas import pair_columns
@@ -214,13 +214,16 @@ def rankings_key(reduction: Reduction) -> str:
 
 
 def labels_key(reduction: Reduction, labels: Sequence[str | None]) -> str | None:
-    """Returns the identity of the probes' labels and of the scores with them, None for no score.
+    """Returns the identity of the labels, the boxes, and the scores with them; None for no score.
 
     A version that knows more scores, or other shares of hard probes, computes them all anew.
     """
     if not wants_label_scores(reduction, labels):
         return None
-    return short_hash([list(labels), list(score_names(reduction.config.similarity.hard))])
+    objects = reduction.objects
+    names = Labelling(tuple(labels), objects).names(reduction.config.similarity.hard)
+    boxes = [] if objects is None else [objects.key, list(objects.labels)]
+    return short_hash([list(labels), list(names), *boxes])
 
 
 def failed_models(failures: Sequence[Failure]) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from cluster.record.history import Changes, History, count_nights, labels_key, r
 from cluster.record.notes import ModelNote, model_notes
 from depara.config import ModelConfig, ScanConfig, render_scan
 from depara.extraction.jobs import CommitResult
+from depara.objects import ProbeObjects
 from depara.probes import LeftOut
 from depara.redaction import redact
 from depara.store.artifacts import table_of_rows
@@ -32,6 +33,7 @@ from depara.store.layout import scan_file_path, scan_folder
 from depara.store.scans import finish_scan, write_table
 from depara.store.schemas import TABLES, pair_columns
 from depara.store.storage import Storage
+from depara.texts import storable
 from depara.types import Failure, ModelCard, Probe
 
 _VERSIONS = ("depara", "torch", "torchvision", "ray", "numpy", "pyarrow", "timm", "transformers")
@@ -190,6 +192,7 @@ def _manifest(
         "num_pairs": summary.num_pairs,
         "num_reused_pairs": summary.num_reused_pairs,
         "num_probes": summary.num_probes,
+        **_objects_facts(record.reduction.objects),
         "num_notes": len(summary.notes),
         "left_out": {one.kind: one.count for one in summary.left_out},
         "changes": {name: list(ids) for name, ids in vars(record.changes).items()},
@@ -208,6 +211,12 @@ def _manifest(
     }
 
 
+def _objects_facts(objects: ProbeObjects | None) -> dict[str, int]:
+    if objects is None:
+        return {}
+    return {"num_objects": len(objects), "num_objects_dropped": objects.num_dropped}
+
+
 def _precisions(record: ScanRecord) -> dict[str, int]:
     """How many graphs were computed in what."""
     found = [record.graph_facts[graph.key].computed_in for graph in record.reduction.sources]
@@ -224,7 +233,7 @@ def describing_tables(record: ScanRecord) -> dict[str, pa.Table]:
     rows = {
         "models": [_model_row(model, plans.get(model.id), record) for model in models],
         "layers": [row for plan in good for row in _layer_rows(plan, record.graph_facts)],
-        "probes": [{**vars(probe), "uri": redact(probe.uri)} for probe in prepared.probes],
+        "probes": [_probe_row(probe) for probe in prepared.probes],
         "failures": [
             {**failure.row(), "message": redact(failure.message), "nights": count}
             for failure, count in zip(record.failures, nights, strict=True)
@@ -261,6 +270,11 @@ def _model_row(model: ModelConfig, plan: ModelPlan | None, record: ScanRecord) -
         if commit.found_graphs and not commit.seconds:
             row["status"] = "reused"
     return row
+
+
+def _probe_row(probe: Probe) -> dict[str, Any]:
+    boxes = probe.boxes and [{**b._asdict(), "label": storable(b.label)} for b in probe.boxes]
+    return {**vars(probe), "uri": redact(probe.uri), "boxes": boxes}
 
 
 def _layer_rows(plan: ModelPlan, facts: Mapping[str, GraphFacts]) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from cluster.record.history import Changes, History
 from cluster.record.manifest import PreparedScan, ScanSummary
 from cluster.record.notes import ModelNote, matters_of, model_notes
 from cluster.record.report import ReportOutcome
-from depara.answers import recommend_for_labels
+from depara.answers import DataRecommendation, recommend_for_labels
 from depara.answers.recommender import SAFE
 from depara.probes import LeftOut, describe_left_out
 from depara.redaction import redact
@@ -149,10 +149,10 @@ def print_certainty(console: Console, results: ScanResults) -> None:
 
 def print_labels(console: Console, results: ScanResults) -> None:
     """Prints what to start from for the labelled probes themselves, if there are any."""
-    if len(results.table("label_ranking")):
+    if (results.table("label_ranking")["ranking"] == "model").any():
         found = recommend_for_labels(results)
         console.print(
-            shown_line(f"for the {found.num_probes} labelled probes: {found.sentence}"),
+            shown_line(f"for the {_target(found)}: {found.sentence}"),
             markup=False,
             highlight=False,
             soft_wrap=True,
@@ -209,6 +209,10 @@ def print_notes(console: Console, notes: Sequence[ModelNote]) -> None:
     if len(matters) > _MAX_NOTES_SHOWN:
         rest = len(matters) - _MAX_NOTES_SHOWN
         console.print(f"  and {rest} more: see notes.parquet", markup=False)
+
+
+def _target(found: DataRecommendation) -> str:
+    return f"{found.num_probes} labelled probes" if found.num_probes else found.target
 
 
 def _times(spent: Spent) -> str:

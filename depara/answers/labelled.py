@@ -8,8 +8,9 @@ import pandas as pd
 
 from depara.answers.recommendation import named
 from depara.answers.standings import Standing, standings
-from depara.catalog import is_of_hard_probes, votes
+from depara.catalog import is_of_hard_probes, voters
 from depara.errors import ConfigError
+from depara.objects import ProbeObjects
 from depara.results import ScanResults
 
 CONSENSUS = "consensus"
@@ -32,14 +33,22 @@ class DataRecommendation:
     num_scores: int
     num_probes: int
     num_classes: int
+    num_objects: int = 0
+    num_object_classes: int = 0
+
+    @property
+    def target(self) -> str:
+        """What the models are ranked for: labelled probes, or where there are none, objects."""
+        if self.num_probes:
+            return f"{self.num_probes} labelled probes of {self.num_classes} classes"
+        return f"{self.num_objects} objects of {self.num_object_classes} classes"
 
     @property
     def sentence(self) -> str:
         """What a colleague would say."""
         first = self.models.iloc[0]
         parts = [
-            f"start from {first['model_id']}, cut at {first['cut']}: first by the consensus of "
-            f"{self.num_scores} scores, {int(first['num_agree'])} of which agree"
+            f"start from {first['model_id']}, cut at {first['cut']}: first by {self._voters(first)}"
         ]
         if pd.notna(first["p_first"]):
             parts[0] += f", and in {first['p_first']:.0%} of half samples"
@@ -59,7 +68,8 @@ class DataRecommendation:
     @property
     def others(self) -> list[str]:
         """Those of `scores` that the consensus does not count."""
-        return [name for name in self.scores if not votes(name)]
+        voting = voters(self.scores)
+        return [name for name in self.scores if name not in voting]
 
     def frame(self) -> pd.DataFrame:
         """Returns `models`."""
@@ -71,9 +81,17 @@ class DataRecommendation:
             "sentence": self.sentence,
             "num_probes": self.num_probes,
             "num_classes": self.num_classes,
+            "num_objects": self.num_objects,
+            "num_object_classes": self.num_object_classes,
             "models": self.models.to_dict("records"),
             "ranking": self.ranking.to_dict("records"),
         }
+
+    def _voters(self, first: pd.Series) -> str:
+        if self.num_scores == 1:
+            return "the one score that votes"
+        agree = int(first["num_agree"])
+        return f"the consensus of {self.num_scores} scores, {agree} of which agree"
 
     def _of(self, standing: Standing) -> list[str]:
         kept = self.models[self.models["standing"] == standing]
@@ -93,7 +111,9 @@ def recommend_for_labels(scan: ScanResults) -> DataRecommendation:
         StoreError: a table is missing or damaged.
     """
     labels = scan.table("probes")["label"].dropna()
-    ranking = _ranking(scan, len(labels), labels.nunique())
+    objects = ProbeObjects.of(scan.probes())
+    classes = () if objects is None else objects.labels
+    ranking = _ranking(scan, len(labels), labels.nunique(), len(classes))
     top = ranking[(ranking["ranking"] == "model") & (ranking["score"] == CONSENSUS)]
     top = top.sort_values("rank").reset_index(drop=True)
     cuts = ranking[
@@ -115,27 +135,33 @@ def recommend_for_labels(scan: ScanResults) -> DataRecommendation:
             "num_agree": top["num_agree"].astype("Int32"),
         }
     ).join(ranks.astype("Int32"), on="model_id")
-    return DataRecommendation(
-        models, ranking, int(top["num_scores"].iloc[0]), len(labels), labels.nunique()
-    )
+    num_scores = int(top["num_scores"].iloc[0])
+    counts = len(labels), labels.nunique(), len(classes), len(set(classes))
+    return DataRecommendation(models, ranking, num_scores, *counts)
 
 
-def _ranking(scan: ScanResults, num_labelled: int, num_classes: int) -> pd.DataFrame:
+def _ranking(
+    scan: ScanResults, num_labelled: int, num_classes: int, num_objects: int
+) -> pd.DataFrame:
     if _TABLE not in scan.manifest.get("tables", {}):
         raise ConfigError(
             f"scan {scan.scan_id} is of a version without a ranking by labels: scan again (graphs "
             "are reused)"
         )
     ranking = scan.table(_TABLE)
-    if len(ranking):
+    if (ranking["ranking"] == "model").any():
         return ranking
-    if not num_labelled:
+    if not num_labelled and not num_objects:
         why = (
             "its probes have no labels: put the images of each class into a folder of their own, "
-            "or name the label column of a Parquet table (probes.label_column)"
+            "or name the label column of a Parquet table (probes.label_column), or boxes of "
+            "objects (probes.boxes_column, probes.annotations)"
         )
     elif not scan.manifest.get("config", {}).get("similarity", {}).get("label_scores", True):
         why = "similarity.label_scores is off: set it and scan again"
     else:
-        why = f"no score is defined for {num_labelled} labelled probes of {num_classes} classes"
+        why = (
+            f"no score is defined for {num_labelled} labelled probes of {num_classes} classes and "
+            f"{num_objects} objects at the models' output layers: see the reasons in label_scores"
+        )
     raise ConfigError(f"scan {scan.scan_id} has no ranking by labels: {why}")

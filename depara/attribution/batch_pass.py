@@ -14,7 +14,7 @@ from torch import Tensor
 
 from depara.attribution.bus import Bus
 from depara.attribution.forms import Form, ProbeValues
-from depara.attribution.layer_pass import LayerPass, OnFeatures, OverwrittenError
+from depara.attribution.layer_pass import LayerPass, OnFeatures, OnValues, OverwrittenError
 from depara.attribution.nodes import BatchNodes, compute_features, compute_nodes
 from depara.attribution.prepared import PreparedModel
 from depara.config.schema import AttributionConfig
@@ -53,6 +53,7 @@ class BatchPass:
         *,
         with_maps: bool,
         perturbation: float = 0.0,
+        on_values: OnValues | None = None,
     ) -> BatchNodes:
         """Returns the nodes of a batch, without maps if none are asked for; hands out features.
 
@@ -63,6 +64,7 @@ class BatchPass:
             on_features: see `LayerPass.run`.
             with_maps: whether to compute maps.
             perturbation: largest relative change of the canvases' values.
+            on_values: see `LayerPass.run`.
 
         Raises:
             NonFiniteError: features or maps are NaN or infinite; names layer and probe.
@@ -75,7 +77,7 @@ class BatchPass:
             canvas_B3SS *= 1 + perturbation * (2 * self.bus.upload("checks", noise) - 1)
         self.layers.ends_early, self.layers.skips_graph = form.ends_early, form.skips_graph
         with self.model.active(form.channels_last, form.is_fused):
-            nodes = self._compute(canvas_B3SS, probe_ids, form, on_features, with_maps)
+            nodes = self._compute(canvas_B3SS, probe_ids, form, on_features, on_values, with_maps)
         self._check_finite(nodes, probe_ids)
         return nodes
 
@@ -111,15 +113,22 @@ class BatchPass:
         probe_ids: Sequence[str],
         form: Form,
         on_features: OnFeatures,
+        on_values: OnValues | None,
         with_maps: bool,
     ) -> BatchNodes:
         while True:
             self.layers.keeps_copies = form in self._copying
             try:
                 if not with_maps:
-                    return compute_features(self.layers, canvas_B3SS, on_features)
+                    return compute_features(self.layers, canvas_B3SS, on_features, on_values)
                 return compute_nodes(
-                    self.layers, canvas_B3SS, probe_ids, self.config, self.map_side, on_features
+                    self.layers,
+                    canvas_B3SS,
+                    probe_ids,
+                    self.config,
+                    self.map_side,
+                    on_features,
+                    on_values,
                 )
             except OverwrittenError as error:
                 if form in self._copying:

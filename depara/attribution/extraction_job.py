@@ -19,6 +19,8 @@ from depara.types import NodeMaps, UInt8
 FeatureSink = Callable[[str, int, Tensor], None]
 """Takes a layer's name, the row of the first probe, and features ``B D``, valid during the call.
 
+Or, as ``on_values``, the layer's whole output, batch first.
+
 Rows that come again replace those that came before: a model did not hold what it was tried in.
 """
 
@@ -35,6 +37,7 @@ class ExtractionJob:
     on_features: FeatureSink
     with_maps: bool
     bus: Bus
+    on_values: FeatureSink | None = None
     maps_NP: dict[str, Tensor] = field(default_factory=dict)
     norms_N: dict[str, Tensor] = field(default_factory=dict)
     conditioning_N: dict[str, Tensor] = field(default_factory=dict)

@@ -154,6 +154,7 @@ class Extractor:
         on_features: FeatureSink,
         *,
         with_maps: bool = True,
+        on_values: FeatureSink | None = None,
     ) -> dict[str, NodeMaps]:
         """Returns the nodes of the probes by layer, and hands out their features on the way.
 
@@ -162,6 +163,7 @@ class Extractor:
             probe_ids: one id per canvas; seeds the noise of SmoothGrad, and named in messages.
             on_features: called once per layer and row with float32 features on the device.
             with_maps: False runs forward passes only and returns no nodes.
+            on_values: called likewise with a layer's whole output, perhaps several times per row.
 
         Raises:
             NonFiniteError: features or maps are NaN or infinite; names layer and probe.
@@ -172,7 +174,9 @@ class Extractor:
         side = canvas_uint8_NSS3.shape[1]
         assert canvas_uint8_NSS3.dtype in (np.uint8, torch.uint8)
         assert tuple(canvas_uint8_NSS3.shape) == (len(probe_ids), side, side, 3)
-        job = ExtractionJob(canvas_uint8_NSS3, probe_ids, on_features, with_maps, self._bus)
+        job = ExtractionJob(
+            canvas_uint8_NSS3, probe_ids, on_features, with_maps, self._bus, on_values
+        )
         if with_maps:
             job.allocate(self._names, self._config.num_maps * self._map_side**2)
         with ExitStack() as stack:
@@ -294,11 +298,16 @@ class Extractor:
                 found.take(layer, features_BD[size - 1])
             job.deliver(layer, start, features_BD[:size])
 
+        def on_values(layer: str, values: Tensor) -> None:
+            if job.on_values is not None:
+                job.on_values(layer, start, values[:size])
+
         nodes = self._batch.run(
             *job.take([*rows, *rows] if size == 1 and self._proof.is_doubled else rows),
             form,
             on_features,
             with_maps=job.with_maps,
+            on_values=on_values,
         )
         job.store(start, nodes, size)
         if wants_maps:

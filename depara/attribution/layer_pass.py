@@ -30,6 +30,9 @@ RETURNED = "(return value)"
 OnFeatures = Callable[[str, Tensor], None]
 """Takes a layer's name and its features ``B D``, valid only during the call."""
 
+OnValues = Callable[[str, Tensor], None]
+"""Takes a layer's name and its output as it is, batch first, valid only during the call."""
+
 OnNorms = Callable[[str, Tensor, int], None]
 """Takes a layer's name, the norms of its output ``B``, and its number of values per probe."""
 
@@ -91,12 +94,13 @@ class LayerPass:
         on_norms: OnNorms | None = None,
         on_features: OnFeatures | None = None,
         on_gradient: OnGradient | None = None,
+        on_values: OnValues | None = None,
     ) -> Tensor:
         """Returns whether each layer's features are finite, bool ``L B``, after one forward pass.
 
-        ``on_norms``, ``on_features`` and ``on_gradient`` are called in this order, layer by layer
-        as they fire. A layer that fires again while a backward recomputes an activation checkpoint
-        has fired before.
+        ``on_norms``, ``on_values``, ``on_features`` and ``on_gradient`` are called in this order,
+        layer by layer as they fire. A layer that fires again while a backward recomputes an
+        activation checkpoint has fired before.
 
         Raises:
             LayerError: a layer never fires, fires twice, or does not give one row per probe.
@@ -107,7 +111,7 @@ class LayerPass:
         wants_gradient = on_gradient is not None
         has_graph = wants_gradient or not self.skips_graph
         canvas = canvas_B3SS.detach().requires_grad_(has_graph)
-        one = _OnePass(self, canvas, on_norms, on_features, on_gradient)
+        one = _OnePass(self, canvas, on_norms, on_features, on_gradient, on_values)
         copies: AbstractContextManager[object] = nullcontext()
         if has_graph and self.keeps_copies:
             copies = allow_mutation_on_saved_tensors()
@@ -144,6 +148,7 @@ class _OnePass:
     on_norms: OnNorms | None
     on_features: OnFeatures | None
     on_gradient: OnGradient | None
+    on_values: OnValues | None
     finite: dict[str, Tensor] = field(default_factory=dict)
     own_error: Exception | None = None
 
@@ -205,6 +210,8 @@ class _OnePass:
         return self.owner.hands_return and self.on_features is not None
 
     def _hand_return(self, returned: object) -> None:
+        if isinstance(returned, list | tuple) and any(isinstance(r, Mapping) for r in returned):
+            return  # what a detector found on each image: the first tensor is of one image alone
         tensor = find_tensor(returned)
         if not self._goes_on or self.on_features is None or tensor is None or tensor.ndim != 2:
             return
@@ -218,6 +225,8 @@ class _OnePass:
         self.finite[name] = torch.isfinite(norm_B)
         if self.on_norms is not None:
             self.on_norms(name, norm_B, values[0].numel())
+        if self.on_values is not None:
+            self.on_values(name, values)
         if self.on_features is not None:
             is_flat = self.owner.features == "flatten"
             self.on_features(

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from depara.attribution.layer_pass import LayerPass, OnFeatures
+from depara.attribution.layer_pass import LayerPass, OnFeatures, OnValues
 from depara.attribution.maps import reduce_channels, sum_pool, unit_norm
 from depara.attribution.methods import (
     Method,
@@ -45,9 +45,14 @@ class BatchNodes:
     conditioning_B: dict[str, Tensor] = field(default_factory=dict)
 
 
-def compute_features(layers: LayerPass, canvas_B3SS: Tensor, on_features: OnFeatures) -> BatchNodes:
+def compute_features(
+    layers: LayerPass,
+    canvas_B3SS: Tensor,
+    on_features: OnFeatures,
+    on_values: OnValues | None = None,
+) -> BatchNodes:
     """Hands out the features of every layer, without any gradient, and returns no maps."""
-    return BatchNodes(layers.run(canvas_B3SS, on_features=on_features))
+    return BatchNodes(layers.run(canvas_B3SS, on_features=on_features, on_values=on_values))
 
 
 def compute_nodes(
@@ -57,6 +62,7 @@ def compute_nodes(
     config: AttributionConfig,
     map_side: int,
     on_features: OnFeatures,
+    on_values: OnValues | None = None,
 ) -> BatchNodes:
     """Returns the nodes of a batch at every layer, and hands out the features on the way.
 
@@ -69,6 +75,7 @@ def compute_nodes(
         config: method, scalar (already in ``layers``), channels, steps and noise.
         map_side: side of the maps, px, a divisor of ``S``.
         on_features: see `LayerPass.run`.
+        on_values: likewise.
     """
     method = find_method(config.method)
     shifted_B3SS = canvas_B3SS - reference_canvas(canvas_B3SS)
@@ -80,9 +87,12 @@ def compute_nodes(
                 on_norms=maps.take_norms,
                 on_features=on_features,
                 on_gradient=maps.finish,
+                on_values=on_values,
             )
         return maps.nodes(is_finite_LB)
-    is_finite_LB = layers.run(canvas_B3SS, on_norms=maps.take_norms, on_features=on_features)
+    is_finite_LB = layers.run(
+        canvas_B3SS, on_norms=maps.take_norms, on_features=on_features, on_values=on_values
+    )
     parameters = parameters_of(config)
     places = method.places(parameters) if method.places else ()
     assert max(len(places), 1) == config.num_maps

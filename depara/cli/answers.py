@@ -69,16 +69,14 @@ def data(
         if csv or json:
             print_answer(found.frame(), csv=csv, json=json, record=found.record())
             return
-        print_lines(
-            f"{found.num_probes} labelled probes of {found.num_classes} classes: {found.sentence}."
-        )
+        print_lines(f"{found.target}: {found.sentence}.")
         print_frame(
             _shown_data(found).head(top), "models by their mean rank, and the rank by each score"
         )
         print_lines(f"by score: rank by {', '.join(found.scores)}")
         if found.others:
             print_lines(f"which the consensus does not count: {', '.join(found.others)}")
-        print_lines("[low,high]: 5-95 % over random halves of the labelled probes")
+        print_lines("[low,high]: 5-95 % over random halves of the probes")
 
 
 def matrix(

@@ -73,8 +73,9 @@ def absolute_places(
 ) -> dict[str, Any]:
     """Returns the tree of a scan file with absolute local paths.
 
-    These are ``output``, ``probes.source``, ``compute.spill_dir``, and the ``weights`` of models
-    and of ``defaults``. What is of another type than it should be is left to the validation.
+    These are ``output``, ``probes.source``, ``probes.annotations``, ``compute.spill_dir``, and the
+    ``weights`` of models and of ``defaults``. What is of another type than it should be is left to
+    the validation.
 
     Raises:
         ConfigError: as `CommandFolder.absolute`.
@@ -84,6 +85,7 @@ def absolute_places(
     if isinstance(output, str):
         placed["output"] = folder.absolute(output, "output")
     _place_field(placed, "probes", "source", folder)
+    _place_field(placed, "probes", "annotations", folder)
     _place_field(placed, "compute", "spill_dir", folder)
     defaults = placed.get("defaults")
     source = defaults.get("source", "") if isinstance(defaults, Mapping) else ""

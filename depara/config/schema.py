@@ -78,6 +78,22 @@ class ProbesConfig(Section):
     label_column: str | None = None
     """Label column of a Parquet source, or its folders ``NAME=...``; null uses ``label`` when there
     is one."""
+    boxes_column: str | None = None
+    """Column of a Parquet source with the objects of each picture: a list of [x0, y0, x1, y1], px
+    of the upright picture, empty where there are none. null: no objects are known."""
+    box_labels_column: str = "box_labels"
+    """Column of a Parquet source with the class of each of these boxes: a list as long."""
+    annotations: str | None = None
+    """COCO JSON with the objects of a source of image files: path or URI; each `file_name` is the
+    end of a picture's path."""
+
+    @model_validator(mode="after")
+    def _boxes_are_of_one_place(self) -> ProbesConfig:
+        if self.boxes_column is not None and self.annotations is not None:
+            raise ValueError(
+                "boxes_column and annotations both give the objects of pictures: leave one out"
+            )
+        return self
 
 
 class CanvasConfig(Section):

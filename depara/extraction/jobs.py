@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from depara.config import AttributionConfig, ComputeConfig, EdgesConfig, ModelConfig, ScanConfig
+from depara.objects import ProbeObjects
 from depara.store.keys import method_settings
 from depara.types import ModelCard, ProbeRange
 
@@ -53,7 +54,7 @@ class GraphSettings:
 
 @dataclass(frozen=True)
 class ModelJob:
-    """All that a worker needs to compute the missing graphs of one model."""
+    """All that a worker needs to compute the missing graphs of one model, or what they lack."""
 
     model: ModelConfig
     card: ModelCard
@@ -64,6 +65,8 @@ class ModelJob:
     settings: GraphSettings
     fresh: bool = False
     """Whether to recompute what the storage holds."""
+    objects: ProbeObjects | None = None
+    """Objects of the probes, whose features are to be kept beside every graph."""
 
 
 @dataclass(frozen=True)

@@ -92,11 +92,12 @@ class ModelPasses:
         probe_ids: Sequence[str],
         on_features: FeatureSink,
         lacking: Collection[str],
+        on_values: FeatureSink | None = None,
     ) -> dict[str, NodeMaps]:
         """Returns the nodes of some layers and hands out the features of all.
 
         Args:
-            canvas_NSS3, probe_ids, on_features: see `Extractor.extract`.
+            canvas_NSS3, probe_ids, on_features, on_values: see `Extractor.extract`.
             lacking: the layers whose maps are wanted.
         """
         nodes: dict[str, NodeMaps] = {}
@@ -106,6 +107,7 @@ class ModelPasses:
                 probe_ids,
                 on_features,
                 with_maps=any(self._chosen[name].computed_in == arithmetic for name in lacking),
+                on_values=on_values,
             )
         return nodes
 

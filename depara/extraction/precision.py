@@ -54,8 +54,10 @@ class Agreement:
         )
 
 
-LIMITS = Agreement(map_cosine=0.99, least_map_cosine=0.9, edge_correlation=0.99)
-"""What agrees: node and edge similarity with any other graph shrink by at most these factors."""
+LIMITS = Agreement(map_cosine=0.96, least_map_cosine=0.8, edge_correlation=0.99)
+"""What agrees: node and edge similarity with any other graph shrink by about these factors at most.
+Real ResNets have 0.969, 0.87 and 0.9993 at the least (benchmarks/results/precision.md): computed
+so, their similarities move less than with other probes, and hardly any rank does."""
 
 _WORDS = {
     "map_cosine": "mean cosine of the maps",

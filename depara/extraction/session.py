@@ -20,12 +20,14 @@ from depara.extraction.graph_checks import (
 )
 from depara.extraction.jobs import CommitResult, ModelJob
 from depara.extraction.memory import PeakMemory
+from depara.extraction.objects import ObjectFeatures
 from depara.extraction.outputs import ReturnedValues, unsteady_note
 from depara.extraction.passes import ModelPasses
 from depara.extraction.vectors import KeptVectors
 from depara.graph import edge_index
 from depara.ledger import part_bytes
 from depara.models import LoadedModel
+from depara.models.detectors import num_detection_tokens
 from depara.store.artifacts import GraphMarker
 from depara.store.graphs import GraphWriter
 from depara.store.keys import model_settings
@@ -34,13 +36,21 @@ from depara.types import NodeMaps, Note, ProbeRange, UInt8
 
 
 def open_writers(job: ModelJob, storage: Storage) -> dict[str, GraphWriter]:
-    """Returns the writers of those graphs that nobody has committed since the plan was made."""
+    """Returns the writers of those graphs that nobody has committed since the plan was made.
+
+    And of those beside which features of the job's objects are to be written.
+    """
     writers = {
         layer.name: GraphWriter(storage, job.graph_keys[layer.name], fresh=job.fresh)
         for layer in job.card.layers
         if layer.name in job.graph_keys
     }
-    return {name: writer for name, writer in writers.items() if not writer.is_committed}
+
+    def is_whole(writer: GraphWriter) -> bool:
+        has_objects = job.objects is None or writer.has_objects(job.objects.key)
+        return writer.is_committed and has_objects
+
+    return {name: writer for name, writer in writers.items() if not is_whole(writer)}
 
 
 class FoundSession:
@@ -91,18 +101,29 @@ class ModelSession:
         compute, card = job.settings.compute, job.card
         self._writers = writers
         self._layers = [layer for layer in card.layers if layer.name in writers]
+        self._new = {name: one for name, one in writers.items() if not one.is_committed}
         num_probes = job.ranges[-1].stop
         self._notes: dict[str, tuple[Note, ...]] = {}
         self._variation: dict[str, float] = {}
         self._memory = PeakMemory(self._device)
         self._bank: FeatureBank | None = None
         self._returned: ReturnedValues | None = None
-        if job.settings.store_outputs and card.output_layer in writers:
+        if job.settings.store_outputs and card.output_layer in self._new:
             self._returned = ReturnedValues(num_probes)
         self._vectors: KeptVectors | None = None
-        if job.settings.store_features and card.output_layer in writers:
+        if job.settings.store_features and card.output_layer in self._new:
             output = next(layer for layer in self._layers if layer.name == card.output_layer)
             self._vectors = KeptVectors(num_probes, output.num_features)
+        self._objects: ObjectFeatures | None = None
+        if job.objects is not None:
+            self._objects = ObjectFeatures(
+                job.objects,
+                self._layers,
+                input_side=card.input.side,
+                num_last=num_detection_tokens(model.module),
+                memory_bytes=int(compute.memory),
+                bus=bus,
+            )
         hands_return = self._returned is not None
         self._passes = ModelPasses(
             job, model, self._layers, bus, attempt, hands_return=hands_return
@@ -124,15 +145,16 @@ class ModelSession:
             self._open(canvas_NSS3, probe_ids)
         lacking = [
             name
-            for name, writer in self._writers.items()
+            for name, writer in self._new.items()
             if not writer.has_nodes(probes, probe_ids, self.job.settings.node_values)
         ]
-        self._reused_files += len(self._layers) - len(lacking)
+        self._reused_files += len(self._new) - len(lacking)
         maps = self._passes.extract(
             canvas_NSS3,
             probe_ids,
             lambda layer, row, features: self._take(layer, probes.start + row, features),
             lacking,
+            lambda layer, row, values: self._take_values(layer, probes.start + row, values),
         )
         for name in lacking:
             self._write_behind(name, probes, probe_ids, maps[name])
@@ -151,7 +173,7 @@ class ModelSession:
         pairs = edge_index(self.job.ranges[-1].stop)
         num_features = {layer.name: layer.num_features for layer in self._layers}
         normalize = self.job.settings.edges.normalize
-        for name, writer in self._writers.items():
+        for name, writer in self._new.items():
             grams, cosine_E = checked_edges(self.job.card.model_id, name, self._bank, normalize)
             self._notes[name] = feature_notes(name, cosine_E)
             self._variation[name] = feature_variation(grams.raw_NN)
@@ -160,10 +182,11 @@ class ModelSession:
         self._write_outputs()
         if self._vectors is not None:
             self._writers[self.job.card.output_layer].write_vectors(self._vectors.values_NC)
+        self._write_objects()
         self.flush()
         seconds = self._seconds + time.perf_counter() - started
         peak_bytes = self._memory.peak_bytes()
-        for name, writer in self._writers.items():
+        for name, writer in self._new.items():
             writer.commit(self._marker(name, num_features[name], seconds, peak_bytes))
         found = len(self.job.graph_keys) - len(self._writers)
         return CommitResult(seconds, peak_bytes, self._reused_files, self._device, found)
@@ -183,6 +206,16 @@ class ModelSession:
                 self._vectors.write(row0, self._bus.fetch("features", features_BD))
         elif self._returned is not None:
             self._returned.write(row0, self._bus.fetch("outputs", features_BD))
+
+    def _take_values(self, layer: str, row0: int, values: Tensor) -> None:
+        if self._objects is not None:
+            self._objects.write(layer, row0, values)
+
+    def _write_objects(self) -> None:
+        """Writes features of objects beside the graphs: before they are committed."""
+        if self._objects is not None:
+            for name, writer in self._writers.items():
+                writer.write_objects(self._objects.key, *self._objects.result(name))
 
     def _write_outputs(self) -> None:
         """Writes what the model returned beside the graph of its output layer, or notes why not."""

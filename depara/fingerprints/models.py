@@ -17,7 +17,7 @@ from depara.identity import short_hash
 from depara.locations import is_remote, local_path
 from depara.weights_names import INDEX_SUFFIX, has_weights_suffix
 
-CARD_VERSION = 2
+CARD_VERSION = 3
 """Raised when opening an unchanged model gives another `ModelCard`: all are then opened again."""
 
 _PACKAGES = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from depara.config import ProbesConfig
 from depara.fingerprints.files import file_identities
@@ -17,6 +18,7 @@ PROBES_VERSION = 2
 
 _ROW = re.compile(r"(.+\.parquet)#\d+", re.IGNORECASE | re.DOTALL)
 _PACKAGES = ("numpy", "pillow", "pillow-heif", "pyarrow")
+_TOLD_BY_REFS = ("boxes_column", "box_labels_column", "annotations")
 
 
 def probes_fingerprint(
@@ -25,8 +27,9 @@ def probes_fingerprint(
     """Returns a fingerprint (32 hexadecimal digits) of the probe set, or None: decode it.
 
     Two equal fingerprints mean that decoding would give the same probes and the same failures. It
-    covers the candidates in the order of the draw with their labels, the identity of the file
-    behind each, the settings of the draw, the canvas side, and the versions of what decodes.
+    covers the candidates in the order of the draw with their labels and objects, the identity of
+    the file behind each, the settings of the draw, the canvas side, and the versions of what
+    decodes.
 
     None means that a file cannot be told without reading it: one is missing, or its storage does
     not answer. Decoding then reports it.
@@ -43,12 +46,18 @@ def probes_fingerprint(
     content = {
         "probes_version": PROBES_VERSION,
         "canvas_side": canvas_side,
-        "config": config.model_dump(mode="json", exclude={"source"}),
+        "config": config.model_dump(mode="json", exclude={"source", *_TOLD_BY_REFS}),
         "versions": package_versions(_PACKAGES),
-        "refs": [[ref.uri, ref.label, ref.column] for ref in refs],
+        "refs": [_told(ref) for ref in refs],
         "files": identities,
     }
     return short_hash(content)
+
+
+def _told(ref: ProbeRef) -> list[Any]:
+    """What a reference says; keys without objects must not move."""
+    objects = [] if ref.objects is None else [ref.objects]
+    return [ref.uri, ref.label, ref.column, *objects]
 
 
 def _file(uri: str) -> str:

@@ -3,8 +3,11 @@
 ``N`` labelled probes, ``K`` classes.
 """
 
+from depara.labelled.evidence import logme_regression
 from depara.labelled.features import LabelledFeatures
 from depara.labelled.hardness import score_names
+from depara.labelled.labelling import Labelling
+from depara.labelled.objects import ObjectFeatures, object_scores
 from depara.labelled.ranking import (
     CONSENSUS,
     half_samples,
@@ -20,11 +23,15 @@ from depara.labelled.scores import (
 __all__ = [
     "CONSENSUS",
     "LabelledFeatures",
+    "Labelling",
+    "ObjectFeatures",
     "ScoreValue",
     "half_samples",
     "label_ranking",
     "label_score_table",
     "label_scores",
+    "logme_regression",
+    "object_scores",
     "score_names",
     "undefined_scores",
 ]

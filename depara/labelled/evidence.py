@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from depara.labelled.features import LabelledFeatures, spectrum
+from depara.labelled.features import RANK, LabelledFeatures, spectrum
 from depara.types import Float64
 
 FLOOR = 1e-5
@@ -36,6 +36,36 @@ def logme(features: LabelledFeatures) -> float:
     values_r, vectors_Nr = spectrum(features.raw_NN / mean_square)
     targets_NK = features.indicators_NK
     return float(log_evidence(values_r, vectors_Nr, targets_NK).mean() / features.num_probes)
+
+
+def logme_regression(features_ND: Float64, targets_NK: Float64) -> float:
+    """Returns the mean over continuous targets of the maximum log evidence per row, in nats.
+
+    `logme` with each column of targets for ``y`` (You et al., ICML 2021, their regression): with
+    the classes' one-hot columns it is `logme`. Targets are taken as they are, neither centred nor
+    scaled, as in the authors' code: a target times ``a`` loses ``log a``, for all features alike.
+
+    Args:
+        features_ND: raw features, one row per probe or object.
+        targets_NK: one regression problem per column.
+
+    Raises:
+        ValueError: a value is not finite, or there are not as many rows of both.
+    """
+    if len(features_ND) != len(targets_NK) or not len(features_ND):
+        raise ValueError(
+            f"{len(features_ND)} rows of features, {len(targets_NK)} of targets: give one of each "
+            "per probe or object"
+        )
+    if not (np.isfinite(features_ND).all() and np.isfinite(targets_NK).all()):
+        raise ValueError("features or targets are not finite: leave the rows out")
+    mean_square = float(np.square(features_ND).sum(axis=1).mean())
+    unit_ND = features_ND / np.sqrt(mean_square) if mean_square > 0 else features_ND
+    vectors_Nr, roots_r, _ = np.linalg.svd(unit_ND, full_matrices=False)
+    values_r = np.square(roots_r)
+    is_kept_r = values_r > RANK * values_r.max(initial=0.0)
+    evidence_K = log_evidence(values_r[is_kept_r], vectors_Nr[:, is_kept_r], targets_NK)
+    return float(evidence_K.mean() / len(targets_NK))
 
 
 def log_evidence(values_r: Float64, vectors_Nr: Float64, targets_NK: Float64) -> Float64:

@@ -20,7 +20,8 @@ from depara.grams import ROUNDING, GraphGrams
 from depara.similarity.grams import centred
 from depara.types import Float32, Float64
 
-_RANK = ROUNDING**2
+RANK = ROUNDING**2
+"""Eigenvalues of a Gram below this share of the largest are rounding."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,5 +160,5 @@ def spectrum(gram_NN: Float64) -> tuple[Float64, Float64]:
     """
     values_N, vectors_NN = np.linalg.eigh(gram_NN)
     values_N, vectors_NN = values_N[::-1], vectors_NN[:, ::-1]
-    is_kept_N = values_N > _RANK * max(float(values_N[0]), 0.0)
+    is_kept_N = values_N > RANK * max(float(values_N[0]), 0.0)
     return values_N[is_kept_N], vectors_NN[:, is_kept_N]

@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from depara.catalog import votes
+from depara.catalog import voters
 from depara.labelled.scores import ScoreValue
 from depara.store.artifacts import table_of_rows
 from depara.store.schemas import TABLES
@@ -65,7 +65,7 @@ def label_ranking(
     """Returns the ``label_ranking`` table: models at their output layer, and layers of each model.
 
     Per score, the highest value is first; equal values rank by name, layers by their order. The
-    consensus is the mean of the ranks by all scores that vote (`votes`), a score that a candidate
+    consensus is the mean of the ranks by all scores that vote (`voters`), a score that a candidate
     does not have counting as its last place. It stands above any one score: which of them predicts
     best differs from data to data (Agostinelli et al., ECCV 2022). Where none that votes is
     defined there is no ranking.
@@ -106,7 +106,8 @@ def _ranked(
     ).reshape(len(candidates), len(every))
     is_defined_S = np.asarray(~np.isnan(values_MS).all(axis=0))
     names = [name for name, known in zip(every, is_defined_S, strict=True) if known]
-    is_voter_S = np.array([votes(name) for name in names], np.bool_)
+    voting = voters(names)
+    is_voter_S = np.array([name in voting for name in names], np.bool_)
     if not is_voter_S.any():
         return
     values_MS = values_MS[:, is_defined_S]

@@ -19,12 +19,15 @@ from depara.store.layout import (
     FEATURES_FILE,
     GRAMS_FILE,
     MARKER_FILE,
+    OBJECTS_PREFIX,
     SKETCH_FILE,
     graph_folder,
     marker_path,
     nodes_file,
+    objects_key,
     sketch_path,
 )
+from depara.store.objects import decode_objects
 from depara.store.outputs import OPTIONAL_FILES
 from depara.store.sketches import decode_sketch
 from depara.store.storage import FileStat, Storage, sha256_hex
@@ -33,6 +36,8 @@ from depara.types import ProbeRange
 DISCARD = "`depara verify --discard` takes the graph back, and the next scan computes it anew"
 
 _REMADE = "`depara verify --discard` removes it, and `depara nearest` makes it anew"
+
+_PASSED = "`depara verify --discard` removes it, and the next scan of these objects makes it anew"
 
 ProbeIds = Callable[[str], tuple[str, ...] | None]
 """Returns the ids of a probe set by its key, or None where they are not known."""
@@ -69,6 +74,7 @@ class GraphCheck:
             for name, fact in marker.files.items():
                 found += self._file_problems(marker, name, fact, files.get(f"{self.folder}/{name}"))
             found += self._sketch_problems(files.get(sketch_path(self.key)))
+            found += self._objects_problems(files)
         except (StoreError, ValueError, TypeError, AttributeError) as error:
             # The marker is JSON that anything may have been written into.
             return [self._problem(MARKER_FILE, f"cannot be used: {error}")]
@@ -176,6 +182,22 @@ class GraphCheck:
             problem = self._problem(SKETCH_FILE, f"cannot be used: {error}")
             return [replace(problem, remedy=_REMADE, graph_key=None, discardable=(path,))]
         return []
+
+    def _objects_problems(self, files: Files) -> Iterator[Problem]:
+        """Features of objects lie beside the graph: damaged ones go alone, the graph stays."""
+        start = f"{self.folder}/{OBJECTS_PREFIX}"
+        for path, stat in files.items():
+            if not path.startswith(start):
+                continue
+            data = b"" if self.fast else self.storage.read_or_none(path)
+            if data is None or (self.fast and stat.bytes):
+                continue
+            name = path.rpartition("/")[2]
+            try:
+                decode_objects(data, self.key, objects_key(name), name)
+            except SchemaError as error:
+                problem = self._problem(name, f"cannot be used: {error}")
+                yield replace(problem, remedy=_PASSED, graph_key=None, discardable=(path,))
 
     def _problem(self, name: str, what: str, expected: str = "", got: str = "") -> Problem:
         return Problem(self._location(name), what, expected, got, DISCARD, graph_key=self.key)

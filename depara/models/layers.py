@@ -10,6 +10,7 @@ from torch import nn
 from depara.config.schema import FeatureReduction
 from depara.errors import LayerError, near_names
 from depara.models.blocks import find_blocks
+from depara.models.detectors import body_parts, in_body
 from depara.models.dry_pass import OUTPUT, DryPass
 from depara.models.outputs import num_features
 from depara.models.resolved_cuts import ResolvedCuts
@@ -45,7 +46,7 @@ def proven_layers(
     """
     names = _chosen_names(dry, module, layers)
     for name in names:
-        _prove(dry, name)
+        _prove(dry, module, name)
     if cuts is not None and isinstance(layers, str) and layers in _AUTOMATIC:
         names = cuts.resolve(names, output_layer)
     ordered = sorted(names, key=dry.position)
@@ -71,7 +72,9 @@ def _chosen_names(dry: DryPass, module: nn.Module, layers: str | Sequence[str]) 
     if layers == "output":
         return [OUTPUT]
     if layers in ("blocks", "stages"):
+        parts = body_parts(module)
         blocks = find_blocks(module, dry)
+        blocks = [name for name in blocks if in_body(name, parts)] or blocks
         if not dry.qualified:
             raise LayerError(f"layers: {layers} finds no cut point: {_no_choice(dry)}")
         if not blocks:
@@ -138,9 +141,16 @@ def _escaped_set(characters: str) -> str:
     return characters.replace("\\", r"\\").replace("^", r"\^").replace("[", r"\[")
 
 
-def _prove(dry: DryPass, name: str) -> None:
+def _prove(dry: DryPass, module: nn.Module, name: str) -> None:
     reason = dry.rejection(name)
     if reason is not None:
+        parts = body_parts(module)
+        body = [other for other in dry.qualified if in_body(other, parts)]
+        if body and not in_body(name, parts):
+            raise LayerError(
+                f"layer {name!r}: {reason}; a detector is cut at its backbone or neck, by layers: "
+                f"blocks or stages, or by names such as {_quoted(body[-_SHOWN:])}"
+            )
         choice = _hint(name, dry.qualified) if dry.qualified else "no layer of it can be chosen"
         raise LayerError(f"layer {name!r}: {reason}; {choice}")
 

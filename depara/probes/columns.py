@@ -50,6 +50,14 @@ class ImageColumn:
             return None
 
 
+@dataclass(frozen=True)
+class BoxColumns:
+    """The columns of the boxes of a picture's objects, and of their classes."""
+
+    boxes: str
+    labels: str
+
+
 def is_base64(text: str) -> bool:
     """Returns whether a text is an image in base64, bare or as a ``data:`` URL."""
     return text.startswith(_BASE64_STARTS)
@@ -111,6 +119,33 @@ def find_label_column(
         f"{uri}: label column {name!r} {trouble}{_hint(name, schema.names)}; the columns are "
         f"{', '.join(schema.names)}"
     )
+
+
+def check_box_columns(uri: str, schema: pa.Schema, boxes: BoxColumns) -> None:
+    """Proves that a table has lists of boxes, and lists of their classes.
+
+    Raises:
+        ProbeError: a column is not there, or holds something else.
+    """
+    listing = ", ".join(f"{field.name} ({field.type})" for field in schema)
+    for field, name, depth, what in (
+        ("boxes_column", boxes.boxes, 2, "a list of [x0, y0, x1, y1] in px"),
+        ("box_labels_column", boxes.labels, 1, "a list of classes, one per box"),
+    ):
+        if name not in schema.names:
+            raise ProbeError(
+                f"{uri}: probes.{field}: has no column {name!r}{_hint(name, schema.names)}; the "
+                f"columns are {listing}"
+            )
+        inner, found = _plain(schema.field(name).type), 0
+        while _is_list(inner):
+            inner, found = _plain(inner.value_type), found + 1
+        is_number = pa.types.is_integer(inner) or pa.types.is_floating(inner)
+        if found != depth or pa.types.is_nested(inner) or (depth == 2 and not is_number):
+            raise ProbeError(
+                f"{uri}: probes.{field}: column {name!r} holds {schema.field(name).type}, expected "
+                f"{what} for each picture; the columns are {listing}"
+            )
 
 
 def partition_value(uri: str, name: str) -> str | None:
@@ -200,20 +235,21 @@ def _advice(schema: pa.Schema, has_bytes: bool) -> str:
 
 def _what_it_is(kind: pa.DataType) -> str:
     """In words, where a type looks like images of a form that is not read."""
-    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or _is_fixed_list(kind)):
+    if not _is_list(kind):
         return ""
     inner = _plain(kind.value_type)
     if _holds_bytes(inner) or _holds_fixed_bytes(inner):
         return ": has lists of images: write one image a row"
-    while pa.types.is_list(inner) or pa.types.is_large_list(inner) or _is_fixed_list(inner):
+    while _is_list(inner):
         inner = _plain(inner.value_type)
     if pa.types.is_integer(inner) or pa.types.is_floating(inner):
         return ": has arrays of numbers: if they are pixels, write each as the bytes of a PNG"
     return ""
 
 
-def _is_fixed_list(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_fixed_size_list(kind))
+def _is_list(kind: pa.DataType) -> bool:
+    types = pa.types
+    return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
 
 
 def _hint(name: str, names: list[str]) -> str:

@@ -9,6 +9,7 @@ from itertools import islice
 
 from depara.errors import FailureKind, ProbeError, StorageUnavailableError
 from depara.identity import canvas_id
+from depara.probes.boxes import checked_boxes
 from depara.probes.canvas import decode_canvas
 from depara.probes.parquet import parse_row_uri, read_rows
 from depara.probes.storage import read_bytes
@@ -30,7 +31,8 @@ def decode_probe(ref: ProbeRef, side: int) -> DecodedProbe:
         side: canvas side S, px.
 
     Raises:
-        ProbeError: missing, unreadable, damaged, truncated, too small, too large; names the URI.
+        ProbeError: missing, unreadable, damaged, truncated, too small, too large, or with
+            boxes that are none of it; names the URI.
         ConfigError: unknown scheme or package.
         StorageUnavailableError: the storage did not answer for too long.
     """
@@ -76,9 +78,11 @@ def _decode_bytes(ref: ProbeRef, data: bytes | None, side: int) -> DecodedProbe:
         )
     try:
         canvas_SS3, width, height = decode_canvas(data, side)
+        boxes = None if ref.objects is None else checked_boxes(ref.objects, width, height)
     except ProbeError as error:
         raise ProbeError(f"{ref.uri}: {error}") from error
-    return DecodedProbe(canvas_id(canvas_SS3), ref.uri, width, height, ref.label, canvas_SS3)
+    probe_id = canvas_id(canvas_SS3)
+    return DecodedProbe(probe_id, ref.uri, width, height, ref.label, canvas_SS3, boxes)
 
 
 def _decode_files(

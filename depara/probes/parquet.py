@@ -16,8 +16,11 @@ import pyarrow.parquet as pq
 from depara.errors import ProbeError
 from depara.locations import is_remote, local_path, open_binary
 from depara.probes.addresses import resolve
+from depara.probes.boxes import read_annotations
 from depara.probes.columns import (
+    BoxColumns,
     ImageColumn,
+    check_box_columns,
     find_image_column,
     find_label_column,
     is_base64,
@@ -25,7 +28,7 @@ from depara.probes.columns import (
     partition_value,
 )
 from depara.probes.storage import storage_errors
-from depara.types import ProbeRef
+from depara.types import Annotation, ProbeRef
 
 PARQUET_SUFFIX = ".parquet"
 _ROW_URI = re.compile(r"(?P<file>.+\.parquet)#(?P<row>\d+)", re.IGNORECASE | re.DOTALL)
@@ -46,7 +49,9 @@ def parse_row_uri(uri: str) -> RowUri | None:
     return RowUri(match["file"], int(match["row"])) if match else None
 
 
-def list_rows(uri: str, column: str | None, label_column: str | None) -> list[ProbeRef]:
+def list_rows(
+    uri: str, column: str | None, label_column: str | None, boxes: BoxColumns | None = None
+) -> list[ProbeRef]:
     """Returns one reference per row of a Parquet file, in row order; reads no image.
 
     A row that holds no bytes but the path of an image refers to that file: beside the Parquet file
@@ -59,6 +64,7 @@ def list_rows(uri: str, column: str | None, label_column: str | None) -> list[Pr
             text field ``path`` as Hugging Face writes it; or a column of paths or base64 text.
             None finds the only column of bytes.
         label_column: column of labels, of any plain type; None takes ``label`` when there is one.
+        boxes: columns of the objects of each picture; None where there are none.
 
     Raises:
         ProbeError: unreadable file, no such or no single such column, or paths where no file is.
@@ -70,12 +76,15 @@ def list_rows(uri: str, column: str | None, label_column: str | None) -> list[Pr
         schema = parquet.schema_arrow
         image = find_image_column(uri, schema, column)
         labels = _labels(uri, parquet, label_column)
+        objects = _objects(uri, parquet, boxes)
         named = _named_paths(parquet, image)
     files = {row: resolve(uri, path) for row, path in named.items()}
     if files and len(files) == count:
         _require_a_file(uri, image.name, files)
     return [
-        ProbeRef(files[row], label) if row in files else ProbeRef(f"{uri}#{row}", label, image.name)
+        ProbeRef(files[row], label, None, objects[row])
+        if row in files
+        else ProbeRef(f"{uri}#{row}", label, image.name, objects[row])
         for row, label in enumerate(labels)
     ]
 
@@ -112,6 +121,17 @@ def _labels(uri: str, parquet: pq.ParquetFile, label_column: str | None) -> list
     if name is None:
         return [in_path] * count
     return [label_text(value) for value in parquet.read(columns=[name]).column(0).to_pylist()]
+
+
+def _objects(
+    uri: str, parquet: pq.ParquetFile, boxes: BoxColumns | None
+) -> list[tuple[Annotation, ...] | None]:
+    if boxes is None:
+        return [None] * parquet.metadata.num_rows
+    check_box_columns(uri, parquet.schema_arrow, boxes)
+    table = parquet.read(columns=[boxes.boxes, boxes.labels])
+    cells = (table[name].to_pylist() for name in (boxes.boxes, boxes.labels))
+    return [read_annotations(*row) for row in zip(*cells, strict=True)]
 
 
 def _require_a_file(uri: str, column: str, files: dict[int, str]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from depara.types import DecodedProbe, Failure, Probe, ProbeRef
+from depara.types import Box, DecodedProbe, Failure, Probe, ProbeRef
 
 
 class ProbeFacts(Protocol):
@@ -24,6 +24,8 @@ class ProbeFacts(Protocol):
     def height(self) -> int: ...
     @property
     def label(self) -> str | None: ...
+    @property
+    def boxes(self) -> tuple[Box, ...] | None: ...
 
 
 @dataclass(frozen=True)
@@ -35,11 +37,13 @@ class ProbeMeta:
     width: int
     height: int
     label: str | None
+    boxes: tuple[Box, ...] | None = None
 
     @classmethod
     def of(cls, probe: DecodedProbe) -> ProbeMeta:
         """Returns the facts of a decoded probe; holds no reference to its canvas."""
-        return cls(probe.probe_id, probe.uri, probe.width, probe.height, probe.label)
+        size = probe.width, probe.height
+        return cls(probe.probe_id, probe.uri, *size, probe.label, probe.boxes)
 
 
 def draw_order(refs: Iterable[ProbeRef], seed: int) -> list[ProbeRef]:
@@ -78,7 +82,7 @@ def build_probe_set(decoded: Sequence[ProbeFacts]) -> tuple[list[Probe], list[Fa
         else:
             kept[probe.probe_id] = probe
     probes = [
-        Probe(probe_id, index, probe.uri, probe.width, probe.height, probe.label)
+        Probe(probe_id, index, probe.uri, probe.width, probe.height, probe.label, probe.boxes)
         for index, (probe_id, probe) in enumerate(sorted(kept.items()))
     ]
     return probes, duplicates

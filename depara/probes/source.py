@@ -18,6 +18,8 @@ from depara.locations import (
     remote_filesystem,
 )
 from depara.probes.addresses import resolve, suffix_of
+from depara.probes.coco import annotated
+from depara.probes.columns import BoxColumns
 from depara.probes.foreign import LeftOut, count_left_out, describe_left_out, kind_of_name
 from depara.probes.formats import IMAGE_SUFFIXES
 from depara.probes.parquet import PARQUET_SUFFIX, list_rows, parse_row_uri
@@ -46,11 +48,17 @@ class _Search:
 
     image: str | None
     label: str | None
+    boxes: BoxColumns | None = None
     left_out: set[str] = field(default_factory=set)
 
 
 def find_probes(
-    source: str | Sequence[str], *, column: str | None = None, label_column: str | None = None
+    source: str | Sequence[str],
+    *,
+    column: str | None = None,
+    label_column: str | None = None,
+    boxes: BoxColumns | None = None,
+    annotations: str | None = None,
 ) -> FoundProbes:
     """Returns where every image of the source is, each URI once, and what else lies there.
 
@@ -74,25 +82,36 @@ def find_probes(
         source: see above.
         column: image column of Parquet files; None finds the only one.
         label_column: label column of Parquet files; None takes ``label`` when there is one.
+        boxes: columns of Parquet files with the objects of each picture; None: there are none.
+        annotations: COCO file with the objects of pictures, see `depara.probes.coco`.
 
     Raises:
-        ProbeError: missing or unreadable source, one without images, or a Parquet file without the
-            column.
+        ProbeError: missing or unreadable source, one without images, a Parquet file without the
+            column, or annotations that are none of these images.
         ConfigError: unknown scheme or package.
         StorageUnavailableError: a remote storage did not answer for too long.
     """
     sources = [source] if isinstance(source, str) else list(source)
     if not sources:
         raise ProbeError(f"probes.source is an empty list: name {_ACCEPTED}")
-    search = _Search(column, label_column)
+    search = _Search(column, label_column, boxes)
     refs: dict[str, ProbeRef] = {}
     for each in sources:
         for ref in _list_source(each, search):
             refs.setdefault(ref.uri, ref)
     rows = (parse_row_uri(uri) for uri in refs)
     used = {*refs, *(row.file for row in rows if row is not None)}
+    found = sorted(refs.values(), key=lambda ref: ref.uri)
+    if annotations is not None:
+        found = annotated(found, annotations)
+        used.add(annotations)
+    if boxes is not None and all(ref.objects is None for ref in found):
+        raise ProbeError(
+            f"probes.boxes_column {boxes.boxes!r}: no picture of {source!r} has a list of boxes: "
+            "name a Parquet file that has, or leave boxes_column out"
+        )
     return FoundProbes(
-        tuple(sorted(refs.values(), key=lambda ref: ref.uri)),
+        tuple(found),
         count_left_out(search.left_out - used),
     )
 
@@ -201,7 +220,7 @@ def _list_glob(pattern: str, search: _Search) -> list[ProbeRef]:
 
 def _list_tables(source: str, uris: Sequence[str], search: _Search) -> list[ProbeRef]:
     """The rows of some Parquet files; shards without rows are passed over."""
-    refs = [ref for uri in uris for ref in list_rows(uri, search.image, search.label)]
+    refs = [ref for uri in uris for ref in list_rows(uri, search.image, search.label, search.boxes)]
     if uris and not refs:
         which = uris[0] if len(uris) == 1 else f"{source}: each of {len(uris)} Parquet files"
         raise ProbeError(f"{which}: has no rows: name a Parquet file that holds images")

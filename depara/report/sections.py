@@ -141,9 +141,8 @@ def labels_section(scan: ScanResults) -> Labels | None:
                 *(known(row[name]) for name in found.scores),
             ]
         )
-    about = f"{found.num_probes} labelled probes of {found.num_classes} classes"
     table = Table("labels", "Models by labels", columns, rows, (1.0, float(len(rows))))
-    return Labels(shown_line(found.sentence), about, table)
+    return Labels(shown_line(found.sentence), found.target, table)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from depara.store.scans import (
 )
 from depara.store.schemas import TABLES
 from depara.store.storage import Storage
-from depara.types import Float32, Probe, UInt8
+from depara.types import Box, Float32, Probe, UInt8
 
 
 @dataclass(frozen=True)
@@ -243,6 +243,9 @@ class ScanResults:
     def _probes(self) -> tuple[Probe, ...]:
         rows = self.arrow_table("probes").sort_by("index").to_pylist()
         names = [field.name for field in fields(Probe)]
+        for row in rows:
+            if row["boxes"] is not None:
+                row["boxes"] = tuple(Box(**box) for box in row["boxes"])
         return tuple(Probe(**{name: row[name] for name in names}) for row in rows)
 
     @cached_property

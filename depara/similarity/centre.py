@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from depara.similarity.engine.blocks import GraphBlock
 from depara.similarity.engine.preflight import check_maps
+from depara.similarity.engine.stream import READ_GRAPHS
 from depara.types import Float32, Float64, ProbeRange
 
 _LEAST_SQUARE = 1e-5
@@ -160,7 +161,8 @@ def products_with(
 
 
 def _maps(block: GraphBlock, probes: ProbeRange) -> Iterator[Float32]:
-    for graph in range(block.num_graphs):
-        maps_nP = block.read_maps(probes, slice(graph, graph + 1))[0]
-        check_maps(maps_nP, graph, probes, block.num_pixels)
-        yield maps_nP.astype(np.float32)
+    for start in range(0, block.num_graphs, READ_GRAPHS):
+        graphs = slice(start, min(start + READ_GRAPHS, block.num_graphs))
+        for graph, maps_nP in enumerate(block.read_maps(probes, graphs), start):
+            check_maps(maps_nP, graph, probes, block.num_pixels)
+            yield maps_nP.astype(np.float32)

@@ -52,6 +52,21 @@ CANVASES = pa.schema(
 )
 
 
+def objects_schema(num_features: int) -> pa.Schema:
+    """Returns the schema of a file of objects' features, `num_features` of each."""
+    values = pa.field("element", pa.float32(), nullable=False)
+    return pa.schema(
+        [
+            _field("index", pa.int32(), "place among the objects, by probe and box, 0-based"),
+            _field(
+                "features",
+                pa.list_(values, num_features),
+                "mean of the layer's output over the object's box, one value per channel",
+            ),
+        ]
+    )
+
+
 def outputs_schema(num_values: int) -> pa.Schema:
     """Returns the schema of a file of return values of `num_values` each."""
     return _values_schema(

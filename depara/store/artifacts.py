@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from depara.errors import SchemaError
-from depara.grams import GraphGrams, upper_triangle
+from depara.grams import GraphGrams, triangle_places, upper_triangle
 from depara.store.artifact_schemas import EDGES, FEATURES, GRAMS, nodes_schema
 from depara.store.map_pages import maps_of_pages
 from depara.store.row_ranges import Rows, read_rows
@@ -289,15 +289,11 @@ def encode_grams(key: str, grams: GraphGrams) -> bytes:
 def decode_grams(data: bytes, num_probes: int, name: str) -> tuple[Float64, Float64]:
     """Returns the raw and the z-scored Gram matrix, float64 ``N N``, of a Gram file."""
     table = decode_columns(data, GRAMS, ["raw", "zscored"], name)
-    upper = upper_triangle(num_probes, 0)
-    if table.num_rows != len(upper[0]):
-        raise SchemaError(f"{name} has {table.num_rows} rows, {len(upper[0])} are expected")
-    grams = []
-    for column in ("raw", "zscored"):
-        gram_NN = np.empty((num_probes, num_probes))
-        gram_NN[upper] = gram_NN.T[upper] = table[column].to_numpy()
-        grams.append(gram_NN)
-    return grams[0], grams[1]
+    num_pairs = num_probes * (num_probes + 1) // 2
+    if table.num_rows != num_pairs:
+        raise SchemaError(f"{name} has {table.num_rows} rows, {num_pairs} are expected")
+    places_NN = triangle_places(num_probes)
+    return table["raw"].to_numpy()[places_NN], table["zscored"].to_numpy()[places_NN]
 
 
 def encode_features(key: str, grams: GraphGrams) -> bytes:

@@ -17,6 +17,7 @@ from depara.store.artifact_schemas import (
     FEATURES,
     GRAMS,
     nodes_schema,
+    objects_schema,
     outputs_schema,
     vectors_schema,
 )
@@ -47,7 +48,9 @@ from depara.store.layout import (
     graph_folder,
     marker_path,
     nodes_file,
+    objects_file,
 )
+from depara.store.objects import decode_objects, encode_objects
 from depara.store.outputs import (
     OPTIONAL_FILES,
     OUTPUTS_FILE,
@@ -134,6 +137,21 @@ class GraphWriter:
     def _write_values(self, name: str, values_NC: Float32, schema: pa.Schema) -> None:
         self._put(name, encode_values(self.key, values_NC, schema), len(values_NC), schema)
 
+    def has_objects(self, objects_key: str) -> bool:
+        """Whether features of these objects lie beside the graph."""
+        return bool(self._present.get(objects_file(objects_key)))
+
+    def write_objects(
+        self, objects_key: str, features_OD: Float32 | None, reason: str = ""
+    ) -> None:
+        """Writes features of objects beside the graph, or why there are none; see `encode_objects`.
+
+        The graph may be committed before or after.
+        """
+        data = encode_objects(self.key, objects_key, features_OD, reason)
+        rows, width = (0, 1) if features_OD is None else features_OD.shape
+        self._put(objects_file(objects_key), data, rows, objects_schema(width))
+
     def commit(self, marker: GraphMarker) -> None:
         """Writes the commit marker over the files written or adopted; last of all.
 
@@ -211,7 +229,10 @@ def _triangle(num_probes: int) -> int:
 
 
 def committed_keys(
-    storage: Storage, keys: Collection[str], incomplete: dict[str, str] | None = None
+    storage: Storage,
+    keys: Collection[str],
+    incomplete: dict[str, str] | None = None,
+    beside: str | None = None,
 ) -> set[str]:
     """Returns those of the keys whose graphs are committed: one listing, however many they are.
 
@@ -220,6 +241,7 @@ def committed_keys(
         keys: of graphs.
         incomplete: is given the graphs that have a marker but lack a file or have an empty one,
             with the location of that file. They are not committed.
+        beside: a file that must lie beside a graph for it to count, though it can do without.
     """
     wanted = set(keys)
     if len(wanted) <= _LISTED_ONE_BY_ONE:
@@ -236,7 +258,8 @@ def committed_keys(
         files = folders.get(graph_folder(key), {})
         lacking = _lacking(files)
         if lacking is None:
-            committed.add(key)
+            if beside is None or files.get(beside):
+                committed.add(key)
         elif MARKER_FILE in files and incomplete is not None:
             incomplete[key] = storage.location(f"{graph_folder(key)}/{lacking}")
     return committed
@@ -293,6 +316,21 @@ class CommittedGraph:
 
     def _values(self, name: str) -> Float32 | None:
         return self._decoded(name, decode_values) if name in self.marker.files else None
+
+    def read_objects(self, objects_key: str) -> Float32 | str:
+        """Returns the features of objects ``(O, D)``, or why there are none.
+
+        Raises:
+            DamagedGraphError: the file is missing or damaged: the graph is to be made anew with it.
+        """
+        name, key = objects_file(objects_key), self.marker.graph_key
+        data = self.storage.read_or_none(f"{graph_folder(key)}/{name}")
+        if data is None:
+            raise self._damaged(name, "with the features of the probes' objects is missing")
+        try:
+            return decode_objects(data, key, objects_key, self._location(name))
+        except SchemaError as error:
+            raise self._damaged(name, f"cannot be read ({error})") from error
 
     def _decoded(self, name: str, decode: Callable[[bytes, str], _Decoded]) -> _Decoded:
         """Returns what a file holds; one that is as committed but cannot be read is damaged too."""

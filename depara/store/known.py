@@ -26,7 +26,7 @@ from depara.store.layout import (
     known_probes_path,
 )
 from depara.store.storage import Storage, sha256_hex
-from depara.types import Failure, InputSpec, LayerInfo, ModelCard, Note, Probe
+from depara.types import Box, Failure, InputSpec, LayerInfo, ModelCard, Note, Probe
 
 KNOWN_VERSION = 1
 """Raised when the form of the records changes: older ones are then not read."""
@@ -128,7 +128,7 @@ def read_probes(storage: Storage, fingerprint: str) -> KnownProbes | None:
         return None
     try:
         canvases = content.pop("canvases")
-        probes = tuple(Probe(**tree) for tree in content["probes"])
+        probes = tuple(map(_probe, content["probes"]))
         failures = tuple(Failure(**tree) for tree in content["failures"])
         known = KnownProbes(content["key"], probes, failures)
         _check_same(_plain(known), content)
@@ -184,8 +184,17 @@ def _card(tree: Mapping[str, Any]) -> ModelCard:
     return card
 
 
+def _probe(tree: Mapping[str, Any]) -> Probe:
+    boxes = tree.get("boxes")
+    return Probe(**{**tree, "boxes": None if boxes is None else tuple(Box(*b) for b in boxes)})
+
+
 def _plain(known: KnownProbes) -> dict[str, Any]:
-    return {**asdict(known), "failures": [failure.row() for failure in known.failures]}
+    plain = {**asdict(known), "failures": [failure.row() for failure in known.failures]}
+    for probe in plain["probes"]:
+        if probe["boxes"] is None:  # goes unsaid, as before there were any
+            del probe["boxes"]
+    return plain
 
 
 def _check_same(fields: Mapping[str, Any], tree: Mapping[str, Any]) -> None:

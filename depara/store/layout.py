@@ -5,6 +5,7 @@ All paths are relative to the output::
     graphs/<2 digits>/<key>/graph.json              the commit marker of a graph, written last
     graphs/<2 digits>/<key>/{nodes-*,edges,...}     its artifacts; outputs, vectors: optional
     graphs/<2 digits>/<key>/sketch.parquet          made from them when it is first asked for
+    graphs/<2 digits>/<key>/objects-<key>.parquet   features of objects, named by their boxes
     scans/<scan id>/manifest.json                   written last, makes a scan a finished one
     scans/<scan id>/<table>.parquet                 its tables; beside them scan.yaml, cards.json
     scans/<scan id>/<table>/part-*.parquet          a large table, a part per block of targets
@@ -38,6 +39,7 @@ GRAMS_FILE = "grams.parquet"
 FEATURES_FILE = "features.parquet"
 SKETCH_FILE = "sketch.parquet"
 NODES_PREFIX = "nodes-"
+OBJECTS_PREFIX = "objects-"
 
 LATEST_FILE = "latest.json"
 
@@ -60,6 +62,16 @@ def sketch_path(key: str) -> str:
 def nodes_file(probes: ProbeRange) -> str:
     """Returns the name of the node file of one probe range, in its graph's folder."""
     return f"{NODES_PREFIX}{probes}.parquet"
+
+
+def objects_file(objects_key: str) -> str:
+    """Returns the name of the file of some objects' features, in a graph's folder."""
+    return f"{OBJECTS_PREFIX}{objects_key}.parquet"
+
+
+def objects_key(file: str) -> str:
+    """Returns the key of the objects that a file is named by."""
+    return file.removeprefix(OBJECTS_PREFIX).removesuffix(".parquet")
 
 
 def scan_folder(scan_id: str) -> str:

@@ -11,6 +11,10 @@ from depara.store.fields import described_field as _field
 
 SCHEMA_VERSION = "1"
 
+_CORNERS = ("x0", "y0", "x1", "y1")
+BOX = pa.struct([*((name, pa.float64()) for name in _CORNERS), ("label", pa.string())])
+"""The type of a box in ``probes.boxes``."""
+
 
 _SIMILARITY = _field(
     "similarity", pa.float64(), "what ranks: the sum of the terms by their weights, unitless"
@@ -132,6 +136,13 @@ TABLES: dict[str, pa.Schema] = {
             _field("width", pa.int32(), "width of the image, px"),
             _field("height", pa.int32(), "height of the image, px"),
             _field("label", pa.string(), "class label where the source has one", null=True),
+            _field(
+                "boxes",
+                pa.list_(pa.field("element", BOX)),
+                "objects: corners in px of the upright image, x right and y down, and class; null: "
+                "not known",
+                null=True,
+            ),
         ]
     ),
     "similarity": pa.schema(

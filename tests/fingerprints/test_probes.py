@@ -14,7 +14,7 @@ import pytest
 from depara.config import ProbesConfig
 from depara.fingerprints import probes_fingerprint
 from depara.probes import draw_order
-from depara.types import ProbeRef
+from depara.types import Annotation, ProbeRef
 from tests.probes.pictures import list_probes
 
 Change = Callable[[list[ProbeRef]], list[ProbeRef]]
@@ -42,6 +42,8 @@ def refs(tmp_path: Path) -> list[ProbeRef]:
         lambda refs: [replace(refs[0], label="other"), *refs[1:]],
         lambda refs: [replace(refs[0], label=None), *refs[1:]],
         lambda refs: [replace(refs[0], column="other"), *refs[1:]],
+        lambda refs: [replace(refs[0], objects=()), *refs[1:]],
+        lambda refs: [replace(refs[0], objects=(Annotation((0, 0, 1, 1), "cat"),)), *refs[1:]],
     ],
 )
 def test_the_candidates_and_their_order_change_it(change: Change, refs: list[ProbeRef]) -> None:
@@ -59,7 +61,14 @@ def test_the_settings_change_it(fields: dict[str, Any], refs: list[ProbeRef]) ->
 
 def test_the_fields_of_this_test_are_all_that_there_are() -> None:
     fields = {"source", "count", "seed", "column", "label_column"}
-    assert set(ProbesConfig.model_fields) == fields
+    told_by_refs = {"boxes_column", "box_labels_column", "annotations"}
+    assert set(ProbesConfig.model_fields) == fields | told_by_refs
+
+
+def test_fields_that_only_say_where_objects_are_do_not_change_it(refs: list[ProbeRef]) -> None:
+    before = probes_fingerprint(refs, config(), 32)
+    for fields in ({"boxes_column": "b"}, {"box_labels_column": "c"}, {"annotations": "a.json"}):
+        assert probes_fingerprint(refs, config(**fields), 32) == before
 
 
 def test_canvas_and_versions_change_it(

@@ -48,12 +48,20 @@ def knn(x: Array, labels: Labels, k: int = 5) -> float:
 
 def logme(x: Array, labels: Labels) -> float:
     """You et al. 2021: the evidence itself, a normal density, at its highest point."""
+    return logme_regression(x, one_hot(labels))
+
+
+def one_hot(labels: Labels) -> Array:
+    """A column per class."""
+    return np.array([[float(y == name) for name in sorted(set(labels))] for y in labels])
+
+
+def logme_regression(x: Array, targets: Array) -> float:
+    """The same for any targets, one per column."""
     count = len(x)
     covariance = x @ x.T / np.mean(np.sum(x**2, axis=1))
     evidences = []
-    for members in classes(labels).values():
-        target = np.zeros(count)
-        target[members] = 1.0
+    for target in targets.T:
 
         def loss(logs: Array, target: Array = target) -> float:
             matrix = covariance * math.exp(-logs[0]) + np.eye(count) * math.exp(-logs[1])
@@ -267,6 +275,23 @@ def _mean_log_prediction(chances: list[list[float]], labels: Labels) -> float:
         total += math.log(expected)
     return total / len(labels)
 
+
+def tlogme(x: Array, boxes: Array, labels: Labels) -> float:
+    """Fouquet et al. 2023."""
+    return (logme(x, labels) + logme_regression(x, boxes)) / 2
+
+
+def u_logme(x: Array, boxes: Array, labels: Labels) -> float:
+    """Wang et al. 2024, our reading: the box in the four columns of its class."""
+    names = sorted(set(labels))
+    targets = np.zeros((len(x), 4 * len(names)))
+    for i, (box, own) in enumerate(zip(boxes, labels, strict=True)):
+        place = 4 * names.index(own)
+        targets[i, place : place + 4] = box
+    return logme_regression(x, targets)
+
+
+OBJECT_SCORES = {"tlogme": tlogme, "u_logme": u_logme}
 
 LABEL_SCORES = {
     "knn": knn,

@@ -23,7 +23,7 @@ from depara.store.graphs import (
     open_graph,
     read_marker,
 )
-from depara.store.layout import graph_folder
+from depara.store.layout import graph_folder, objects_file
 from depara.store.storage import Storage
 from depara.types import NodeMaps, ProbeRange
 from tests.oracle.grams import grams_of
@@ -305,6 +305,31 @@ def test_a_graph_without_a_file_that_is_asked_for_says_so(
     del graph.marker.files["grams.parquet"]
     with pytest.raises(StoreError, match=r"grams\.parquet is not among .* scan again"):
         graph.read_grams()
+
+
+def test_features_of_objects_lie_beside_a_graph_and_are_told_by_their_boxes(
+    storage: Storage, nodes: NodeMaps
+) -> None:
+    write_graph(storage, nodes, np.zeros(10)).commit(marker())
+    features_OD = np.random.default_rng(2).normal(size=(6, 3)).astype(np.float32)
+    one, other = "1" * 32, "2" * 32
+    writer = GraphWriter(storage, KEY)
+    assert writer.is_committed
+    assert not writer.has_objects(one)
+    writer.write_objects(one, features_OD)
+    writer.write_objects(other, None, "no grid")
+    assert GraphWriter(storage, KEY).has_objects(one)
+    graph = open_graph(storage, KEY)
+    np.testing.assert_array_equal(graph.read_objects(one), features_OD)
+    assert graph.read_objects(other) == "no grid"
+    assert committed_keys(storage, [KEY], beside=objects_file(one)) == {KEY}
+    assert committed_keys(storage, [KEY], beside=objects_file("3" * 32)) == set()
+    with pytest.raises(DamagedGraphError, match="features of the probes' objects is missing"):
+        graph.read_objects("3" * 32)
+    path = Path(storage.location(f"{graph_folder(KEY)}/{objects_file(one)}"))
+    path.with_name(objects_file("3" * 32)).write_bytes(path.read_bytes())
+    with pytest.raises(DamagedGraphError, match="not of the objects that its name says"):
+        graph.read_objects("3" * 32)
 
 
 def test_a_leftover_of_another_arithmetic_is_written_anew(

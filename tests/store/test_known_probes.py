@@ -18,7 +18,7 @@ from depara.store import known
 from depara.store.canvases import ProbeSet, write_canvases, write_probe_set
 from depara.store.known import KnownProbes, read_probes, write_probes
 from depara.store.storage import Storage
-from depara.types import Failure, Probe, ProbeRef
+from depara.types import Box, Failure, Probe, ProbeRef
 from tests.store.damage import damages, refuse
 
 F1, F2 = "1" * 32, "2" * 32
@@ -59,7 +59,9 @@ def test_probes_come_back_exactly(storage: Storage) -> None:
     assert read_probes(storage, F1) == probes
     assert read_probes(storage, F2) is None
     odd = replace(probes.probes[1], uri="caf\udce9/\u00fc.png", label="")
-    again = KnownProbes("key", (probes.probes[0], odd, *probes.probes[2:]), ())
+    boxed = replace(probes.probes[2], boxes=(Box(0.5, 1.0, 20.25, 30.0, "caf\udce9"),))
+    empty = replace(probes.probes[3], boxes=())
+    again = KnownProbes("key", (probes.probes[0], odd, boxed, empty, *probes.probes[4:]), ())
     assert write_probes(storage, F1, again)
     assert read_probes(storage, F1) == again
 
