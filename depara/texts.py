@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _UNSHOWN = re.compile(
@@ -25,6 +26,15 @@ def storable(text: str) -> str:
     A lone surrogate that stands for no byte becomes ``\udNNN``. The outcome is always valid UTF-8.
     """
     return text if text.isascii() else _SURROGATE.sub(_escape, text)
+
+
+def all_storable(value: Any) -> Any:
+    """Returns a value whose texts, in its lists and mappings too, are `storable`."""
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, Mapping):
+        return {name: all_storable(one) for name, one in value.items()}
+    return [all_storable(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def unescaped(text: str) -> str:

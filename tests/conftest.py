@@ -33,9 +33,11 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the groups in a hook of the same name
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of one module stay in one process, all that start a Ray in one for themselves."""
+    """Tests of one module stay in one process, all that share a Ray in one for themselves."""
     for item in items:
-        group = "ray" if item.get_closest_marker("ray") else item.path.as_posix()
+        group = item.path.as_posix()
+        if item.get_closest_marker("ray"):
+            group = "ray of the chaos" if "chaos" in item.path.parts else "ray"
         item.add_marker(pytest.mark.xdist_group(group))
 
 

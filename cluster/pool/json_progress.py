@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from cluster.pool.progress import PLAIN_EVERY_S, Reporter
-from depara.texts import storable
+from depara.texts import all_storable
 
 
 def _utc_now() -> datetime:
@@ -71,8 +71,6 @@ class JsonReporter(Reporter):
             "time": self._now().isoformat(timespec="milliseconds"),
             "level": level,
             "event": event,
-            **{
-                name: storable(one) if isinstance(one, str) else one for name, one in fields.items()
-            },
+            **all_storable(fields),
         }
         print(json.dumps(line), file=self._stream, flush=True)

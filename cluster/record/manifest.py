@@ -33,7 +33,6 @@ from depara.store.layout import scan_file_path, scan_folder
 from depara.store.scans import finish_scan, write_table
 from depara.store.schemas import TABLES, pair_columns
 from depara.store.storage import Storage
-from depara.texts import storable
 from depara.types import Failure, ModelCard, Probe
 
 _VERSIONS = ("depara", "torch", "torchvision", "ray", "numpy", "pyarrow", "timm", "transformers")
@@ -273,7 +272,7 @@ def _model_row(model: ModelConfig, plan: ModelPlan | None, record: ScanRecord) -
 
 
 def _probe_row(probe: Probe) -> dict[str, Any]:
-    boxes = probe.boxes and [{**b._asdict(), "label": storable(b.label)} for b in probe.boxes]
+    boxes = probe.boxes and [box._asdict() for box in probe.boxes]
     return {**vars(probe), "uri": redact(probe.uri), "boxes": boxes}
 
 

@@ -19,17 +19,13 @@ from depara.store.artifact_schemas import EDGES, FEATURES, GRAMS, nodes_schema
 from depara.store.map_pages import maps_of_pages
 from depara.store.row_ranges import Rows, read_rows
 from depara.store.schemas import SCHEMA_VERSION
-from depara.texts import storable
+from depara.texts import all_storable
 from depara.types import Float16, Float32, Float64, NodeMaps, Note, ProbeRange
 
 
 def table_of_rows(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
     r"""Returns the rows as a table; texts that are not UTF-8 are escaped, see `storable`."""
-    plain = [
-        {name: storable(cell) if isinstance(cell, str) else cell for name, cell in row.items()}
-        for row in rows
-    ]
-    return pa.Table.from_pylist(plain, schema)
+    return pa.Table.from_pylist([all_storable(row) for row in rows], schema)
 
 
 CONDITIONED_PROBES = 32

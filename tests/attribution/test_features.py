@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from depara.attribution import FeatureBank
 from depara.attribution import features as features_module
 from depara.errors import StoreError
+from depara.ledger import PARTS
 from depara.types import LayerInfo
 from tests.conftest import ROOT
 from tests.oracle import attribution as oracle
@@ -100,7 +101,7 @@ def test_dimensions_that_do_not_vary_contribute_nothing_to_zscore() -> None:
 
 def test_small_layers_stay_in_memory_first(tmp_path: Path) -> None:
     layers = [layer("large", 1000), layer("small", 100), layer("middle", 400)]
-    memory_bytes = 4 * 10 * 600 * 16 // 7
+    memory_bytes = int(4 * 10 * 600 / PARTS["features"].share)
     with FeatureBank(10, layers, memory_bytes=memory_bytes, spill_dir=tmp_path) as bank:
         assert bank.spilled_layers == ("large",)
 

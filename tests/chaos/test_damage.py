@@ -44,6 +44,7 @@ def test_a_leftover_is_damaged(lab: Lab, case: Case) -> None:
     damage_leftovers(lab, [case], f"leftover {name(case)}")
 
 
+@pytest.mark.chaos
 def test_some_leftovers_are_damaged(lab: Lab) -> None:
     cases = [("node", "of another probe set"), ("edge", "one flipped byte"), ("node", "truncated")]
     damage_leftovers(lab, cases, "leftover files of three graphs, all at once")

@@ -42,6 +42,7 @@ def test_the_driver_is_killed_at_a_random_moment(lab: Lab, moment: Moment) -> No
     kill_and_resume(lab, [moment])
 
 
+@pytest.mark.chaos
 def test_the_driver_is_killed_three_times_in_a_row(lab: Lab) -> None:
     kill_and_resume(lab, [("models", 0.6), ("graphs", 0.5), ("similarity", 0.5)])
 

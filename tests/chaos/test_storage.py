@@ -41,6 +41,7 @@ def reaching(proxy: FaultProxy, server: Weed) -> dict[str, str]:
     }
 
 
+@pytest.mark.chaos
 def test_the_storage_is_gone_for_a_while(lab: Lab, server: Weed) -> None:
     with lab.trial(f"output storage gone for {AWAY_S:.0f} s") as trial:
         output = f"s3://{BUCKET}/gone"

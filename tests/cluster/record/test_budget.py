@@ -9,7 +9,7 @@ import pytest
 from cluster.extract.plan import ScanPlan
 from cluster.record.budget import budget_lines, size_lines
 from depara.config import parse_scan
-from depara.ledger import DEVICE_PARTS, device_part
+from depara.ledger import DEVICE_PARTS, device_part, part_bytes
 from depara.texts import bytes_text
 from depara.types import LayerInfo
 from tests.cluster.extract.test_plan import SCAN, card, plan
@@ -29,7 +29,8 @@ def test_without_a_gpu_the_host_alone_is_divided() -> None:
     assert [line.split(":")[0] for line in lines] == ["memory", "features"]
     assert lines[1].endswith("800 MB of one model (b): they stay in memory")
     lines = budget_lines(with_settings("compute.memory=1GiB"))
-    assert "do not fit the 403 MB for them: some go to compute.spill_dir" in lines[1]
+    part = bytes_text(part_bytes(2**30, "features"))
+    assert f"do not fit the {part} for them: some go to compute.spill_dir" in lines[1]
 
 
 def test_with_a_gpu_its_parts_are_said_and_what_must_be_free() -> None:
