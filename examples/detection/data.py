@@ -6,8 +6,6 @@ Shape suffixes: ``H W`` picture, ``S`` side of a digit, px.
 from __future__ import annotations
 
 import argparse
-import io
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,11 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
 
-from examples.digits.data import load_digits
+from examples.digits.data import load_digits, png, write_whole
 
 PICTURES = Path("examples/detection/pictures.parquet")
 WIDTH_PX, HEIGHT_PX = 160, 96
@@ -75,7 +72,7 @@ def write_pictures(pictures: Sequence[Picture], path: Path) -> None:
     """Writes pictures as Parquet, whole or not at all: ``image``, ``boxes``, ``box_labels``."""
     table = pa.table(
         {
-            "image": pa.array([_png(one.pixels_HW) for one in pictures], pa.binary()),
+            "image": pa.array([png(one.pixels_HW) for one in pictures], pa.binary()),
             "boxes": pa.array(
                 [[list(map(float, box)) for box in one.boxes] for one in pictures],
                 pa.list_(pa.list_(pa.float32(), 4)),
@@ -83,13 +80,7 @@ def write_pictures(pictures: Sequence[Picture], path: Path) -> None:
             "box_labels": pa.array([list(one.labels) for one in pictures], pa.list_(pa.string())),
         }
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        pq.write_table(table, unfinished)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    write_whole(table, path)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -127,12 +118,6 @@ def _box_of(ink_SS: NDArray[np.uint8], x: int, y: int) -> Corners:
     x0, x1 = x + int(columns.min()), x + int(columns.max()) + 1
     y0, y1 = y + int(rows.min()), y + int(rows.max()) + 1
     return x0, y0, x1, y1
-
-
-def _png(picture_HW: NDArray[np.uint8]) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(picture_HW).save(buffer, format="PNG")
-    return buffer.getvalue()
 
 
 if __name__ == "__main__":

@@ -91,10 +91,15 @@ def write_probes(digits: Digits, path: Path) -> None:
     """
     table = pa.table(
         {
-            "image": pa.array([_png(picture) for picture in digits.pictures_NSS], pa.binary()),
+            "image": pa.array([png(picture) for picture in digits.pictures_NSS], pa.binary()),
             "label": pa.array([str(label) for label in digits.labels_N], pa.string()),
         }
     )
+    write_whole(table, path)
+
+
+def write_whole(table: pa.Table, path: Path) -> None:
+    """Writes a table as Parquet, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -111,7 +116,8 @@ def _enlarge(scan_88: NDArray[np.float64]) -> NDArray[np.uint8]:
     return np.asarray(picture)
 
 
-def _png(picture_SS: NDArray[np.uint8]) -> bytes:
+def png(picture_SS: NDArray[np.uint8]) -> bytes:
+    """Returns a picture of one channel as a PNG file."""
     buffer = io.BytesIO()
     Image.fromarray(picture_SS).save(buffer, format="PNG")
     return buffer.getvalue()
