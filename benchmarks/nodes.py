@@ -30,8 +30,8 @@ from benchmarks import _node_candidates
 from benchmarks._node_candidates import CANDIDATES, TODAY, Array, Probed, centred
 from benchmarks._report import machine_line, write_report
 from benchmarks.truth.cells import interval, left_out_table, pair
-from benchmarks.truth.rules import DEFAULT_RULE, RULES, Judged, judge, mean_over, means, paired
-from benchmarks.truth.scans import Zoo, find_zoos, scan_zoo
+from benchmarks.truth.rules import DEFAULT_RULE, RULES, Judged, mean_over, means, paired
+from benchmarks.truth.scans import Zoo, find_zoos, judge_zoo, scan_zoo
 from depara.config import parse_scan
 from depara.models import LoadedModel, open_model
 from depara.results import open_scan
@@ -125,19 +125,6 @@ def _opened(zoo: Zoo, folder: str) -> tuple[dict[str, LoadedModel], UInt8]:
     entries = parse_scan(yaml.safe_dump({**zoo.scan, "output": folder})).config.models
     side = canvas_NSS3.shape[1]
     return {entry.id: open_model(entry, canvas_side=side) for entry in entries}, canvas_NSS3
-
-
-def judge_zoo(zoo: Zoo, frame: pd.DataFrame) -> Judged:
-    """Judges every score and sum by the measured transfers of a zoo."""
-    return judge(
-        zoo.name,
-        zoo.truth,
-        frame,
-        relevant=zoo.relevant,
-        is_mixed=zoo.is_mixed,
-        decided=zoo.decided,
-        rules=sum_rules(),
-    )
 
 
 def zoos_table(judged: Sequence[Judged]) -> list[str]:
@@ -251,7 +238,9 @@ def main() -> None:
         with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
             each = partial(measure, num_probes=num_probes, folder=str(folder))
             measured = list(pool.map(each, zoos))
-    judged = [judge_zoo(zoo, one.frame) for zoo, one in zip(zoos, measured, strict=True)]
+    judged = [
+        judge_zoo(zoo, one.frame, sum_rules()) for zoo, one in zip(zoos, measured, strict=True)
+    ]
     lines = [
         *report(judged),
         f"{num_probes} probes; the candidates took {sum(one.cpu_s for one in measured):.0f} CPU s.",

@@ -32,12 +32,19 @@ from benchmarks.truth.rules import (
     LAYER_FORMER,
     LAYER_RULES,
     Judged,
-    judge,
     mean_over,
     means,
     paired,
 )
-from benchmarks.truth.scans import DIGITS, SHARED, Zoo, digit_zoo, mini_zoo, scan_all
+from benchmarks.truth.scans import (
+    DIGITS,
+    SHARED,
+    Zoo,
+    digit_zoo,
+    judge_zoo,
+    mini_zoo,
+    scan_all,
+)
 from depara import open_scan
 from depara.attribution import FeatureBank
 from depara.grams import GraphGrams
@@ -147,16 +154,7 @@ def judged_zoo(zoo: Zoo, scanned: pd.DataFrame, output: str) -> tuple[Judged, fl
     grams = {name: grams_of(tangents(one, inputs)) for name, one in networks_of(zoo).items()}
     seconds = time.process_time() - started
     frame = scanned.merge(score_frame(grams), on=["target", "source"], validate="one_to_one")
-    result = judge(
-        zoo.name,
-        zoo.truth,
-        frame,
-        relevant=zoo.relevant,
-        is_mixed=zoo.is_mixed,
-        decided=zoo.decided,
-        rules=RULES,
-    )
-    return result, seconds / len(grams)
+    return judge_zoo(zoo, frame, RULES), seconds / len(grams)
 
 
 def table(judged: Sequence[Judged]) -> Iterator[str]:

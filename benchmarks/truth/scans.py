@@ -24,7 +24,7 @@ from PIL import Image
 
 from benchmarks.truth.make import folder_of
 from benchmarks.truth.networks import NETWORKS
-from benchmarks.truth.rules import Judged, judge
+from benchmarks.truth.rules import RULES, Judged, judge
 from benchmarks.truth.suite import ZOOS, MadeZoo
 from depara.evaluation.scan import transfer_scores
 from examples.digits.layer_transfer import LAYERS
@@ -229,14 +229,19 @@ def judge_all(
     zoos: Sequence[Zoo], frames: Mapping[tuple[str, str], Frames], settings: str
 ) -> list[Judged]:
     """Judges the model ranking of every zoo under some settings, as `scan_all` gives them."""
-    return [
-        judge(
-            zoo.name,
-            zoo.truth,
-            frames[zoo.name, settings].models,
-            relevant=zoo.relevant,
-            is_mixed=zoo.is_mixed,
-            decided=zoo.decided,
-        )
-        for zoo in zoos
-    ]
+    return [judge_zoo(zoo, frames[zoo.name, settings].models) for zoo in zoos]
+
+
+def judge_zoo(
+    zoo: Zoo, frame: pd.DataFrame, rules: Mapping[str, Mapping[str, float]] = RULES
+) -> Judged:
+    """Judges every score and rule by the measured transfers of a zoo."""
+    return judge(
+        zoo.name,
+        zoo.truth,
+        frame,
+        relevant=zoo.relevant,
+        is_mixed=zoo.is_mixed,
+        decided=zoo.decided,
+        rules=rules,
+    )

@@ -34,7 +34,7 @@ from benchmarks._node_candidates import (
     pulled_back,
     tangent_gram,
 )
-from benchmarks.truth.scans import INPUT, Zoo
+from benchmarks.truth.scans import INPUT, Zoo, judge_zoo
 from depara.config.schema import InputConfig, ModelConfig
 from depara.models import LoadedModel, open_model
 from examples.digits.data import load_digits, write_probes
@@ -291,7 +291,7 @@ def made_zoo(name: str, folder: Path, *, is_mixed: bool) -> tuple[Zoo, pd.DataFr
 
 def test_a_candidate_that_follows_the_truth_gains_beyond_its_interval(tmp_path: Path) -> None:
     zoos = [made_zoo(name, tmp_path, is_mixed=name == "bb") for name in ("a", "bb", "ccc")]
-    judged = [nodes.judge_zoo(*zoo) for zoo in zoos]
+    judged = [judge_zoo(*zoo, nodes.sum_rules()) for zoo in zoos]
     lines = nodes.report(judged)
     best = nodes.NAMES[0]
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
