@@ -14,10 +14,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from depara.catalog import OBJECT_SCORES, LabelScore, load
+from depara.catalog import OBJECT_SCORES, LabelScore
 from depara.grams import ROUNDING
 from depara.labelled.evidence import logme_regression
-from depara.labelled.scores import ScoreValue
+from depara.labelled.scores import ScoreValue, value_or_reason
 from depara.objects import ProbeObjects
 from depara.types import Float32, Float64
 
@@ -130,13 +130,7 @@ def _value(score: LabelScore, objects: ObjectFeatures, counts: Counter[str]) -> 
         reason = f"the features of the {objects.num_objects} objects do not differ"
     if reason is not None:
         return ScoreValue(math.nan, reason)
-    try:
-        value = load(score.code)(objects)
-    except np.linalg.LinAlgError as error:
-        return ScoreValue(math.nan, f"the features of objects cannot be decomposed: {error}")
-    if not math.isfinite(value):
-        return ScoreValue(math.nan, "all objects have one class and one box, which asks nothing")
-    return ScoreValue(value)
+    return value_or_reason(score, objects, "all objects have one class and one box")
 
 
 def _undefined(score: LabelScore, counts: Counter[str]) -> str | None:

@@ -23,6 +23,7 @@ from depara.labelled.features import LabelledFeatures
 from depara.labelled.hardness import hard_probes
 from depara.types import Float32
 
+_NOT_FINITE = "these features and labels give no finite value"
 _NO_OUTPUTS = (
     "no return value of the model is kept beside this graph: it is beside that of the output "
     "layer, where the model returns one row of 2 or more values per probe and outputs were stored "
@@ -95,19 +96,20 @@ def _of_features(features: LabelledFeatures) -> dict[str, ScoreValue]:
         of_outputs = [name for name, score in LABEL_SCORES.items() if score.needs == "outputs"]
         reasons |= {name: reasons[name] or _NO_OUTPUTS for name in of_outputs}
     return {
-        name: _value(score, features) if reason is None else ScoreValue(math.nan, reason)
+        name: value_or_reason(score, features, _NOT_FINITE)
+        if reason is None
+        else ScoreValue(math.nan, reason)
         for (name, score), reason in zip(LABEL_SCORES.items(), reasons.values(), strict=True)
     }
 
 
-def _value(score: LabelScore, features: LabelledFeatures) -> ScoreValue:
+def value_or_reason(score: LabelScore, features: object, not_finite: str) -> ScoreValue:
+    """Returns a score of features that its row defines, or NaN with why there is no number."""
     try:
         value = load(score.code)(features)
     except np.linalg.LinAlgError as error:
-        return ScoreValue(math.nan, f"the features' Gram matrix cannot be decomposed: {error}")
-    if not math.isfinite(value):
-        return ScoreValue(math.nan, "these features and labels give no finite value")
-    return ScoreValue(value)
+        return ScoreValue(math.nan, f"the features cannot be decomposed: {error}")
+    return ScoreValue(value) if math.isfinite(value) else ScoreValue(math.nan, not_finite)
 
 
 def _undefined(score: LabelScore, counts: Counter[str]) -> str | None:
