@@ -26,6 +26,7 @@ from PIL import Image, ImageDraw
 ROOT = Path(__file__).resolve().parent.parent
 
 
+@pytest.hookimpl(optionalhook=True)  # there is none without xdist
 def pytest_xdist_auto_num_workers() -> int:
     """One process more than there are cores, 4 at most: some test always waits for its Ray."""
     return min((os.cpu_count() or 1) + 1, 4)
