@@ -15,10 +15,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
 from depara.attribution.norms import AffineNorm, is_affine
+from depara.models.dispatch import DispatchMode
 from depara.models.outputs import find_tensor
 
 
@@ -75,11 +75,11 @@ class _Output:
     is_asked_for: bool = False
 
 
-class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Recorder(DispatchMode):
     """Counts the operations that read a convolution's output."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._outputs: dict[int, _Output] = {}
         self._calls: dict[nn.Module, int] = {}
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
+
+from depara.models.dispatch import DispatchMode
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEEP_BYTES = 2**30
@@ -20,7 +21,7 @@ _DEFAULT_MMAP_BYTES = 32 * 2**20
 """The largest value that glibc's own adjustment of the threshold reaches (man 3 mallopt)."""
 
 
-class PeakMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class PeakMemory(DispatchMode):
     """Context that follows the bytes of all tensors made in it; ``peak_bytes`` is the most alive.
 
     Counts storages of every device, exactly, but not the scratch space inside of single operations.
@@ -30,7 +31,7 @@ class PeakMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """
 
     def __init__(self, known: Iterable[Tensor] = ()) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.peak_bytes = 0
         self._alive_bytes = 0
         self._known = [tensor.untyped_storage() for tensor in known]

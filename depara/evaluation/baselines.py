@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy.stats import rankdata
+import scipy
 
 from depara.evaluation.queries import Query, some
 from depara.types import Float64
@@ -56,7 +56,7 @@ def rank_fraction(values: Float64) -> Float64:
 
     Average ranks for ties; NaN stays NaN and is not counted in n; NaN where n is 1.
     """
-    rank = rankdata(-values, axis=-1, nan_policy="omit")
+    rank = scipy.stats.rankdata(-values, axis=-1, nan_policy="omit")
     count = np.isfinite(values).sum(axis=-1, keepdims=True)
     span = np.where(count > 1, count - 1.0, np.nan)
     fraction: Float64 = (count - rank) / span

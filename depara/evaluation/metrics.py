@@ -17,8 +17,8 @@ from functools import partial
 from math import comb
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.stats import kendalltau, spearmanr, weightedtau
 
 from depara.types import Float64
 
@@ -107,12 +107,16 @@ def pearson(score_C: Float64, truth_C: Float64) -> float:
 
 def spearman(score_C: Float64, truth_C: Float64) -> float:
     """Returns Spearman's rho with average ranks, -1 to 1; 0 when the score is constant."""
-    return 0.0 if _is_constant(score_C) else float(spearmanr(score_C, truth_C).statistic)
+    return (
+        0.0 if _is_constant(score_C) else float(scipy.stats.spearmanr(score_C, truth_C).statistic)
+    )
 
 
 def kendall(score_C: Float64, truth_C: Float64) -> float:
     """Returns Kendall's tau-b, -1 to 1; 0 when the score is constant."""
-    return 0.0 if _is_constant(score_C) else float(kendalltau(score_C, truth_C).statistic)
+    return (
+        0.0 if _is_constant(score_C) else float(scipy.stats.kendalltau(score_C, truth_C).statistic)
+    )
 
 
 def weighted_kendall(score_C: Float64, truth_C: Float64) -> float:
@@ -121,7 +125,9 @@ def weighted_kendall(score_C: Float64, truth_C: Float64) -> float:
     A pair of places r and s (0-based) counts ``1 / (r + 1) + 1 / (s + 1)``; the mean of the places
     by score and by truth, as `scipy.stats.weightedtau` has it. 0 when the score is constant.
     """
-    return 0.0 if _is_constant(score_C) else float(weightedtau(score_C, truth_C).statistic)
+    return (
+        0.0 if _is_constant(score_C) else float(scipy.stats.weightedtau(score_C, truth_C).statistic)
+    )
 
 
 @dataclass(frozen=True)

@@ -197,7 +197,8 @@ def _is_settings(path: Path) -> bool:
     return path.suffix in _SETTINGS_SUFFIXES and path.stat().st_size <= _MAX_SETTINGS_BYTES
 
 
-def _imported_names(source: bytes) -> set[str]:
+@lru_cache(maxsize=4096)
+def _imported_names(source: bytes) -> frozenset[str]:
     """The top-level names that a source text imports; more than that does no harm, so no parser."""
     names: set[str] = set()
     for module, listed in _IMPORT.findall(source):
@@ -205,4 +206,4 @@ def _imported_names(source: bytes) -> set[str]:
             words = item.split()
             if words:
                 names.add(words[0].partition(".")[0])
-    return names
+    return frozenset(names)

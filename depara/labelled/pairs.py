@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import rankdata
+import scipy
 
 from depara.grams import ROUNDING
 from depara.labelled.features import LabelledFeatures
@@ -88,7 +88,7 @@ def _rank_agreement(features: LabelledFeatures, likeness_NN: Float64) -> float:
     first_E, second_E = np.triu_indices(features.num_probes, k=1)
     is_same_E = features.class_N[first_E] == features.class_N[second_E]
     # Single precision makes equal what only rounding parts.
-    ranks_E = rankdata(likeness_NN[first_E, second_E].astype(np.float32))
+    ranks_E = scipy.stats.rankdata(likeness_NN[first_E, second_E].astype(np.float32))
     deviation = float(ranks_E.std())
     share = float(is_same_E.mean())
     if deviation == 0.0 or share in (0.0, 1.0):

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import scipy
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from depara.catalog import voters
 from depara.labelled.scores import ScoreValue
@@ -143,7 +143,7 @@ def _ranked(
 def _consensus(values_MS: Float64) -> tuple[Float64, Float64]:
     """Returns the mean rank of each candidate ``M``, and its ranks ``M S``, ties shared."""
     lowest_MS = np.where(np.isnan(values_MS), -np.inf, values_MS)
-    ranks_MS = rankdata(-lowest_MS, axis=0)
+    ranks_MS = scipy.stats.rankdata(-lowest_MS, axis=0)
     return ranks_MS.mean(axis=1), ranks_MS
 
 

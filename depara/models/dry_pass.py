@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 from torch.utils.hooks import RemovableHandle
 
 from depara.errors import ModelError, OutOfMemoryError
 from depara.models.compiled import compiler_off
 from depara.models.foreign import foreign_code
+from depara.models.operations import OperationCounter
 from depara.models.outputs import find_tensor
 from depara.models.recomputation import checkpoints_inlined, in_backward
 
@@ -229,26 +229,18 @@ def call_model(module: nn.Module, preprocess: nn.Module, canvas_N3SS: Tensor) ->
         return find_tensor(module(images))
 
 
-def _attention_flops(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
-    return int(sdpa_flop_count(query, key, value))  # type: ignore[no-untyped-call]
-
-
-# Torch counts the attention kernels of GPUs alone.
-_UNCOUNTED = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops}
-
-
 def _dropped(_saved: object) -> Any:
     return None
 
 
 def _fired(
-    module: nn.Module, preprocess: nn.Module, canvas_side: int, counter: FlopCounterMode | None
+    module: nn.Module, preprocess: nn.Module, canvas_side: int, counter: OperationCounter | None
 ) -> tuple[list[Firing], Tensor | None]:
     """Runs the pass, counting its operations if asked to; returns what fired, and what it gave."""
     canvas = dry_canvas(canvas_side).requires_grad_()
     # No backward follows: what autograd would keep for it is dropped.
     nothing_kept = torch.autograd.graph.saved_tensors_hooks(_dropped, _dropped)
-    count = (lambda: 0) if counter is None else counter.get_total_flops
+    count = (lambda: 0) if counter is None else (lambda: counter.flops)
     with (
         torch.enable_grad(),
         checkpoints_inlined(),
@@ -270,7 +262,7 @@ def run_dry_pass(module: nn.Module, preprocess: nn.Module, canvas_side: int) -> 
         ModelError: the model raises, or needs another input than one image batch.
         OutOfMemoryError: memory ran out.
     """
-    counter = FlopCounterMode(display=False, custom_mapping=_UNCOUNTED)
+    counter = OperationCounter()
     try:
         firings, returned = _fired(module, preprocess, canvas_side, counter)
     except OutOfMemoryError:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.spatial.distance import squareform
+import scipy
 
 from depara.store.graphs import CommittedGraph, open_graph
 from depara.store.keys import maps_per_node
@@ -87,7 +87,7 @@ def read_edges(storage: Storage, graph_key: str) -> Float32:
     graph = open_graph(storage, graph_key)
     if graph.marker.num_probes < 2:
         return np.ones((graph.marker.num_probes,) * 2, dtype=np.float32)
-    edges_NN: Float32 = squareform(graph.read_edges(), checks=False)
+    edges_NN: Float32 = scipy.spatial.distance.squareform(graph.read_edges(), checks=False)
     np.fill_diagonal(edges_NN, 1.0)
     return edges_NN
 

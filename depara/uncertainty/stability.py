@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from depara.types import Float32, Float64
 from depara.uncertainty.candidates import Candidates
@@ -84,8 +84,8 @@ def rank_correlation(full_g: NDArray[np.floating], samples_Dg: NDArray[np.floati
     """
     if len(full_g) < 2:
         return np.full(len(samples_Dg), np.nan)
-    full_ranks_g = _unit(rankdata(full_g)[None])[0]
-    correlation_D: Float64 = _unit(rankdata(samples_Dg, axis=1)) @ full_ranks_g
+    full_ranks_g = _unit(scipy.stats.rankdata(full_g)[None])[0]
+    correlation_D: Float64 = _unit(scipy.stats.rankdata(samples_Dg, axis=1)) @ full_ranks_g
     return np.clip(correlation_D, -1.0, 1.0)
 
 
