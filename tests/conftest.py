@@ -14,6 +14,9 @@ os.environ.update(
     HF_HUB_OFFLINE="1",
 )
 os.environ.pop("RAY_ADDRESS", None)
+if "PYTEST_XDIST_WORKER" in os.environ:  # processes share the cores: their threads would spin
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import warnings
 from collections.abc import Iterator

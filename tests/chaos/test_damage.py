@@ -28,6 +28,7 @@ def name(case: Case) -> str:
     return f"{case[0]} file, {case[1]}"
 
 
+@pytest.mark.chaos
 def test_some_committed_graphs_are_damaged(lab: Lab) -> None:
     damage_committed(lab, BOUNDED, "committed files of two graphs, both at once")
 

@@ -23,13 +23,8 @@ FAULTS = {
 _LEFT_FREE_BYTES = int(1.5 * 2**30)
 
 
-@pytest.mark.parametrize(
-    "kinds",
-    [
-        pytest.param(["Exits"], id="bounded"),
-        pytest.param(["Exits", "Aborts", "Hangs"], id="together", marks=pytest.mark.chaos),
-    ],
-)
+@pytest.mark.chaos
+@pytest.mark.parametrize("kinds", [["Exits"], ["Exits", "Aborts", "Hangs"]], ids=["one", "three"])
 def test_models_that_end_their_process(lab: Lab, tmp_path: Path, kinds: list[str]) -> None:
     with ExitStack() as stack:
         trials = [stack.enter_context(lab.trial(FAULTS[kind])) for kind in kinds]

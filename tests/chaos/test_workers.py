@@ -32,6 +32,7 @@ def test_a_worker_is_killed_in_the_middle_of_a_unit(lab: Lab) -> None:
         lab.judge(trial, output, [attempt])
 
 
+@pytest.mark.chaos
 def test_the_raylet_of_one_of_two_nodes_is_killed(lab: Lab) -> None:
     with lab.trial("kill -9 of the raylet of one of two nodes") as trial:
         output = lab.new_output()

@@ -14,8 +14,11 @@ from cluster.pool.stopping import StopSignal
 from cluster.pool.worker import Worker
 from cluster.record.manifest import ScanSummary
 from cluster.scan import run_scan
-from depara.config import parse_scan
+from depara.config import ScanFile, parse_scan
 from depara.store.storage import Storage
+
+QUICK = {"resamples": 100, "time_share": 1e-6}
+"""The least that is drawn, hence the same number however long the scan has taken."""
 
 
 def scan_inline(
@@ -37,9 +40,21 @@ def scan_inline(
         "compute": {"memory": "256MiB", "unit_probes": 7},
         "defaults": {"layers": ["block?", "code"]},
         "models": models,
+        "uncertainty": QUICK,
         **sections,
     }
-    file = parse_scan(yaml.safe_dump(tree))
+    return run_inline(parse_scan(yaml.safe_dump(tree)), fresh=fresh, notes=notes, stop=stop)
+
+
+def run_inline(
+    file: ScanFile,
+    *,
+    fresh: bool = False,
+    notes: list[str] | None = None,
+    stop: StopSignal | None = None,
+) -> ScanSummary:
+    """Runs a scan with one worker in this process, see `scan_inline`."""
+    output = file.config.output
     launcher = InlineLauncher(lambda: Worker(output, 1, 0))
     stream = io.StringIO()
     try:

@@ -23,7 +23,6 @@ from tests.jobs.tables import assert_table_equal
 from tests.maintenance.outputs import edit_json
 
 MODELS = [tiny("a", 0), tiny("b", 1), tiny("c", 2)]
-STEADY = {"uncertainty": {"resamples": 100}}
 KEYS = ["source_model", "source_layer", "target_model", "target_layer"]
 
 
@@ -59,7 +58,7 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
 def night(
     folder: Path, photos: Path, models: list[dict[str, Any]] = MODELS, **sections: Any
 ) -> ScanSummary:
-    return scan_inline(str(folder), photos, models, **{**STEADY, **sections})
+    return scan_inline(str(folder), photos, models, **sections)
 
 
 def table(folder: Path, scan_id: str, name: str = "similarity") -> pd.DataFrame:
@@ -169,7 +168,7 @@ def test_what_changes_the_numbers_recomputes_all_and_says_why(
     if "probes" in change:
         change = {"probes": {"source": str(photos), **change["probes"]}}
     printed: list[str] = []
-    again = scan_inline(str(tmp_path), photos, MODELS, notes=printed, **STEADY, **change)
+    again = scan_inline(str(tmp_path), photos, MODELS, notes=printed, **change)
     assert again.num_reused_graphs == again.num_reused_pairs == 0
     assert watch.pairs == 27
     assert again.changes.changed == ("a", "b", "c")
@@ -235,7 +234,7 @@ def test_fresh_recomputes_everything(photos: Path, tmp_path: Path, watch: Watch)
     first = night(tmp_path, photos)
     files = {p: p.stat().st_mtime_ns for p in tmp_path.glob("graphs/*/*/*")}
     watch.reset()
-    again = scan_inline(str(tmp_path), photos, MODELS, fresh=True, **STEADY)
+    again = scan_inline(str(tmp_path), photos, MODELS, fresh=True)
     assert watch.units.count("ResolveUnit") == watch.units.count("CommitUnit") == 3
     assert watch.units.count("DecodeUnit") == 1
     assert watch.pairs == 27
@@ -257,7 +256,7 @@ def test_failed_models_are_tried_again_and_their_nights_are_counted(
         assert set(summary.changes.failed) == {"raises", "lacks"}
         failures = table(tmp_path, summary.scan_id, "failures")
         assert failures["nights"].tolist() == [count, count]
-    fresh = scan_inline(str(tmp_path), photos, [*MODELS, *bad], fresh=True, **STEADY)
+    fresh = scan_inline(str(tmp_path), photos, [*MODELS, *bad], fresh=True)
     assert table(tmp_path, fresh.scan_id, "failures")["nights"].tolist() == [4, 4]
     cured = night(tmp_path, photos, [*MODELS, tiny("raises", 0)])
     assert cured.changes.failed == ()
@@ -277,7 +276,7 @@ def test_a_damaged_table_of_the_last_night_is_not_reused(
     path.write_bytes(data)
     watch.reset()
     printed: list[str] = []
-    second = scan_inline(str(tmp_path), photos, MODELS, notes=printed, **STEADY)
+    second = scan_inline(str(tmp_path), photos, MODELS, notes=printed)
     assert watch.pairs == 27
     assert second.num_reused_pairs == 0
     assert second.changes.reused == ("a", "b", "c"), "the models themselves are as they were"

@@ -9,7 +9,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -20,19 +19,18 @@ from benchmarks.lab.weed import Weed
 from depara.maintenance import verify_output
 from depara.store.storage import Storage
 from tests.conftest import ROOT
-from tests.jobs.inline import scan_inline, tiny
+from tests.jobs.inline import QUICK, scan_inline, tiny
 from tests.jobs.tables import assert_equal, tables
 from tests.store.weed import weed  # noqa: F401, a fixture
 
 MODELS = [tiny("a", 0), tiny("b", 1), tiny("c", 2)]
-STEADY: dict[str, Any] = {"uncertainty": {"resamples": 100}}
 
 
 @pytest.fixture(scope="module")
 def calm(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, pd.DataFrame]:
     """The tables of an undisturbed scan in a local folder."""
     folder = tmp_path_factory.mktemp("calm")
-    scan_inline(str(folder), photos, MODELS, **STEADY)
+    scan_inline(str(folder), photos, MODELS)
     return tables(str(folder))
 
 
@@ -44,11 +42,11 @@ def test_nights_on_an_s3_server_are_those_on_a_local_folder(
 ) -> None:
     weed.select("nights", monkeypatch)
     output = "s3://nights/out"
-    scan_inline(output, photos, MODELS[:2], **STEADY)
-    second = scan_inline(output, photos, MODELS, **STEADY)
+    scan_inline(output, photos, MODELS[:2])
+    second = scan_inline(output, photos, MODELS)
     assert (second.num_reused_graphs, second.num_reused_pairs) == (6, 12)
     assert_equal(tables(output), calm)
-    third = scan_inline(output, photos, MODELS, **STEADY)
+    third = scan_inline(output, photos, MODELS)
     assert third.num_reused_pairs == third.num_pairs
     assert_equal(tables(output), calm)
     assert not verify_output(Storage(output)).problems
@@ -68,7 +66,7 @@ def test_a_scan_through_faults_gives_the_same_tables(
     with FaultProxy(weed.endpoint, rate=0.05, kinds=(kind,), seed=1, hold_s=0.8) as proxy:
         weed.select(bucket, monkeypatch, endpoint=proxy.endpoint)
         output = f"s3://{bucket}/out"
-        scan_inline(output, photos, MODELS, **STEADY)
+        scan_inline(output, photos, MODELS)
         assert proxy.counts.faults[kind] >= 3, proxy.counts
         assert_equal(tables(output), calm)
     weed.select(bucket, monkeypatch)
@@ -105,7 +103,7 @@ def test_credentials_are_in_nothing_that_a_failing_scan_writes(
         "canvas": {"side": 32},
         "defaults": {"layers": ["block?", "code"]},
         "models": models,
-        **STEADY,
+        "uncertainty": QUICK,
     }
     scan_file = tmp_path / "scan.yaml"
     scan_file.write_text(yaml.safe_dump(tree))

@@ -24,7 +24,6 @@ from tests.jobs.inline import scan_inline, tiny
 from tests.jobs.tables import assert_equal, tables
 
 MODELS = [tiny("a", 0), tiny("b", 1), tiny("c", 2)]
-STEADY: dict[str, Any] = {"uncertainty": {"resamples": 100}}
 
 
 class KilledError(BaseException):
@@ -48,7 +47,7 @@ def die_at(count: int) -> Callable[..., Any]:
 def calm(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, pd.DataFrame]:
     """The tables of an undisturbed scan."""
     folder = tmp_path_factory.mktemp("calm")
-    scan_inline(str(folder), photos, MODELS, **STEADY)
+    scan_inline(str(folder), photos, MODELS)
     return tables(str(folder))
 
 
@@ -65,12 +64,12 @@ def test_a_killed_scan_goes_on_under_its_own_id(
     with monkeypatch.context() as killing:
         killing.setattr(Worker, "run", die_at(count))
         with pytest.raises(KilledError):
-            scan_inline(str(tmp_path), photos, MODELS, **STEADY)
+            scan_inline(str(tmp_path), photos, MODELS)
     (killed,) = running_scans(Storage(str(tmp_path)))
     before = {p: p.stat().st_mtime_ns for p in tmp_path.glob("graphs/*/*/*")}
     assert len(list(tmp_path.glob("graphs/*/*/graph.json"))) == committed
     notes: list[str] = []
-    summary = scan_inline(str(tmp_path), photos, MODELS, notes=notes, **STEADY)
+    summary = scan_inline(str(tmp_path), photos, MODELS, notes=notes)
     assert summary.scan_id == killed.scan_id
     assert f"going on with scan {killed.scan_id}, which was interrupted" in notes
     assert summary.num_reused_graphs == committed
@@ -88,12 +87,12 @@ def test_a_scan_killed_between_its_tables_is_finished_under_its_explicit_id(
     with monkeypatch.context() as killing:
         killing.setattr(scan_stage, "finish", killed)
         with pytest.raises(KilledError):
-            scan_inline(str(tmp_path), photos, MODELS, scan_id="night", **STEADY)
+            scan_inline(str(tmp_path), photos, MODELS, scan_id="night")
     assert (tmp_path / "scans/night/similarity.parquet").exists()
     assert finished_scans(Storage(str(tmp_path))) == []
     with pytest.raises(StoreError, match="holds no finished scan"):
         open_scan(str(tmp_path))
-    summary = scan_inline(str(tmp_path), photos, MODELS, scan_id="night", **STEADY)
+    summary = scan_inline(str(tmp_path), photos, MODELS, scan_id="night")
     assert (summary.scan_id, summary.num_reused_graphs) == ("night", 9)
     assert_equal(tables(str(tmp_path)), calm)
 
@@ -107,9 +106,9 @@ def test_a_scan_killed_after_its_manifest_is_not_written_again(
     with monkeypatch.context() as killing:
         killing.setattr("depara.store.scans._move_latest", killed)
         with pytest.raises(KilledError):
-            scan_inline(str(tmp_path), photos, MODELS, **STEADY)
+            scan_inline(str(tmp_path), photos, MODELS)
     (first,) = finished_scans(Storage(str(tmp_path)))
-    second = scan_inline(str(tmp_path), photos, MODELS, **STEADY)
+    second = scan_inline(str(tmp_path), photos, MODELS)
     assert second.scan_id != first
     assert second.num_reused_pairs == second.num_pairs
     assert open_scan(str(tmp_path)).scan_id == second.scan_id
@@ -121,10 +120,10 @@ def test_a_scan_id_in_use_is_refused_and_another_scan_takes_another(
 ) -> None:
     lease = claim_scan(Storage(str(tmp_path)), "night", "hash", "2026-01-01")
     with pytest.raises(StoreError, match=r"'night' is running already.*last sign of life"):
-        scan_inline(str(tmp_path), photos, MODELS, scan_id="night", **STEADY)
-    assert scan_inline(str(tmp_path), photos, MODELS, **STEADY).scan_id != "night"
+        scan_inline(str(tmp_path), photos, MODELS, scan_id="night")
+    assert scan_inline(str(tmp_path), photos, MODELS).scan_id != "night"
     lease.release()
-    assert scan_inline(str(tmp_path), photos, MODELS, scan_id="night", **STEADY)
+    assert scan_inline(str(tmp_path), photos, MODELS, scan_id="night")
 
 
 @pytest.mark.parametrize("count", [1, 3, 6, 9, 12])
@@ -146,11 +145,11 @@ def test_a_stop_ends_in_good_order_and_the_next_run_goes_on(
     with monkeypatch.context() as patched:
         patched.setattr(Worker, "run", stopping)
         with pytest.raises(ScanInterruptedError, match=r"SIGTERM.*run the same command again"):
-            scan_inline(str(tmp_path), photos, MODELS, stop=stop, **STEADY)
+            scan_inline(str(tmp_path), photos, MODELS, stop=stop)
     assert seen[0] <= count + 2, "at most a commit and a flush after the unit that ran"
     nodes = set(tmp_path.glob("graphs/*/*/nodes-*.parquet"))
     assert len(nodes) == {1: 0, 3: 0, 6: 6, 9: 12, 12: 18}[count], "what was computed is written"
-    summary = scan_inline(str(tmp_path), photos, MODELS, **STEADY)
+    summary = scan_inline(str(tmp_path), photos, MODELS)
     manifest = json.loads((tmp_path / "scans" / summary.scan_id / "manifest.json").read_text())
     reused = manifest["work"]["node_files_reused"] + 2 * summary.num_reused_graphs
     assert reused == len(nodes)
@@ -177,7 +176,7 @@ def damage(path: Path, kind: str, other: Path) -> None:
 def test_a_damaged_graph_is_named_and_recomputed_by_the_scan_that_meets_it(
     photos: Path, tmp_path: Path, calm: dict[str, pd.DataFrame], kind: str, name: str
 ) -> None:
-    scan_inline(str(tmp_path), photos, MODELS, **STEADY)
+    scan_inline(str(tmp_path), photos, MODELS)
     layers = open_scan(str(tmp_path)).table("layers").set_index(["model_id", "layer"])
     folders = [
         tmp_path / "graphs" / key[:2] / key
@@ -188,7 +187,7 @@ def test_a_damaged_graph_is_named_and_recomputed_by_the_scan_that_meets_it(
     for scan_id in finished_scans(Storage(str(tmp_path))):
         (tmp_path / "scans" / scan_id / "manifest.json").unlink()
     notes: list[str] = []
-    summary = scan_inline(str(tmp_path), photos, MODELS, notes=notes, **STEADY)
+    summary = scan_inline(str(tmp_path), photos, MODELS, notes=notes)
     assert_equal(tables(str(tmp_path)), calm)
     if (kind, name) == ("missing", "graph.json"):
         assert summary.num_reused_graphs == 8, "a graph that is not committed is no damage"
@@ -207,12 +206,12 @@ def test_a_damaged_graph_is_named_and_recomputed_by_the_scan_that_meets_it(
 def test_damaged_canvases_are_decoded_anew(
     photos: Path, tmp_path: Path, calm: dict[str, pd.DataFrame], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scan_inline(str(tmp_path), photos, MODELS[:2], **STEADY)
+    scan_inline(str(tmp_path), photos, MODELS[:2])
     (path,) = tmp_path.glob("canvases/*.parquet")
     sound = path.read_bytes()
     damage(path, "flip", path)
     notes: list[str] = []
-    scan_inline(str(tmp_path), photos, MODELS, notes=notes, **STEADY)
+    scan_inline(str(tmp_path), photos, MODELS, notes=notes)
     assert any(path.name in note and "removed" in note for note in notes)
     assert path.read_bytes() == sound
     assert_equal(tables(str(tmp_path)), calm)
@@ -226,7 +225,7 @@ def test_canvases_that_stay_damaged_end_the_scan(
 
     monkeypatch.setattr("depara.extraction.canvases.read_canvases", broken)
     with pytest.raises(DamagedCanvasesError, match="canvas file x"):
-        scan_inline(str(tmp_path), photos, MODELS, **STEADY)
+        scan_inline(str(tmp_path), photos, MODELS)
 
 
 def test_what_another_scan_commits_meanwhile_is_not_computed(
@@ -238,7 +237,7 @@ def test_what_another_scan_commits_meanwhile_is_not_computed(
     def late(*args: Any) -> Any:
         if not done:
             done.append(True)
-            scan_inline(str(tmp_path), photos, MODELS[:2], scan_id="other", **STEADY)
+            scan_inline(str(tmp_path), photos, MODELS[:2], scan_id="other")
         return extract(*args)
 
     monkeypatch.setattr(stages, "extract_graphs", late)
@@ -250,7 +249,7 @@ def test_what_another_scan_commits_meanwhile_is_not_computed(
         return commit(session)
 
     monkeypatch.setattr(ModelSession, "commit", counted)
-    summary = scan_inline(str(tmp_path), photos, MODELS, scan_id="mine", **STEADY)
+    summary = scan_inline(str(tmp_path), photos, MODELS, scan_id="mine")
     assert sorted(computed) == ["a", "b", "c"], "each once, by one of the two scans"
     assert summary.num_reused_graphs == 6
     assert set(finished_scans(Storage(str(tmp_path)))) == {"mine", "other"}
@@ -265,8 +264,8 @@ def test_a_clock_that_jumps_back_changes_nothing_but_dates(
     times = iter([timedelta(), timedelta(days=-1), timedelta(days=-2), timedelta(days=9)])
     now = datetime(2026, 5, 1, tzinfo=UTC)
     monkeypatch.setattr(scan_stage, "utc_now", lambda: now + next(times))
-    first = scan_inline(str(tmp_path), photos, MODELS[:2], **STEADY)
-    second = scan_inline(str(tmp_path), photos, MODELS, **STEADY)
+    first = scan_inline(str(tmp_path), photos, MODELS[:2])
+    second = scan_inline(str(tmp_path), photos, MODELS)
     assert second.scan_id < first.scan_id
     assert second.num_reused_pairs == 12
     assert open_scan(str(tmp_path)).scan_id == second.scan_id

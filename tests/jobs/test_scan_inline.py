@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from cluster.pool.phases import PHASES, PhaseClock
@@ -307,3 +308,37 @@ def test_what_a_scan_computes_anew_counts_with_the_graphs(
         *("probes", "models", "graphs", "comparison", "tables"),
         *("graphs", "comparison", "tables", "analysis", "tables"),
     ]
+
+
+def test_two_input_sizes_of_one_network_are_nearest_neighbours(
+    photos: Path, tmp_path: Path
+) -> None:
+    models = [
+        tiny("small", 0, input={"side": 32}),
+        tiny("large", 0, input={"side": 40}),
+        tiny("other", 1),
+        tiny("another", 2),
+    ]
+    scan_inline(str(tmp_path), photos, models)
+    ranking = open_scan(str(tmp_path)).table("model_ranking")
+    first = ranking[ranking["rank"] == 1].set_index("target_model")["source_model"]
+    assert first["small"] == "large"
+    assert first["large"] == "small"
+
+
+def test_unusable_probes_are_replaced_and_recorded(photos: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    for number, file in enumerate(sorted(photos.rglob("*.png"))):
+        (folder / f"{number}.png").write_bytes(file.read_bytes())
+    (folder / "0.png").write_bytes((folder / "1.png").read_bytes())
+    (folder / "2.png").write_bytes((folder / "2.png").read_bytes()[:200])
+    Image.new("RGB", (1, 1)).save(folder / "3.png")
+    output = str(tmp_path / "out")
+    scan_inline(output, folder, MODELS[:2], probes={"source": str(folder), "count": 21})
+    scan = open_scan(output)
+    assert len(scan.table("probes")) == 21
+    failures = scan.table("failures")
+    assert len(failures) == 3
+    assert set(failures["stage"]) == {"probes"}
+    assert failures["message"].str.contains("mixed").all()

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 from depara.config.schema import ModelConfig
 from depara.models import describe_model
 from depara.models.dry_pass import run_dry_pass
 from depara.models.hf_source import HuggingFaceSource
+from depara.models.operations import OperationCounter
 from depara.models.timm_source import TimmSource
 from depara.models.torchvision_source import TorchvisionSource
+from tests.conftest import ROOT
 
 SIDE = 8
 
@@ -48,6 +54,33 @@ def test_attention_counts() -> None:
 
     dry = run_dry_pass(Attention(), nn.Identity(), SIDE)
     assert dry.flops("output") == 2 * (2 * 3 * 3 * SIDE * SIDE)
+
+
+@pytest.mark.parametrize("name", ["test_vit", "test_convnext", "test_byobnet", "test_efficientnet"])
+def test_all_is_counted_that_torch_counts(name: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        timm = pytest.importorskip("timm")
+    model = timm.create_model(name).eval().requires_grad_(False)
+    images = torch.rand(2, 3, 160, 160)
+    with FlopCounterMode(display=False) as torchs, sdpa_kernel(SDPBackend.MATH):
+        model(images)
+    with OperationCounter() as ours, sdpa_kernel(SDPBackend.MATH):
+        model(images)
+    assert ours.flops == torchs.get_total_flops() > 0
+
+
+def test_a_scan_leaves_torch_s_compiler_unloaded(tmp_path: Path, photos: Path) -> None:
+    """It takes 2 s of a core and 150 MB in each process; torch loads it at many an occasion."""
+    code = (
+        "import sys; from pathlib import Path; from tests.jobs.inline import scan_inline, tiny\n"
+        f"scan_inline({str(tmp_path / 'out')!r}, Path({str(photos)!r}), [tiny('a', 0)])\n"
+        "print([name for name in ('torch', 'torch._dynamo') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert done.stdout.strip() == "['torch']", done.stderr
 
 
 def test_what_has_no_counted_operation_is_not_known() -> None:
