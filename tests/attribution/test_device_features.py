@@ -24,7 +24,7 @@ from tests.attribution.test_features import layer, random_features
 from tests.oracle import attribution as oracle
 
 MIB = 2**20
-COUNT, WIDE, NARROW = 30, 1517, 40
+COUNT, WIDE, NARROW = 30, 1517, 400
 KINDS = ("none", "center", "zscore")
 LAYERS = [layer("wide", WIDE), layer("narrow", NARROW)]
 RNG = np.random.default_rng(0)
@@ -32,7 +32,7 @@ FEATURES = {
     one.name: (np.maximum(RNG.normal(size=(COUNT, one.num_features)), 0) + 0.5).astype(np.float32)
     for one in LAYERS
 }
-FOR_ALL, FOR_NARROW, FOR_NONE = 2 * MIB, 20_000, 200
+FOR_ALL, FOR_NARROW, FOR_NONE = 2 * MIB, 400_000, 100_000
 
 
 def filled(bus: Bus | None, batch: int = 7, **options: object) -> FeatureBank:
@@ -164,7 +164,7 @@ def test_rows_wider_than_a_buffer_cross_one_by_one(monkeypatch: pytest.MonkeyPat
 def test_a_disk_that_fills_up_behind_the_device_is_one_clear_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bus = Bus(memory_bytes=FOR_NONE)
+    bus = Bus(memory_bytes=200)
     with FeatureBank(8, [layer("a", 100)], memory_bytes=640, spill_dir=tmp_path, bus=bus) as bank:
 
         def full(*_: object) -> int:
