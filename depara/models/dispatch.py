@@ -8,8 +8,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 class DispatchMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """A mode of torch that does not load torch's compiler.
 
-    Torch keeps its compiler out of a mode's own code, and loads it for that: about 2 s of a core
-    and 150 MB in each process, though nothing is compiled where our modes are.
+    Torch keeps its compiler out of a mode's own code, and loads it for that: about a second
+    of a core and 120 MB in each process, though nothing is compiled where our modes are.
     """
 
     def __init_subclass__(cls, **options: object) -> None:
