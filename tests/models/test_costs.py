@@ -71,7 +71,7 @@ def test_all_is_counted_that_torch_counts(name: str) -> None:
 
 
 def test_a_scan_leaves_torch_s_compiler_unloaded(tmp_path: Path, photos: Path) -> None:
-    """It takes a second of a core and 120 MB in each process; torch loads it at many an occasion."""
+    """It takes a second of a core and 120 MB in each process; torch loads it readily."""
     code = (
         "import sys; from pathlib import Path; from tests.jobs.inline import scan_inline, tiny\n"
         f"scan_inline({str(tmp_path / 'out')!r}, Path({str(photos)!r}), [tiny('a', 0)])\n"
