@@ -20,8 +20,6 @@ from depara.similarity.combine import combine
 from depara.store.schemas import TABLES
 from depara.types import Float64
 
-Int32 = NDArray[np.int32]
-
 LAMBDAS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, math.inf)
 """Grid of lambda: without edges, the values of the paper and beyond, edges only."""
 
@@ -45,8 +43,7 @@ def lambda_tables(
     for target, names_g, rest_g, edge_g in _targets(ranking, others):
         first, low, high = lambda_range(rest_g, edge_g, lambda_)
         ranges.append((target, names_g[first].as_py(), lambda_, low, high))
-        order_Kg = np.argsort(lambda_ranks(rest_g, edge_g, grid), axis=1)
-        orders.append((target, names_g, order_Kg))
+        orders.append((target, names_g, lambda_orders(rest_g, edge_g, grid)))
     rows = [dict(zip(fields.names, row, strict=True)) for row in ranges]
     return {
         "lambda_ranges": pa.Table.from_pylist(rows, schema=fields),
@@ -132,8 +129,8 @@ def lambda_range(rest_g: Float64, edge_g: Float64, lambda_: float) -> tuple[int,
     return first, float(low), float(high)
 
 
-def lambda_ranks(rest_g: Float64, edge_g: Float64, lambdas: Sequence[float]) -> Int32:
-    """Returns the rank of each candidate at each lambda: int32 ``(K, g)``, 1 is the best.
+def lambda_orders(rest_g: Float64, edge_g: Float64, lambdas: Sequence[float]) -> NDArray[np.intp]:
+    """Returns the places of the candidates, best first, at each lambda: ``(K, g)``.
 
     At infinity candidates rank by ``s_E`` and, where that is equal, by the rest: the limit of large
     lambda.
@@ -143,11 +140,10 @@ def lambda_ranks(rest_g: Float64, edge_g: Float64, lambdas: Sequence[float]) -> 
         edge_g: ``s_E`` likewise.
         lambdas: values >= 0, infinity allowed.
     """
-    ranks_Kg = np.empty((len(lambdas), rest_g.size), dtype=np.int32)
-    for ranks_g, lambda_ in zip(ranks_Kg, lambdas, strict=True):
-        if math.isinf(lambda_):
-            ranks_g[np.lexsort((-rest_g, -edge_g))] = np.arange(1, rest_g.size + 1)
-        else:
-            order_g = np.argsort(-(rest_g + lambda_ * edge_g), kind="stable")
-            ranks_g[order_g] = np.arange(1, rest_g.size + 1)
-    return ranks_Kg
+    orders = [
+        np.lexsort((-rest_g, -edge_g))
+        if math.isinf(lambda_)
+        else np.argsort(-(rest_g + lambda_ * edge_g), kind="stable")
+        for lambda_ in lambdas
+    ]
+    return np.stack(orders)
