@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -81,15 +81,18 @@ def write_result_tables(
     names = pair_columns(reduction.config.similarity.computed_scores)
     shape = (len(reduction.sources), len(part.targets))
     types = {name: TABLES["similarity"].field(name).type.to_pandas_dtype() for name in names}
-    matrices = {name: np.full(shape, np.nan, types[name]) for name in names}
+    # In the order of the table's rows, which then are the matrices as they lie in memory.
+    order: Literal["C", "F"] = "C" if part.number is None else "F"
+    matrices = {name: np.full(shape, np.nan, types[name], order) for name in names}
     if known is not None:
         try:
             _take_known(storage, known, part, matrices)
         except StoreError as error:
             return TaskFailure(str(error), unreadable_scan=known.scan_id)
     for result in results:
-        assert not isinstance(result, TaskFailure)
-        _take_tiles(result if isinstance(result, tuple) else (result,), part, matrices)
+        sliced = result if isinstance(result, tuple) else slice_tile(part.targets, result)
+        assert not isinstance(sliced, TaskFailure)
+        _take_slices(sliced, part, matrices)
     try:
         tables = result_tables(reduction, matrices, centre, part)
         facts = {name: _write(storage, scan_id, name, one, part) for name, one in tables.items()}
@@ -173,16 +176,13 @@ def _some(values: Sequence[int], places: Sequence[int]) -> tuple[int, ...]:
     return tuple(values[place] for place in places)
 
 
-def _take_tiles(results: Iterable[TileResult], part: TablePart, matrices: Matrices) -> None:
+def _take_slices(slices: Iterable[TileResult], part: TablePart, matrices: Matrices) -> None:
     """Fills in what tiles have found of a part's targets."""
     column_of = {target: column for column, target in enumerate(part.targets)}
-    for result in results:
-        sliced = slice_tile(part.targets, result)
-        assert not isinstance(sliced, TaskFailure)
-        for one in sliced:
-            here = np.ix_(one.rows, [column_of[target] for target in one.columns])
-            for name, score_AB in one.scores.items():
-                matrices[name][here] = score_AB
+    for one in slices:
+        here = np.ix_(one.rows, [column_of[target] for target in one.columns])
+        for name, score_AB in one.scores.items():
+            matrices[name][here] = score_AB
 
 
 def _take_known(storage: Storage, known: KnownPairs, part: TablePart, matrices: Matrices) -> None:
@@ -226,9 +226,9 @@ def result_tables(
     reduction: Reduction, matrices: Matrices, centre: Centre, part: TablePart
 ) -> dict[str, pa.Table]:
     """Returns a part's rows of the similarity table, and of the rankings that follow from it."""
-    place = {graph: index for index, graph in enumerate(reduction.sources)}
+    place = {(graph.model_id, graph.layer): index for index, graph in enumerate(reduction.sources)}
     targets = [reduction.targets[target] for target in part.targets]
-    of_targets = centre.rows([place[graph] for graph in targets])
+    of_targets = centre.rows([place[graph.model_id, graph.layer] for graph in targets])
     centred_AB = centred_matrix(matrices["node_similarity"], centre, of_targets)
     terms = reduction.config.similarity.terms
     similarity = similarity_table(

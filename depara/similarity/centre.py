@@ -118,13 +118,14 @@ def centred_similarity(
 
 
 def centred_matrix(node_AB: NDArray[np.floating], source: Centre, target: Centre) -> Float64:
-    """Returns ``node_centred`` of every pair over all probes: float64 ``(A, B)``."""
+    """Returns ``node_centred`` of every pair over all probes: float64 ``(A, B)``, target by target.
+    """
     of_source, of_target = source.mean(), target.mean()
     columns = [
         centred_similarity(node_AB[:, place, None], of_source, of_target, place)[:, 0]
         for place in range(node_AB.shape[1])
     ]
-    return np.stack(columns, axis=1).astype(np.float64)
+    return np.array(columns, np.float64).T
 
 
 def centred_pairs(

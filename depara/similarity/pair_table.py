@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from depara.similarity.combine import combine
 from depara.similarity.stored import GraphRef
+from depara.store.artifacts import texts_as_dictionaries
 from depara.store.schemas import TABLES
 from depara.types import Float32, Float64
 
@@ -28,6 +29,8 @@ def similarity_table(
 ) -> pa.Table:
     """Returns the similarity table of all (source graph, target graph) pairs, sources outside.
 
+    Texts are dictionaries, see `depara.store.artifacts.plain_texts`.
+
     Args:
         sources: the ``A`` sources.
         targets: the ``B`` targets.
@@ -35,7 +38,8 @@ def similarity_table(
             them; NaN becomes null, and columns that are not there are null throughout.
         terms: weights of the terms.
         num_probes: of the probe set.
-        by_target: targets outside, as in the parts of a large table.
+        by_target: targets outside, as in the parts of a large table. Matrices in Fortran order are
+            not copied then.
     """
     schema = TABLES["similarity"]
     similarity_AB = combine(matrices, terms)
@@ -49,8 +53,10 @@ def similarity_table(
         places = np.tile(np.arange(num_targets), num_sources)
 
     def names(graphs: Sequence[GraphRef], field: str, index: Any) -> pa.Array:
-        texts = pa.array([getattr(graph, field) for graph in graphs], pa.string())
-        return texts.take(pa.array(index))
+        words = pa.array([getattr(graph, field) for graph in graphs], pa.string())
+        words = words.dictionary_encode()
+        codes = words.indices.to_numpy()[index]
+        return pa.DictionaryArray.from_arrays(codes, words.dictionary)
 
     columns: dict[str, Any] = {
         "source_model": names(sources, "model_id", rows),
@@ -64,4 +70,4 @@ def similarity_table(
         columns[name] = pa.array(matrix_AB.ravel(order), schema.field(name).type, from_pandas=True)
     for field in schema:
         columns.setdefault(field.name, pa.nulls(similarity_AB.size, field.type))
-    return pa.table([columns[name] for name in schema.names], schema=schema)
+    return pa.table([columns[name] for name in schema.names], schema=texts_as_dictionaries(schema))

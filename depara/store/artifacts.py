@@ -118,6 +118,14 @@ def plain_texts(table: pa.Table) -> pa.Table:
     return table.cast(pa.schema(plain))
 
 
+def texts_as_dictionaries(schema: pa.Schema) -> pa.Schema:
+    """Returns the schema with dictionaries of texts for its texts."""
+    texts = pa.dictionary(pa.int32(), pa.string())
+    return pa.schema(
+        field.with_type(texts) if pa.types.is_string(field.type) else field for field in schema
+    )
+
+
 def with_null_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """Returns the table with the columns of `schema` in its order, where all it lacks may be null.
 
