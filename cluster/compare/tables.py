@@ -27,7 +27,7 @@ from depara.similarity.nulls import null_similarity, without_sources
 from depara.similarity.pair_table import similarity_table
 from depara.store.parts import link_part, write_part
 from depara.store.row_ranges import rows_between
-from depara.store.scans import read_file, table_files, write_table
+from depara.store.scans import read_columns, table_files, write_table
 from depara.store.schemas import TABLES, pair_columns
 from depara.store.storage import Storage
 from depara.types import Float32, Float64
@@ -193,8 +193,7 @@ def _take_known(storage: Storage, known: KnownPairs, part: TablePart, matrices: 
         for now, target in enumerate(part.targets)
         if (then := known.targets[target]) is not None
     ]
-    rows = [(now, then) for now, then in enumerate(known.sources) if then is not None]
-    here, there = [now for now, _ in rows], [then for _, then in rows]
+    stretches = _stretches(known.sources)
     models = {known.target_models[then] for _, then in columns}
     for path, fact in table_files(known.scan_id, "similarity", known.fact, models):
         in_file = known.targets_of(fact)
@@ -210,16 +209,26 @@ def _take_known(storage: Storage, known: KnownPairs, part: TablePart, matrices: 
         if known.in_parts:  # targets outside: those of this part stand side by side
             first, stop = min(kept), max(kept) + 1
         wanted = rows_between(first * known.num_sources, stop * known.num_sources)
-        table = read_file(storage, path, "similarity", fact, list(matrices), wanted)
-        to = np.ix_(here, now)
-        of = np.ix_(there, [place - first for place in kept])
-        for name, matrix in matrices.items():
-            score = table[name].to_numpy(zero_copy_only=False)
+        there = [place - first for place in kept]
+        columns_read = read_columns(storage, path, "similarity", fact, list(matrices), wanted)
+        for name, score in columns_read:
             if known.in_parts:
-                score = score.reshape(stop - first, known.num_sources).T
+                score_BA = score.reshape(stop - first, known.num_sources)
             else:
-                score = score.reshape(known.num_sources, len(in_file))
-            matrix[to] = score[of]
+                score_BA = score.reshape(known.num_sources, len(in_file)).T
+            for here, of in stretches:
+                matrices[name].T[now, here] = score_BA[there, of]
+
+
+def _stretches(places: Sequence[int | None]) -> list[tuple[slice, slice]]:
+    """Returns where known graphs are now and where they were then, those side by side together."""
+    now = np.array([here for here, then in enumerate(places) if then is not None])
+    then = np.array([then for then in places if then is not None])
+    cuts = np.flatnonzero((np.diff(now) != 1) | (np.diff(then) != 1)) + 1
+    return [
+        (slice(here[0], here[-1] + 1), slice(of[0], of[-1] + 1))
+        for here, of in zip(np.split(now, cuts), np.split(then, cuts), strict=True)
+    ]
 
 
 def result_tables(

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -45,24 +45,18 @@ def similarity_table(
     similarity_AB = combine(matrices, terms)
     num_sources, num_targets = similarity_AB.shape
     order: Literal["C", "F"] = "F" if by_target else "C"
-    if by_target:
-        rows = np.tile(np.arange(num_sources), num_targets)
-        places = np.repeat(np.arange(num_targets), num_sources)
-    else:
-        rows = np.repeat(np.arange(num_sources), num_targets)
-        places = np.tile(np.arange(num_targets), num_sources)
+    of_sources, of_targets = (np.tile, np.repeat) if by_target else (np.repeat, np.tile)
 
-    def names(graphs: Sequence[GraphRef], field: str, index: Any) -> pa.Array:
-        words = pa.array([getattr(graph, field) for graph in graphs], pa.string())
-        words = words.dictionary_encode()
-        codes = words.indices.to_numpy()[index]
+    def names(of_graphs: Iterable[str], spread: Any, count: int) -> pa.DictionaryArray:
+        words = pa.array(of_graphs, pa.string()).dictionary_encode()
+        codes = spread(words.indices.to_numpy(), count)
         return pa.DictionaryArray.from_arrays(codes, words.dictionary)
 
     columns: dict[str, Any] = {
-        "source_model": names(sources, "model_id", rows),
-        "source_layer": names(sources, "layer", rows),
-        "target_model": names(targets, "model_id", places),
-        "target_layer": names(targets, "layer", places),
+        "source_model": names([g.model_id for g in sources], of_sources, num_targets),
+        "source_layer": names([g.layer for g in sources], of_sources, num_targets),
+        "target_model": names([g.model_id for g in targets], of_targets, num_sources),
+        "target_layer": names([g.layer for g in targets], of_targets, num_sources),
         "similarity": similarity_AB.ravel(order),
         "num_probes": np.full(similarity_AB.size, num_probes, dtype=np.int32),
     }
