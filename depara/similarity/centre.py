@@ -118,7 +118,7 @@ def centred_similarity(
 
 
 def centred_matrix(node_AB: NDArray[np.floating], source: Centre, target: Centre) -> Float64:
-    """Returns ``node_centred`` of every pair over all probes: float64 ``(A, B)``, target by target."""
+    """Returns ``node_centred`` of every pair over all probes: float64 ``(A, B)``."""
     of_source, of_target = source.mean(), target.mean()
     columns = [
         centred_similarity(node_AB[:, place, None], of_source, of_target, place)[:, 0]
