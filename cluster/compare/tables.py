@@ -253,13 +253,17 @@ def result_tables(
     ranked = without_sources(similarity, null_of)
     outputs = {graph.model_id: graph.layer for graph in reduction.outputs}
     depths = {(graph.model_id, graph.layer): graph.depth for graph in graphs}
-    ranking = model_ranking(ranked, outputs)
+    ranking = model_ranking(ranked, outputs, dictionaries=True)
     floor = null_similarity(ranking, similarity, null_of)
     return {
         "similarity": similarity,
         "model_ranking": ranking.append_column("null_similarity", floor),
         "layer_ranking": layer_ranking(
-            ranked, outputs, depths, reduction.config.similarity.own_layer_terms
+            ranked,
+            outputs,
+            depths,
+            reduction.config.similarity.own_layer_terms,
+            dictionaries=True,
         ),
         **lambda_tables(ranking, terms),
     }

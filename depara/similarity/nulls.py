@@ -40,7 +40,7 @@ def null_similarity(
     assert isinstance(frame, pd.DataFrame)
     frame["source_model"] = frame["source_model"].map(dict(null_of))
     means = frame.groupby(keys, as_index=False)["similarity"].mean()
-    rows = ranking.select(keys).to_pandas().merge(means, on=keys, how="left")
+    rows = plain_texts(ranking.select(keys)).to_pandas().merge(means, on=keys, how="left")
     return pa.array(rows["similarity"], pa.float64(), from_pandas=True)
 
 

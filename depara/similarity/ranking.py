@@ -8,7 +8,7 @@ that keep a target's rows together.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,18 +20,22 @@ from numpy.typing import NDArray
 from depara.catalog import TERMS
 from depara.errors import SchemaError
 from depara.similarity.combine import combine
+from depara.similarity.text_codes import Codes, text_codes, texts_of
+from depara.store.artifacts import texts_as_dictionaries
 from depara.store.schemas import TABLES
 
 _NAMES = ("source_model", "source_layer", "target_model", "target_layer")
-_TERM_COLUMNS = [term.column for term in TERMS.values()]
 _TEXT_ROWS = 4 << 20
 """Rows per chunk of a text column: far below the 2 GiB that one Arrow string array can hold."""
 
-Codes = NDArray[np.int32]
+_TERM_COLUMNS = [term.column for term in TERMS.values()]
 
 
 def model_ranking(
-    similarity: pa.Table | pd.DataFrame, output_layers: Mapping[str, str]
+    similarity: pa.Table | pd.DataFrame,
+    output_layers: Mapping[str, str],
+    *,
+    dictionaries: bool = False,
 ) -> pa.Table:
     """Returns, for every target model, the other models ranked by their output graphs' similarity.
 
@@ -42,6 +46,7 @@ def model_ranking(
         similarity: the scan's ``similarity`` table; pairs that it lacks are left out.
         output_layers: the output layer of each model. A model that is not in it (it failed) is
             neither source nor target.
+        dictionaries: give texts as dictionaries, which are written quicker.
 
     Returns:
         The ``model_ranking`` table without ``null_similarity``, by ``target_model, rank``.
@@ -55,16 +60,15 @@ def model_ranking(
     order, rank = _ranked(pairs.target_model, pairs.source_model, similarity_R)
     pairs = pairs.where(order)
     columns = {
-        "target_model": pairs.text(pairs.target_model, pairs.models),
+        "target_model": texts_of(pairs.target_model, pairs.models),
         "rank": rank,
-        "source_model": pairs.text(pairs.source_model, pairs.models),
-        "source_layer": pairs.text(pairs.source_layer, pairs.layers),
-        "target_layer": pairs.text(pairs.target_layer, pairs.layers),
+        "source_model": texts_of(pairs.source_model, pairs.models),
+        "source_layer": texts_of(pairs.source_layer, pairs.layers),
+        "target_layer": texts_of(pairs.target_layer, pairs.layers),
         "similarity": similarity_R[order],
         **pairs.term_columns(),
     }
-    schema = pa.schema(TABLES["model_ranking"].field(name) for name in columns)
-    return pa.table(columns, schema=schema)
+    return _table(columns, "model_ranking", dictionaries=dictionaries)
 
 
 def layer_ranking(
@@ -72,6 +76,8 @@ def layer_ranking(
     output_layers: Mapping[str, str],
     depths: Mapping[tuple[str, str], int],
     terms: Mapping[str, float] | None = None,
+    *,
+    dictionaries: bool = False,
 ) -> pa.Table:
     """Returns, for every target and every other model, that model's layers ranked by similarity.
 
@@ -84,6 +90,7 @@ def layer_ranking(
         depths: 0-based firing order of every (model, layer) that is a source.
         terms: weights of what ranks the layers, which is then the ``similarity`` of the ranking;
             None is what the similarity table has.
+        dictionaries: give texts as dictionaries, which are written quicker.
 
     Returns:
         The ``layer_ranking`` table, by ``target_model, source_model, rank``.
@@ -101,15 +108,24 @@ def layer_ranking(
     order, rank = _ranked(group, place, similarity_R)
     pairs = pairs.where(order)
     columns = {
-        "target_model": pairs.text(pairs.target_model, pairs.models),
-        "source_model": pairs.text(pairs.source_model, pairs.models),
+        "target_model": texts_of(pairs.target_model, pairs.models),
+        "source_model": texts_of(pairs.source_model, pairs.models),
         "rank": rank,
-        "layer": pairs.text(pairs.source_layer, pairs.layers),
+        "layer": texts_of(pairs.source_layer, pairs.layers),
         "depth": depth[order],
         "similarity": similarity_R[order],
         **pairs.term_columns(),
     }
-    return pa.table(columns, schema=TABLES["layer_ranking"])
+    return _table(columns, "layer_ranking", dictionaries=dictionaries)
+
+
+def _table(columns: Mapping[str, Any], name: str, *, dictionaries: bool) -> pa.Table:
+    schema = pa.schema(TABLES[name].field(column) for column in columns)
+    table = pa.table(columns, schema=texts_as_dictionaries(schema))
+    if dictionaries:
+        return table
+    batches = [batch.cast(schema) for batch in table.to_batches(_TEXT_ROWS)]
+    return pa.Table.from_batches(batches, schema)
 
 
 @dataclass(frozen=True)
@@ -132,8 +148,8 @@ class _Pairs:
     ) -> _Pairs:
         """Returns the pairs of two models whose target is a model's output graph."""
         table = _checked(similarity)
-        models, model_codes = _codes(table, ("source_model", "target_model"))
-        layers, layer_codes = _codes(table, ("source_layer", "target_layer"))
+        models, model_codes = text_codes(table, ("source_model", "target_model"))
+        layers, layer_codes = text_codes(table, ("source_layer", "target_layer"))
         code_of = {layer: code for code, layer in enumerate(layers)}
         # -1 matches no layer: the model, or its output layer, has no rows.
         outputs = [code_of.get(output_layers.get(model, ""), -1) for model in models]
@@ -162,16 +178,6 @@ class _Pairs:
     def term_columns(self) -> dict[str, pa.Array]:
         """Returns the terms as columns; NaN is null again."""
         return {name: pa.array(self.score(name), from_pandas=True) for name in _TERM_COLUMNS}
-
-    @staticmethod
-    def text(codes: Codes, vocabulary: list[str]) -> Any:
-        """Returns the names of codes as a chunked string column."""
-        words = pa.array(vocabulary, type=pa.string())
-        chunks = [
-            words.take(pa.array(codes[start : start + _TEXT_ROWS]))
-            for start in range(0, len(codes), _TEXT_ROWS)
-        ]
-        return pa.chunked_array(chunks, type=pa.string())
 
 
 def _ranked(
@@ -230,24 +236,3 @@ def _checked(similarity: pa.Table | pd.DataFrame) -> pa.Table:
     if holes:
         raise SchemaError(f"columns {', '.join(holes)} of the similarity table hold nulls")
     return table
-
-
-def _codes(table: pa.Table, names: Sequence[str]) -> tuple[list[str], dict[str, Codes]]:
-    """Returns the texts of some columns, sorted, and each column as places in them.
-
-    A text's code orders like the text. Texts of dictionaries may have no row.
-    """
-    columns = {name: _dictionary(table[name]) for name in names}
-    words = sorted({word for one in columns.values() for word in one.dictionary.to_pylist()})
-    place_of = {word: place for place, word in enumerate(words)}
-    codes = {}
-    for name, column in columns.items():
-        places = [place_of[word] for word in column.dictionary.to_pylist()]
-        codes[name] = np.array(places, dtype=np.int32)[column.indices.to_numpy()]
-    return words, codes
-
-
-def _dictionary(column: pa.ChunkedArray) -> pa.DictionaryArray:
-    if not pa.types.is_dictionary(column.type):
-        column = column.dictionary_encode()
-    return column.unify_dictionaries().combine_chunks()

@@ -54,12 +54,11 @@ def write_table(storage: Storage, scan_id: str, name: str, table: pa.Table) -> d
 
 def table_bytes(name: str, table: pa.Table, scan_id: str) -> bytes:
     """Returns a table of a scan as Parquet, its schema enforced; what may be null may be absent."""
-    return encode_table(complete_table(name, table), {"scan_id": scan_id})
+    return encode_table(complete_table(table, TABLES[name]), {"scan_id": scan_id})
 
 
-def complete_table(name: str, table: pa.Table) -> pa.Table:
-    """Returns a table of a scan with all its columns, in order and of their types."""
-    schema = TABLES[name]
+def complete_table(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Returns a table with all columns of a schema, in order and of its types."""
     return with_null_columns(table, schema).select(schema.names).cast(schema)
 
 

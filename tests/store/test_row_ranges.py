@@ -23,7 +23,7 @@ SCHEMA = pa.schema(
 NAMES = np.repeat(["ash", "elm", "fir", "oak", "yew"], 6)
 TABLE = pa.table([pa.array(NAMES), np.arange(30.0)], schema=SCHEMA)
 with patch("depara.store.parts.GROUP_ROWS", 4):
-    DATA = bytes(encode_part(TABLE, "one"))
+    DATA = bytes(encode_part(TABLE, SCHEMA, "one"))
 
 
 def opened(data: bytes = DATA) -> pq.ParquetFile:
@@ -39,7 +39,10 @@ def test_rows_are_those_asked_for(start: int, count: int) -> None:
 
 
 def test_without_a_wish_all_rows_are_read() -> None:
-    assert read_rows(opened(), None, None).equals(TABLE)
+    found = read_rows(opened(), None, None)
+    assert found.equals(TABLE)
+    assert found.schema.metadata[b"scan_id"] == b"one"
+    assert found.schema.equals(SCHEMA), "texts, whatever they were written from"
 
 
 @pytest.mark.parametrize(
