@@ -81,6 +81,8 @@ def test_the_ranking_follows_lambda_and_ends_with_edges_then_nodes():
     expected = [[2, 0, 3, 1], [0, 3, 2, 1], [3, 1, 0, 2], [3, 1, 0, 2]]
     np.testing.assert_array_equal(lambda_orders(node, edge, grid), expected)
     np.testing.assert_array_equal(lambda_orders(node, edge, [1e9])[0], expected[-1])
+    level = np.full(40, 0.5)  # more than what is sorted by insertion, which keeps the order
+    np.testing.assert_array_equal(lambda_orders(level, level, grid), [np.arange(40)] * 4)
 
 
 def ranking(node: np.ndarray, edge: np.ndarray, names: list[str]) -> pa.Table:
