@@ -63,5 +63,6 @@ def similarity_table(
     for name, matrix_AB in matrices.items():
         columns[name] = pa.array(matrix_AB.ravel(order), schema.field(name).type, from_pandas=True)
     for field in schema:
-        columns.setdefault(field.name, pa.nulls(similarity_AB.size, field.type))
+        if field.name not in columns:
+            columns[field.name] = pa.nulls(similarity_AB.size, field.type)
     return pa.table([columns[name] for name in schema.names], schema=texts_as_dictionaries(schema))
