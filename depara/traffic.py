@@ -6,7 +6,9 @@ Beside them, how often it asked an output for something: what an object store is
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, fields
+from operator import add, attrgetter, sub
 
 
 @dataclass(frozen=True)
@@ -27,14 +29,13 @@ class Traffic:
     retries: int = 0
 
     def __add__(self, other: Traffic) -> Traffic:
-        return Traffic(*(one + two for one, two in zip(_values(self), _values(other), strict=True)))
+        return Traffic(*map(add, _values(self), _values(other)))
 
     def __sub__(self, other: Traffic) -> Traffic:
-        return Traffic(*(one - two for one, two in zip(_values(self), _values(other), strict=True)))
+        return Traffic(*map(sub, _values(self), _values(other)))
 
 
-def _values(traffic: Traffic) -> tuple[int, ...]:
-    return tuple(getattr(traffic, one.name) for one in fields(Traffic))
+_values: Callable[[Traffic], tuple[int, ...]] = attrgetter(*(one.name for one in fields(Traffic)))
 
 
 NO_TRAFFIC = Traffic()

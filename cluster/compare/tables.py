@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -27,7 +27,7 @@ from depara.similarity.nulls import null_similarity, without_sources
 from depara.similarity.pair_table import similarity_table
 from depara.store.parts import link_part, write_part
 from depara.store.row_ranges import rows_between
-from depara.store.scans import read_file, table_files, write_table
+from depara.store.scans import read_columns, table_files, write_table
 from depara.store.schemas import TABLES, pair_columns
 from depara.store.storage import Storage
 from depara.types import Float32, Float64
@@ -81,15 +81,18 @@ def write_result_tables(
     names = pair_columns(reduction.config.similarity.computed_scores)
     shape = (len(reduction.sources), len(part.targets))
     types = {name: TABLES["similarity"].field(name).type.to_pandas_dtype() for name in names}
-    matrices = {name: np.full(shape, np.nan, types[name]) for name in names}
+    # In the order of the table's rows, which then are the matrices as they lie in memory.
+    order: Literal["C", "F"] = "C" if part.number is None else "F"
+    matrices = {name: np.full(shape, np.nan, types[name], order) for name in names}
     if known is not None:
         try:
             _take_known(storage, known, part, matrices)
         except StoreError as error:
             return TaskFailure(str(error), unreadable_scan=known.scan_id)
     for result in results:
-        assert not isinstance(result, TaskFailure)
-        _take_tiles(result if isinstance(result, tuple) else (result,), part, matrices)
+        sliced = result if isinstance(result, tuple) else slice_tile(part.targets, result)
+        assert not isinstance(sliced, TaskFailure)
+        _take_slices(sliced, part, matrices)
     try:
         tables = result_tables(reduction, matrices, centre, part)
         facts = {name: _write(storage, scan_id, name, one, part) for name, one in tables.items()}
@@ -173,16 +176,13 @@ def _some(values: Sequence[int], places: Sequence[int]) -> tuple[int, ...]:
     return tuple(values[place] for place in places)
 
 
-def _take_tiles(results: Iterable[TileResult], part: TablePart, matrices: Matrices) -> None:
+def _take_slices(slices: Iterable[TileResult], part: TablePart, matrices: Matrices) -> None:
     """Fills in what tiles have found of a part's targets."""
     column_of = {target: column for column, target in enumerate(part.targets)}
-    for result in results:
-        sliced = slice_tile(part.targets, result)
-        assert not isinstance(sliced, TaskFailure)
-        for one in sliced:
-            here = np.ix_(one.rows, [column_of[target] for target in one.columns])
-            for name, score_AB in one.scores.items():
-                matrices[name][here] = score_AB
+    for one in slices:
+        here = np.ix_(one.rows, [column_of[target] for target in one.columns])
+        for name, score_AB in one.scores.items():
+            matrices[name][here] = score_AB
 
 
 def _take_known(storage: Storage, known: KnownPairs, part: TablePart, matrices: Matrices) -> None:
@@ -193,8 +193,7 @@ def _take_known(storage: Storage, known: KnownPairs, part: TablePart, matrices: 
         for now, target in enumerate(part.targets)
         if (then := known.targets[target]) is not None
     ]
-    rows = [(now, then) for now, then in enumerate(known.sources) if then is not None]
-    here, there = [now for now, _ in rows], [then for _, then in rows]
+    stretches = _stretches(known.sources)
     models = {known.target_models[then] for _, then in columns}
     for path, fact in table_files(known.scan_id, "similarity", known.fact, models):
         in_file = known.targets_of(fact)
@@ -210,25 +209,35 @@ def _take_known(storage: Storage, known: KnownPairs, part: TablePart, matrices: 
         if known.in_parts:  # targets outside: those of this part stand side by side
             first, stop = min(kept), max(kept) + 1
         wanted = rows_between(first * known.num_sources, stop * known.num_sources)
-        table = read_file(storage, path, "similarity", fact, list(matrices), wanted)
-        to = np.ix_(here, now)
-        of = np.ix_(there, [place - first for place in kept])
-        for name, matrix in matrices.items():
-            score = table[name].to_numpy(zero_copy_only=False)
+        there = [place - first for place in kept]
+        columns_read = read_columns(storage, path, "similarity", fact, list(matrices), wanted)
+        for name, score in columns_read:
             if known.in_parts:
-                score = score.reshape(stop - first, known.num_sources).T
+                score_BA = score.reshape(stop - first, known.num_sources)
             else:
-                score = score.reshape(known.num_sources, len(in_file))
-            matrix[to] = score[of]
+                score_BA = score.reshape(known.num_sources, len(in_file)).T
+            for here, of in stretches:
+                matrices[name].T[now, here] = score_BA[there, of]
+
+
+def _stretches(places: Sequence[int | None]) -> list[tuple[slice, slice]]:
+    """Returns where known graphs are now and where they were then, those side by side together."""
+    now = np.array([here for here, then in enumerate(places) if then is not None])
+    then = np.array([then for then in places if then is not None])
+    cuts = np.flatnonzero((np.diff(now) != 1) | (np.diff(then) != 1)) + 1
+    return [
+        (slice(here[0], here[-1] + 1), slice(of[0], of[-1] + 1))
+        for here, of in zip(np.split(now, cuts), np.split(then, cuts), strict=True)
+    ]
 
 
 def result_tables(
     reduction: Reduction, matrices: Matrices, centre: Centre, part: TablePart
 ) -> dict[str, pa.Table]:
     """Returns a part's rows of the similarity table, and of the rankings that follow from it."""
-    place = {graph: index for index, graph in enumerate(reduction.sources)}
+    place = {(graph.model_id, graph.layer): index for index, graph in enumerate(reduction.sources)}
     targets = [reduction.targets[target] for target in part.targets]
-    of_targets = centre.rows([place[graph] for graph in targets])
+    of_targets = centre.rows([place[graph.model_id, graph.layer] for graph in targets])
     centred_AB = centred_matrix(matrices["node_similarity"], centre, of_targets)
     terms = reduction.config.similarity.terms
     similarity = similarity_table(
@@ -244,13 +253,17 @@ def result_tables(
     ranked = without_sources(similarity, null_of)
     outputs = {graph.model_id: graph.layer for graph in reduction.outputs}
     depths = {(graph.model_id, graph.layer): graph.depth for graph in graphs}
-    ranking = model_ranking(ranked, outputs)
+    ranking = model_ranking(ranked, outputs, dictionaries=True)
     floor = null_similarity(ranking, similarity, null_of)
     return {
         "similarity": similarity,
         "model_ranking": ranking.append_column("null_similarity", floor),
         "layer_ranking": layer_ranking(
-            ranked, outputs, depths, reduction.config.similarity.own_layer_terms
+            ranked,
+            outputs,
+            depths,
+            reduction.config.similarity.own_layer_terms,
+            dictionaries=True,
         ),
         **lambda_tables(ranking, terms),
     }

@@ -23,6 +23,7 @@ from depara.similarity import Tile, edge_tile, plan_tiles, score_tile
 from depara.similarity.centre import centred_matrix
 from depara.similarity.pair_table import similarity_table
 from depara.similarity.stored import GraphRef, StoredBlock
+from depara.store.artifacts import plain_texts
 from depara.types import Float32, Float64
 
 
@@ -94,7 +95,7 @@ def compare(
             (own.refs, zoo.outputs, back),
         )
     ]
-    return Compared(pa.concat_tables(parts), cosines, centre)
+    return Compared(plain_texts(pa.concat_tables(parts)), cosines, centre)
 
 
 def _edges(

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depara.similarity.engine.blocks import GraphBlock
+from depara.similarity.engine.panel import Panel
 from depara.similarity.engine.preflight import check_maps
 from depara.similarity.engine.stream import READ_GRAPHS
 from depara.types import Float32, Float64, ProbeRange
@@ -124,7 +125,7 @@ def centred_matrix(node_AB: NDArray[np.floating], source: Centre, target: Centre
         centred_similarity(node_AB[:, place, None], of_source, of_target, place)[:, 0]
         for place in range(node_AB.shape[1])
     ]
-    return np.stack(columns, axis=1).astype(np.float64)
+    return np.array(columns, np.float64).T
 
 
 def centred_pairs(
@@ -161,8 +162,12 @@ def products_with(
 
 
 def _maps(block: GraphBlock, probes: ProbeRange) -> Iterator[Float32]:
+    """Yields each graph's maps ``(n, P)``; the next ones overwrite them."""
+    shape = (len(probes), block.num_pixels)
+    panel = Panel(1, shape[0] * shape[1])
     for start in range(0, block.num_graphs, READ_GRAPHS):
         graphs = slice(start, min(start + READ_GRAPHS, block.num_graphs))
         for graph, maps_nP in enumerate(block.read_maps(probes, graphs), start):
             check_maps(maps_nP, graph, probes, block.num_pixels)
-            yield maps_nP.astype(np.float32)
+            row = np.ascontiguousarray(maps_nP).reshape(-1)
+            yield panel.fill([row], 0, row.size).reshape(shape)

@@ -39,7 +39,7 @@ def combine(scores: Mapping[str, NDArray[np.floating]], terms: Mapping[str, floa
     shapes = {name: part.shape for name, part in parts.items()}
     if len(set(shapes.values())) > 1:
         raise ValueError(f"terms of different shapes: {shapes}")
-    total = np.zeros(parts[weighted[0]].shape)
+    total = np.zeros_like(parts[weighted[0]])
     for name in weighted:
         total += float(terms[name]) * parts[name]
     return total

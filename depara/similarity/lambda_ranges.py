@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from depara.catalog import TERMS
 from depara.similarity.combine import combine
+from depara.similarity.text_codes import Codes, text_codes, texts_of
+from depara.store.artifacts import texts_as_dictionaries
 from depara.store.schemas import TABLES
 from depara.types import Float64
-
-Int32 = NDArray[np.int32]
 
 LAMBDAS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, math.inf)
 """Grid of lambda: without edges, the values of the paper and beyond, edges only."""
@@ -35,73 +35,71 @@ def lambda_tables(
         ranking: its ``model_ranking`` table.
         terms: its weights of the terms; that of the edges, lambda, joins the grid.
         lambdas: values >= 0, infinity allowed.
+
+    Returns:
+        Both, the texts of the latter as dictionaries.
     """
     lambda_ = terms.get("edge", 0.0)
     others = {name: weight for name, weight in terms.items() if name != "edge" and weight}
     grid = tuple(sorted({*lambdas, lambda_}))
     ranges: list[tuple[str, str, float, float, float]] = []
     fields = TABLES["lambda_ranges"]
+    models, codes = text_codes(ranking, ("target_model", "source_model"))
     orders = []
-    for target, names_g, rest_g, edge_g in _targets(ranking, others):
+    for target, sources_g, rest_g, edge_g in _targets(ranking, codes, others):
         first, low, high = lambda_range(rest_g, edge_g, lambda_)
-        ranges.append((target, names_g[first].as_py(), lambda_, low, high))
-        order_Kg = np.argsort(lambda_ranks(rest_g, edge_g, grid), axis=1)
-        orders.append((target, names_g, order_Kg))
+        ranges.append((models[target], models[sources_g[first]], lambda_, low, high))
+        orders.append((target, sources_g[lambda_orders(rest_g, edge_g, grid)]))
     rows = [dict(zip(fields.names, row, strict=True)) for row in ranges]
     return {
         "lambda_ranges": pa.Table.from_pylist(rows, schema=fields),
-        "lambda_ranking": _ranking_table(grid, orders),
+        "lambda_ranking": _ranking_table(grid, models, orders),
     }
 
 
 def _ranking_table(
-    grid: Sequence[float], orders: Sequence[tuple[str, pa.Array, NDArray[np.intp]]]
+    grid: Sequence[float], models: Sequence[str], orders: Sequence[tuple[int, Codes]]
 ) -> pa.Table:
     """Returns the ranking at every lambda, of targets in order of their names.
 
     Args:
         grid: the ``K`` values of lambda.
-        orders: each target, its sources, and their order ``(K, g)`` at each lambda.
+        models: names of models.
+        orders: each target, and its sources from the best on at each lambda ``(K, g)``, as places
+            in ``models``.
     """
-    schema = TABLES["lambda_ranking"]
+    schema = texts_as_dictionaries(TABLES["lambda_ranking"])
     if not orders:
         return schema.empty_table()
-    sizes = [order_Kg.shape[1] for _, _, order_Kg in orders]
-    places = np.repeat(np.arange(len(orders)), sizes)
-    starts = np.cumsum([0, *sizes[:-1]])
-    by_lambda_KR = np.concatenate(
-        [order_Kg + start for (_, _, order_Kg), start in zip(orders, starts, strict=True)], axis=1
-    )
-    sources = pa.concat_arrays([names_g for _, names_g, _ in orders])
-    targets = pa.array([target for target, _, _ in orders], pa.string())
-    ranks = (np.arange(sum(sizes)) - starts[places] + 1).astype(np.int32)
+    sizes = [sources_Kg.shape[1] for _, sources_Kg in orders]
+    targets = np.array([target for target, _ in orders], dtype=np.int32)
+    ranks = np.concatenate([np.arange(1, size + 1, dtype=np.int32) for size in sizes])
+    sources_KR = np.concatenate([sources_Kg for _, sources_Kg in orders], axis=1)
     return pa.table(
         {
-            "lambda": np.repeat(np.array(grid), len(places)),
-            "target_model": targets.take(pa.array(np.tile(places, len(grid)))),
+            "lambda": np.repeat(np.array(grid), len(ranks)),
+            "target_model": texts_of(np.tile(np.repeat(targets, sizes), len(grid)), models),
             "rank": np.tile(ranks, len(grid)),
-            "source_model": sources.take(pa.array(by_lambda_KR.ravel())),
+            "source_model": texts_of(sources_KR.ravel(), models),
         },
         schema=schema,
     )
 
 
 def _targets(
-    ranking: pa.Table, others: Mapping[str, float]
-) -> Iterator[tuple[str, pa.Array, Float64, Float64]]:
+    ranking: pa.Table, codes: Mapping[str, Codes], others: Mapping[str, float]
+) -> Iterator[tuple[int, Codes, Float64, Float64]]:
     """Yields each target with its sources in order of name, and both parts of their similarity."""
-    by_name = ranking.sort_by([("target_model", "ascending"), ("source_model", "ascending")])
-    by_name = by_name.combine_chunks()
-    runs = pc.run_end_encode(by_name["target_model"].combine_chunks())
-    start = 0
-    for target, stop in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
-        part = by_name.slice(start, stop - start)
-        columns = {TERMS[name].column for name in (*others, "edge")}
-        scores = {name: part[name].to_numpy() for name in columns}
-        edge_g = scores["edge_similarity"]
-        rest_g = combine(scores, others) if others else np.zeros_like(edge_g)
-        yield target, part["source_model"].combine_chunks(), rest_g, edge_g
-        start = stop
+    by_name = np.lexsort((codes["source_model"], codes["target_model"]))
+    targets, sources = codes["target_model"][by_name], codes["source_model"][by_name]
+    columns = {TERMS[name].column for name in (*others, "edge")}
+    scores = {name: ranking[name].to_numpy()[by_name] for name in columns}
+    edges = scores["edge_similarity"]
+    rest = combine(scores, others) if others else np.zeros_like(edges)
+    cuts = [0, *(np.flatnonzero(np.diff(targets)) + 1).tolist(), len(targets)]
+    for start, stop in pairwise(cuts):
+        if start < stop:
+            yield int(targets[start]), sources[start:stop], rest[start:stop], edges[start:stop]
 
 
 def lambda_range(rest_g: Float64, edge_g: Float64, lambda_: float) -> tuple[int, float, float]:
@@ -132,8 +130,8 @@ def lambda_range(rest_g: Float64, edge_g: Float64, lambda_: float) -> tuple[int,
     return first, float(low), float(high)
 
 
-def lambda_ranks(rest_g: Float64, edge_g: Float64, lambdas: Sequence[float]) -> Int32:
-    """Returns the rank of each candidate at each lambda: int32 ``(K, g)``, 1 is the best.
+def lambda_orders(rest_g: Float64, edge_g: Float64, lambdas: Sequence[float]) -> NDArray[np.intp]:
+    """Returns the places of the candidates, best first, at each lambda: ``(K, g)``.
 
     At infinity candidates rank by ``s_E`` and, where that is equal, by the rest: the limit of large
     lambda.
@@ -143,11 +141,20 @@ def lambda_ranks(rest_g: Float64, edge_g: Float64, lambdas: Sequence[float]) -> 
         edge_g: ``s_E`` likewise.
         lambdas: values >= 0, infinity allowed.
     """
-    ranks_Kg = np.empty((len(lambdas), rest_g.size), dtype=np.int32)
-    for ranks_g, lambda_ in zip(ranks_Kg, lambdas, strict=True):
-        if math.isinf(lambda_):
-            ranks_g[np.lexsort((-rest_g, -edge_g))] = np.arange(1, rest_g.size + 1)
-        else:
-            order_g = np.argsort(-(rest_g + lambda_ * edge_g), kind="stable")
-            ranks_g[order_g] = np.arange(1, rest_g.size + 1)
-    return ranks_Kg
+    level_g = np.zeros_like(rest_g)
+    orders = [
+        _falling(edge_g, rest_g)
+        if math.isinf(lambda_)
+        else _falling(rest_g + lambda_ * edge_g, level_g)
+        for lambda_ in lambdas
+    ]
+    return np.stack(orders)
+
+
+def _falling(values_g: Float64, ties_g: Float64) -> NDArray[np.intp]:
+    """Returns the places of the values from the greatest on, then of ``ties_g``, then in order."""
+    order_g = np.argsort(-values_g)  # a fraction of what a stable sort takes
+    sorted_g = values_g[order_g]
+    if (sorted_g[1:] == sorted_g[:-1]).any():
+        order_g = np.lexsort((-ties_g, -values_g))
+    return order_g

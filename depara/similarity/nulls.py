@@ -12,13 +12,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from depara.store.artifacts import plain_texts
+
 
 def without_sources(similarity: pa.Table, models: Mapping[str, str]) -> pa.Table:
     """Returns the rows whose source model is none of the given ones."""
     if not models:
         return similarity
-    names = pa.array(list(models), pa.string())
-    return similarity.filter(pc.invert(pc.is_in(similarity["source_model"], value_set=names)))
+    return similarity.filter(pc.invert(_is_of(similarity, models)))
 
 
 def null_similarity(
@@ -34,11 +35,16 @@ def null_similarity(
     if not null_of:
         return pa.nulls(ranking.num_rows, pa.float64())
     keys = ["source_model", "source_layer", "target_model", "target_layer"]
-    names = pa.array(list(null_of), pa.string())
-    twins = similarity.filter(pc.is_in(similarity["source_model"], value_set=names))
-    frame = twins.select([*keys, "similarity"]).to_pandas()
+    twins = similarity.select([*keys, "similarity"]).filter(_is_of(similarity, null_of))
+    frame = plain_texts(twins).to_pandas()
     assert isinstance(frame, pd.DataFrame)
     frame["source_model"] = frame["source_model"].map(dict(null_of))
     means = frame.groupby(keys, as_index=False)["similarity"].mean()
-    rows = ranking.select(keys).to_pandas().merge(means, on=keys, how="left")
+    rows = plain_texts(ranking.select(keys)).to_pandas().merge(means, on=keys, how="left")
     return pa.array(rows["similarity"], pa.float64(), from_pandas=True)
+
+
+def _is_of(similarity: pa.Table, models: Mapping[str, str]) -> pa.ChunkedArray:
+    """Whether each row's source model is one of some."""
+    names = pa.array(list(models), pa.string())
+    return pc.is_in(similarity["source_model"].cast(pa.string()), value_set=names)

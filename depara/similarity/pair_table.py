@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from depara.similarity.combine import combine
 from depara.similarity.stored import GraphRef
+from depara.store.artifacts import texts_as_dictionaries
 from depara.store.schemas import TABLES
 from depara.types import Float32, Float64
 
@@ -28,6 +29,8 @@ def similarity_table(
 ) -> pa.Table:
     """Returns the similarity table of all (source graph, target graph) pairs, sources outside.
 
+    Texts are dictionaries, see `depara.store.artifacts.plain_texts`.
+
     Args:
         sources: the ``A`` sources.
         targets: the ``B`` targets.
@@ -35,33 +38,31 @@ def similarity_table(
             them; NaN becomes null, and columns that are not there are null throughout.
         terms: weights of the terms.
         num_probes: of the probe set.
-        by_target: targets outside, as in the parts of a large table.
+        by_target: targets outside, as in the parts of a large table. Matrices in Fortran order are
+            not copied then.
     """
     schema = TABLES["similarity"]
     similarity_AB = combine(matrices, terms)
     num_sources, num_targets = similarity_AB.shape
     order: Literal["C", "F"] = "F" if by_target else "C"
-    if by_target:
-        rows = np.tile(np.arange(num_sources), num_targets)
-        places = np.repeat(np.arange(num_targets), num_sources)
-    else:
-        rows = np.repeat(np.arange(num_sources), num_targets)
-        places = np.tile(np.arange(num_targets), num_sources)
+    of_sources, of_targets = (np.tile, np.repeat) if by_target else (np.repeat, np.tile)
 
-    def names(graphs: Sequence[GraphRef], field: str, index: Any) -> pa.Array:
-        texts = pa.array([getattr(graph, field) for graph in graphs], pa.string())
-        return texts.take(pa.array(index))
+    def names(of_graphs: Iterable[str], spread: Any, count: int) -> pa.DictionaryArray:
+        words = pa.array(of_graphs, pa.string()).dictionary_encode()
+        codes = spread(words.indices.to_numpy(), count)
+        return pa.DictionaryArray.from_arrays(codes, words.dictionary)
 
     columns: dict[str, Any] = {
-        "source_model": names(sources, "model_id", rows),
-        "source_layer": names(sources, "layer", rows),
-        "target_model": names(targets, "model_id", places),
-        "target_layer": names(targets, "layer", places),
+        "source_model": names([g.model_id for g in sources], of_sources, num_targets),
+        "source_layer": names([g.layer for g in sources], of_sources, num_targets),
+        "target_model": names([g.model_id for g in targets], of_targets, num_sources),
+        "target_layer": names([g.layer for g in targets], of_targets, num_sources),
         "similarity": similarity_AB.ravel(order),
         "num_probes": np.full(similarity_AB.size, num_probes, dtype=np.int32),
     }
     for name, matrix_AB in matrices.items():
         columns[name] = pa.array(matrix_AB.ravel(order), schema.field(name).type, from_pandas=True)
     for field in schema:
-        columns.setdefault(field.name, pa.nulls(similarity_AB.size, field.type))
-    return pa.table([columns[name] for name in schema.names], schema=schema)
+        if field.name not in columns:
+            columns[field.name] = pa.nulls(similarity_AB.size, field.type)
+    return pa.table([columns[name] for name in schema.names], schema=texts_as_dictionaries(schema))

@@ -8,31 +8,34 @@ that keep a target's rows together.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from depara.catalog import TERMS
 from depara.errors import SchemaError
 from depara.similarity.combine import combine
+from depara.similarity.text_codes import Codes, text_codes, texts_of
+from depara.store.artifacts import texts_as_dictionaries
 from depara.store.schemas import TABLES
 
 _NAMES = ("source_model", "source_layer", "target_model", "target_layer")
-_SCORES = ("similarity", *(term.column for term in TERMS.values()))
 _TEXT_ROWS = 4 << 20
 """Rows per chunk of a text column: far below the 2 GiB that one Arrow string array can hold."""
 
-Codes = NDArray[np.int32]
+_TERM_COLUMNS = [term.column for term in TERMS.values()]
 
 
 def model_ranking(
-    similarity: pa.Table | pd.DataFrame, output_layers: Mapping[str, str]
+    similarity: pa.Table | pd.DataFrame,
+    output_layers: Mapping[str, str],
+    *,
+    dictionaries: bool = False,
 ) -> pa.Table:
     """Returns, for every target model, the other models ranked by their output graphs' similarity.
 
@@ -43,6 +46,7 @@ def model_ranking(
         similarity: the scan's ``similarity`` table; pairs that it lacks are left out.
         output_layers: the output layer of each model. A model that is not in it (it failed) is
             neither source nor target.
+        dictionaries: give texts as dictionaries, which are written quicker.
 
     Returns:
         The ``model_ranking`` table without ``null_similarity``, by ``target_model, rank``.
@@ -51,19 +55,20 @@ def model_ranking(
         SchemaError: a column is missing or holds nulls.
     """
     pairs = _Pairs.of_targets(similarity, output_layers)
-    pairs = pairs.where(pairs.source_layer == pairs.output_of_source)
-    order, rank = _ranked(pairs.target_model, pairs.scores["similarity"], [pairs.source_model])
+    pairs = pairs.where(pairs.source_layer == pairs.outputs[pairs.source_model])
+    similarity_R = pairs.score("similarity")
+    order, rank = _ranked(pairs.target_model, pairs.source_model, similarity_R)
     pairs = pairs.where(order)
     columns = {
-        "target_model": pairs.text(pairs.target_model, pairs.models),
+        "target_model": texts_of(pairs.target_model, pairs.models),
         "rank": rank,
-        "source_model": pairs.text(pairs.source_model, pairs.models),
-        "source_layer": pairs.text(pairs.source_layer, pairs.layers),
-        "target_layer": pairs.text(pairs.target_layer, pairs.layers),
-        **pairs.columns(),
+        "source_model": texts_of(pairs.source_model, pairs.models),
+        "source_layer": texts_of(pairs.source_layer, pairs.layers),
+        "target_layer": texts_of(pairs.target_layer, pairs.layers),
+        "similarity": similarity_R[order],
+        **pairs.term_columns(),
     }
-    schema = pa.schema(TABLES["model_ranking"].field(name) for name in columns)
-    return pa.table(columns, schema=schema)
+    return _table(columns, "model_ranking", dictionaries=dictionaries)
 
 
 def layer_ranking(
@@ -71,6 +76,8 @@ def layer_ranking(
     output_layers: Mapping[str, str],
     depths: Mapping[tuple[str, str], int],
     terms: Mapping[str, float] | None = None,
+    *,
+    dictionaries: bool = False,
 ) -> pa.Table:
     """Returns, for every target and every other model, that model's layers ranked by similarity.
 
@@ -83,6 +90,7 @@ def layer_ranking(
         depths: 0-based firing order of every (model, layer) that is a source.
         terms: weights of what ranks the layers, which is then the ``similarity`` of the ranking;
             None is what the similarity table has.
+        dictionaries: give texts as dictionaries, which are written quicker.
 
     Returns:
         The ``layer_ranking`` table, by ``target_model, source_model, rank``.
@@ -91,27 +99,41 @@ def layer_ranking(
         SchemaError: a column is missing or holds nulls, or ``depths`` lacks a source's layer.
     """
     pairs = _Pairs.of_targets(similarity, output_layers)
-    if terms is not None:
-        pairs.scores["similarity"] = combine(pairs.scores, terms)
-    depth = _depths(pairs, depths)
+    if terms is None:
+        similarity_R = pairs.score("similarity")
+    else:
+        similarity_R = combine({name: pairs.score(name) for name in _TERM_COLUMNS}, terms)
+    depth, place = _depths(pairs, depths)
     group = pairs.target_model * np.int64(len(pairs.models)) + pairs.source_model
-    order, rank = _ranked(group, pairs.scores["similarity"], [depth, pairs.source_layer])
+    order, rank = _ranked(group, place, similarity_R)
     pairs = pairs.where(order)
     columns = {
-        "target_model": pairs.text(pairs.target_model, pairs.models),
-        "source_model": pairs.text(pairs.source_model, pairs.models),
+        "target_model": texts_of(pairs.target_model, pairs.models),
+        "source_model": texts_of(pairs.source_model, pairs.models),
         "rank": rank,
-        "layer": pairs.text(pairs.source_layer, pairs.layers),
+        "layer": texts_of(pairs.source_layer, pairs.layers),
         "depth": depth[order],
-        **pairs.columns(),
+        "similarity": similarity_R[order],
+        **pairs.term_columns(),
     }
-    return pa.table(columns, schema=TABLES["layer_ranking"])
+    return _table(columns, "layer_ranking", dictionaries=dictionaries)
+
+
+def _table(columns: Mapping[str, Any], name: str, *, dictionaries: bool) -> pa.Table:
+    schema = pa.schema(TABLES[name].field(column) for column in columns)
+    table = pa.table(columns, schema=texts_as_dictionaries(schema))
+    if dictionaries:
+        return table
+    batches = [batch.cast(schema) for batch in table.to_batches(_TEXT_ROWS)]
+    return pa.Table.from_batches(batches, schema)
 
 
 @dataclass(frozen=True)
 class _Pairs:
-    """Rows of the similarity table with names as codes into sorted vocabularies, all ``(R,)``."""
+    """Some rows of the similarity table, names as codes into sorted vocabularies: all ``(R,)``."""
 
+    table: pa.Table
+    rows: NDArray[np.intp]
     models: list[str]
     layers: list[str]
     outputs: Codes
@@ -119,7 +141,6 @@ class _Pairs:
     source_layer: Codes
     target_model: Codes
     target_layer: Codes
-    scores: dict[str, NDArray[np.float64]]
 
     @classmethod
     def of_targets(
@@ -127,90 +148,80 @@ class _Pairs:
     ) -> _Pairs:
         """Returns the pairs of two models whose target is a model's output graph."""
         table = _checked(similarity)
-        models = _vocabulary(table, ("source_model", "target_model"))
-        layers = _vocabulary(table, ("source_layer", "target_layer"))
-        codes = {
-            name: _codes(table[name], models if name.endswith("model") else layers)
-            for name in _NAMES
-        }
-        layer_codes = {layer: code for code, layer in enumerate(layers)}
+        models, model_codes = text_codes(table, ("source_model", "target_model"))
+        layers, layer_codes = text_codes(table, ("source_layer", "target_layer"))
+        code_of = {layer: code for code, layer in enumerate(layers)}
         # -1 matches no layer: the model, or its output layer, has no rows.
-        outputs = [layer_codes.get(output_layers.get(model, ""), -1) for model in models]
+        outputs = [code_of.get(output_layers.get(model, ""), -1) for model in models]
         pairs = cls(
+            table=table,
+            rows=np.arange(table.num_rows),
             models=models,
             layers=layers,
             outputs=np.array(outputs, dtype=np.int32),
-            scores={name: _floats(table[name]) for name in _SCORES},
-            **codes,
+            **model_codes,
+            **layer_codes,
         )
         is_target = pairs.target_layer == pairs.outputs[pairs.target_model]
         return pairs.where(is_target & (pairs.source_model != pairs.target_model))
 
-    @property
-    def output_of_source(self) -> Codes:
-        """The output layer of each row's source model."""
-        return self.outputs[self.source_model]
-
     def where(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> _Pairs:
         """Returns the rows of a mask, or in the order of an index."""
-        return _Pairs(
-            models=self.models,
-            layers=self.layers,
-            outputs=self.outputs,
-            scores={name: values[rows] for name, values in self.scores.items()},
-            **{name: getattr(self, name)[rows] for name in _NAMES},
-        )
+        chosen = {name: getattr(self, name)[rows] for name in ("rows", *_NAMES)}
+        return replace(self, **chosen)
 
-    def columns(self) -> dict[str, pa.Array]:
-        """Returns the scores as columns; NaN is null again."""
-        return {name: pa.array(score, from_pandas=True) for name, score in self.scores.items()}
+    def score(self, name: str) -> NDArray[np.float64]:
+        """Returns a score of each row; NaN where it is null."""
+        values = self.table[name].to_numpy()[self.rows]
+        return values.astype(np.float64, copy=False)  # type: ignore[no-any-return]
 
-    @staticmethod
-    def text(codes: Codes, vocabulary: list[str]) -> Any:
-        """Returns the names of codes as a chunked string column."""
-        words = pa.array(vocabulary, type=pa.string())
-        chunks = [
-            words.take(pa.array(codes[start : start + _TEXT_ROWS]))
-            for start in range(0, len(codes), _TEXT_ROWS)
-        ]
-        return pa.chunked_array(chunks, type=pa.string())
+    def term_columns(self) -> dict[str, pa.Array]:
+        """Returns the terms as columns; NaN is null again."""
+        return {name: pa.array(self.score(name), from_pandas=True) for name in _TERM_COLUMNS}
 
 
 def _ranked(
-    group: NDArray[np.integer], similarity: NDArray[np.float64], ties: list[Codes]
+    group: NDArray[np.integer], place: Codes, similarity: NDArray[np.float64]
 ) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
-    """Returns the order by group, falling similarity, then ``ties``; and 1-based ranks in it."""
-    keys: list[NDArray[Any]] = [*reversed(ties), -similarity, group]
-    order = np.lexsort(keys)
-    sorted_group = group[order]
+    """Returns the order by group, falling similarity, then place; and 1-based ranks in it."""
+    # One key, that tables which are in this order already cost next to nothing.
+    key = group * np.int64(place.max(initial=0) + 1) + place
+    order = np.argsort(key, kind="stable")
     is_first = np.ones(len(order), dtype=np.bool_)
-    np.not_equal(sorted_group[1:], sorted_group[:-1], out=is_first[1:])
+    np.not_equal(group[order[1:]], group[order[:-1]], out=is_first[1:])
     starts = np.flatnonzero(is_first)
     sizes = np.diff(starts, append=len(order))
     rank = np.arange(1, len(order) + 1) - np.repeat(starts, sizes)
+    for size in np.unique(sizes):
+        places = starts[sizes == size, None] + np.arange(size)
+        best = np.argsort(-similarity[order[places]], axis=1, kind="stable")
+        order[places] = np.take_along_axis(order[places], best, axis=1)
     return order, rank.astype(np.int32)
 
 
-def _depths(pairs: _Pairs, depths: Mapping[tuple[str, str], int]) -> Codes:
-    """Returns the depth of each row's source layer."""
-    graph = pairs.source_model * np.int64(max(len(pairs.layers), 1)) + pairs.source_layer
-    places, graphs = pd.factorize(graph)
-    names = [
-        (pairs.models[code // len(pairs.layers)], pairs.layers[code % len(pairs.layers)])
-        for code in graphs.tolist()
-    ]
+def _depths(pairs: _Pairs, depths: Mapping[tuple[str, str], int]) -> tuple[Codes, Codes]:
+    """Returns the depth of each row's source layer, and its place among layers of that depth."""
+    num_layers = max(len(pairs.layers), 1)
+    graph = pairs.source_model * np.int64(num_layers) + pairs.source_layer
+    is_there = np.zeros(len(pairs.models) * num_layers, np.bool_)
+    is_there[graph] = True
+    graphs = np.flatnonzero(is_there)
+    names = [(pairs.models[code // num_layers], pairs.layers[code % num_layers]) for code in graphs]
     missing = [name for name in names if name not in depths]
     if missing:
         raise SchemaError(
             f"{len(missing)} source layers of the similarity table have no depth (first: layer "
             f"{missing[0][1]!r} of model {missing[0][0]!r}): the layers table is of another scan"
         )
-    return np.array([depths[name] for name in names], dtype=np.int32)[places]
+    found = np.zeros((2, is_there.size), np.int32)
+    found[0, graphs] = [depths[name] for name in names]
+    found[1, graphs[np.lexsort((graphs, found[0, graphs]))]] = np.arange(graphs.size)
+    return found[0, graph], found[1, graph]
 
 
 def _checked(similarity: pa.Table | pd.DataFrame) -> pa.Table:
     """Returns the columns that matter as an Arrow table without nulls."""
-    columns = [*_NAMES, *_SCORES]
+    columns = [*_NAMES, "similarity", *_TERM_COLUMNS]
     table: Any = similarity
     if isinstance(similarity, pd.DataFrame):
         table = pa.Table.from_pandas(similarity, preserve_index=False)
@@ -225,22 +236,3 @@ def _checked(similarity: pa.Table | pd.DataFrame) -> pa.Table:
     if holes:
         raise SchemaError(f"columns {', '.join(holes)} of the similarity table hold nulls")
     return table
-
-
-def _vocabulary(table: pa.Table, names: Iterable[str]) -> list[str]:
-    """Returns the distinct texts of some columns, sorted: a text's code orders like the text."""
-    return sorted({text for name in names for text in pc.unique(table[name]).to_pylist()})
-
-
-def _codes(column: Any, vocabulary: list[str]) -> Codes:
-    """Returns each text's place in the vocabulary."""
-    words = pa.array(vocabulary, type=pa.string())
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    codes: Codes = pc.index_in(column, value_set=words.cast(column.type)).to_numpy()
-    return codes
-
-
-def _floats(column: Any) -> NDArray[np.float64]:
-    values: NDArray[np.float64] = column.to_numpy().astype(np.float64, copy=False)
-    return values

@@ -39,20 +39,16 @@ PLAIN_ARITHMETIC = "fp32"
 """What node files were computed in that say nothing of it."""
 
 
-def encode_table(
-    table: pa.Table, metadata: Mapping[str, str], group_rows: int | None = None
-) -> bytes:
+def encode_table(table: pa.Table, metadata: Mapping[str, str]) -> bytes:
     """Returns the table as Parquet: plain encoding, zstd, `metadata` and the schema version inside.
 
-    Plain, because DuckDB does not read byte-stream-split float16. In row groups of at most
-    ``group_rows``; None is as pyarrow has it, a million.
+    Plain, because DuckDB does not read byte-stream-split float16.
     """
     merged = {"schema_version": SCHEMA_VERSION, **metadata}
     sink = pa.BufferOutputStream()
     pq.write_table(
         table.replace_schema_metadata(merged),
         sink,
-        row_group_size=group_rows,
         compression="zstd",
         compression_level=1,
         use_dictionary=[f.name for f in table.schema if pa.types.is_string(f.type)],
@@ -116,6 +112,14 @@ def plain_texts(table: pa.Table) -> pa.Table:
         for field in table.schema
     ]
     return table.cast(pa.schema(plain))
+
+
+def texts_as_dictionaries(schema: pa.Schema) -> pa.Schema:
+    """Returns the schema with dictionaries of texts for its texts."""
+    texts = pa.dictionary(pa.int32(), pa.string())
+    return pa.schema(
+        field.with_type(texts) if pa.types.is_string(field.type) else field for field in schema
+    )
 
 
 def with_null_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:

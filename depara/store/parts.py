@@ -11,15 +11,19 @@ under a second name; its Parquet metadata names the scan that wrote it.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
+from depara.store.artifacts import texts_as_dictionaries
 from depara.store.layout import part_path
 from depara.store.row_ranges import GROUP_ROWS
-from depara.store.scans import read_checked, table_bytes, table_fact
+from depara.store.scans import complete_table, read_checked, table_fact
+from depara.store.schemas import SCHEMA_VERSION, TABLES
 from depara.store.storage import Storage
 
 
@@ -47,9 +51,40 @@ def write_part(
     Raises:
         StoreError: the part of this scan exists already, with other content.
     """
-    data = table_bytes(name, table, scan_id, GROUP_ROWS)
+    data = encode_part(table, TABLES[name], scan_id)
     storage.ensure(part_path(scan_id, name, number), data)
     return {**table_fact(table, data), "targets": list(targets), "key": key}
+
+
+def encode_part(table: pa.Table, schema: pa.Schema, scan_id: str) -> memoryview:
+    """Returns a part as Parquet of a schema, in groups by which readers find a target's rows.
+
+    There are statistics of the target alone: a group has all sources of some targets, whose scores
+    are anywhere. Floats are byte-stream-split, so that doubles of single precision, as most scores
+    are, compress at the fastest level as well as plain ones at another.
+    """
+    # Dictionaries of texts are written as they are.
+    coded = complete_table(table, texts_as_dictionaries(schema)).unify_dictionaries()
+    facts = {"schema_version": SCHEMA_VERSION, "scan_id": scan_id}
+    # Readers make texts of them by what Arrow keeps of the schema, which has to be said here:
+    # https://arrow.apache.org/docs/cpp/parquet.html#serialization-details
+    shown = base64.b64encode(schema.with_metadata(facts).serialize()).decode()
+    floats = [field.name for field in schema if pa.types.is_floating(field.type)]
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(
+        sink,
+        coded.schema,
+        compression="zstd",
+        compression_level=-1,
+        use_dictionary=[field.name for field in schema if pa.types.is_string(field.type)],
+        column_encoding=dict.fromkeys(floats, "BYTE_STREAM_SPLIT"),
+        write_statistics=["target_model"],
+        write_page_checksum=True,
+        store_schema=False,
+    ) as writer:
+        writer.write_table(coded, GROUP_ROWS)
+        writer.add_key_value_metadata({**facts, "ARROW:schema": shown})
+    return memoryview(sink.getvalue())
 
 
 def link_part(

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from depara.errors import StoreError, near_names
 from depara.store.artifacts import (
@@ -51,17 +52,17 @@ def write_table(storage: Storage, scan_id: str, name: str, table: pa.Table) -> d
     return table_fact(table, data)
 
 
-def table_bytes(name: str, table: pa.Table, scan_id: str, group_rows: int | None = None) -> bytes:
-    """Returns a table of a scan as Parquet, its schema enforced; what may be null may be absent.
-
-    In row groups of at most ``group_rows``, see `encode_table`.
-    """
-    schema = TABLES[name]
-    complete = with_null_columns(table, schema).select(schema.names).cast(schema)
-    return encode_table(complete, {"scan_id": scan_id}, group_rows)
+def table_bytes(name: str, table: pa.Table, scan_id: str) -> bytes:
+    """Returns a table of a scan as Parquet, its schema enforced; what may be null may be absent."""
+    return encode_table(complete_table(table, TABLES[name]), {"scan_id": scan_id})
 
 
-def table_fact(table: pa.Table, data: bytes) -> dict[str, Any]:
+def complete_table(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Returns a table with all columns of a schema, in order and of its types."""
+    return with_null_columns(table, schema).select(schema.names).cast(schema)
+
+
+def table_fact(table: pa.Table, data: bytes | memoryview) -> dict[str, Any]:
     """Returns what a manifest says of a table."""
     return {"rows": table.num_rows, "bytes": len(data), "sha256": sha256_hex(data)}
 
@@ -166,6 +167,24 @@ def read_file(
     if columns is not None:
         return decode_columns(data, TABLES[name], columns, storage.location(path), rows)
     return decode_table(data, TABLES[name], storage.location(path), rows)
+
+
+def read_columns(
+    storage: Storage,
+    path: str,
+    name: str,
+    fact: Mapping[str, Any] | None,
+    columns: Sequence[str],
+    rows: Rows | None = None,
+) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Yields columns of numbers of a file one by one, as `read_file` has them; null is NaN.
+
+    Raises:
+        StoreError: missing or damaged.
+    """
+    data, place = read_checked(storage, path, fact), storage.location(path)
+    for column in columns:
+        yield column, decode_columns(data, TABLES[name], [column], place, rows)[column].to_numpy()
 
 
 def read_checked(storage: Storage, path: str, fact: Mapping[str, Any] | None) -> bytes:

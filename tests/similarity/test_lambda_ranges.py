@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from depara.similarity.lambda_ranges import lambda_range, lambda_ranks, lambda_tables
+from depara.similarity.lambda_ranges import lambda_orders, lambda_range, lambda_tables
 from depara.store.scans import write_table
 from depara.store.storage import Storage
 from tests.oracle import uncertainty as oracle
@@ -78,9 +78,11 @@ def test_a_choice_that_leads_in_both_or_is_alone_always_holds():
 def test_the_ranking_follows_lambda_and_ends_with_edges_then_nodes():
     node, edge = np.array([1.0, 0.5, 1.2, 0.6]), np.array([0.5, 1.0, 0.1, 1.0])
     grid = (0.0, 0.7, 2.0, math.inf)
-    expected = [[2, 4, 1, 3], [1, 4, 3, 2], [3, 2, 4, 1], [3, 2, 4, 1]]
-    np.testing.assert_array_equal(lambda_ranks(node, edge, grid), expected)
-    np.testing.assert_array_equal(lambda_ranks(node, edge, [1e9])[0], expected[-1])
+    expected = [[2, 0, 3, 1], [0, 3, 2, 1], [3, 1, 0, 2], [3, 1, 0, 2]]
+    np.testing.assert_array_equal(lambda_orders(node, edge, grid), expected)
+    np.testing.assert_array_equal(lambda_orders(node, edge, [1e9])[0], expected[-1])
+    level = np.full(40, 0.5)  # more than what is sorted by insertion, which keeps the order
+    np.testing.assert_array_equal(lambda_orders(level, level, grid), [np.arange(40)] * 4)
 
 
 def ranking(node: np.ndarray, edge: np.ndarray, names: list[str]) -> pa.Table:

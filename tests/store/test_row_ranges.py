@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from depara.store.artifacts import decode_columns, decode_table, encode_table
+from depara.store.artifacts import decode_columns, decode_table
+from depara.store.parts import encode_part
 from depara.store.row_ranges import read_rows, rows_between, rows_with
 
 SCHEMA = pa.schema(
@@ -20,7 +22,8 @@ SCHEMA = pa.schema(
 )
 NAMES = np.repeat(["ash", "elm", "fir", "oak", "yew"], 6)
 TABLE = pa.table([pa.array(NAMES), np.arange(30.0)], schema=SCHEMA)
-DATA = encode_table(TABLE, {}, 4)
+with patch("depara.store.parts.GROUP_ROWS", 4):
+    DATA = bytes(encode_part(TABLE, SCHEMA, "one"))
 
 
 def opened(data: bytes = DATA) -> pq.ParquetFile:
@@ -36,7 +39,10 @@ def test_rows_are_those_asked_for(start: int, count: int) -> None:
 
 
 def test_without_a_wish_all_rows_are_read() -> None:
-    assert read_rows(opened(), None, None).equals(TABLE)
+    found = read_rows(opened(), None, None)
+    assert found.equals(TABLE)
+    assert found.schema.metadata[b"scan_id"] == b"one"
+    assert found.schema.equals(SCHEMA), "texts, whatever they were written from"
 
 
 @pytest.mark.parametrize(

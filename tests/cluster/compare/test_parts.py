@@ -107,6 +107,8 @@ def test_pandas_arrow_and_duckdb_read_the_parts_as_one_table(
     query = f"select count(*), count(distinct target_model) from '{folder}/similarity/*.parquet'"
     with duckdb.connect() as connection:
         assert connection.execute(query).fetchall() == [(48, 4)]
+        rows = connection.execute(f"from '{folder}/similarity/*.parquet'").fetchall()
+        assert rows == [tuple(row.values()) for row in found.to_pylist()]
 
 
 def test_a_target_is_read_from_its_part_alone(tmp_path: Path, night: Night, in_parts: None) -> None:
