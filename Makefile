@@ -35,7 +35,7 @@ lint: $(VENV)/.dev ## ruff (lint and format) and mypy
 	@$(BIN)/mypy
 
 test: $(VENV)/.dev ## all tests; PYTEST_ARGS="-k name" for some of them
-	@$(BIN)/python -m pytest -n auto --dist loadgroup --no-loadscope-reorder $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n auto --dist loadgroup $(PYTEST_ARGS)
 
 chaos: $(VENV)/.dev ## every fault on a real Ray, then the table of what was survived; 20 minutes
 	@$(BIN)/python -m tests.chaos

@@ -37,11 +37,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the groups in a hook of the same name
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of one module stay in one process, all that share a Ray in one for themselves.
-
-    Those come first: they take longest, and wait most.
-    """
-    items.sort(key=lambda item: item.get_closest_marker("ray") is None)
+    """Tests of one module stay in one process, all that share a Ray in one for themselves."""
     for item in items:
         group = item.path.as_posix()
         if item.get_closest_marker("ray"):
