@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from math import comb
+from typing import Any
 
 import numpy as np
 import scipy
@@ -107,16 +108,12 @@ def pearson(score_C: Float64, truth_C: Float64) -> float:
 
 def spearman(score_C: Float64, truth_C: Float64) -> float:
     """Returns Spearman's rho with average ranks, -1 to 1; 0 when the score is constant."""
-    return (
-        0.0 if _is_constant(score_C) else float(scipy.stats.spearmanr(score_C, truth_C).statistic)
-    )
+    return _correlation(scipy.stats.spearmanr, score_C, truth_C)
 
 
 def kendall(score_C: Float64, truth_C: Float64) -> float:
     """Returns Kendall's tau-b, -1 to 1; 0 when the score is constant."""
-    return (
-        0.0 if _is_constant(score_C) else float(scipy.stats.kendalltau(score_C, truth_C).statistic)
-    )
+    return _correlation(scipy.stats.kendalltau, score_C, truth_C)
 
 
 def weighted_kendall(score_C: Float64, truth_C: Float64) -> float:
@@ -125,9 +122,7 @@ def weighted_kendall(score_C: Float64, truth_C: Float64) -> float:
     A pair of places r and s (0-based) counts ``1 / (r + 1) + 1 / (s + 1)``; the mean of the places
     by score and by truth, as `scipy.stats.weightedtau` has it. 0 when the score is constant.
     """
-    return (
-        0.0 if _is_constant(score_C) else float(scipy.stats.weightedtau(score_C, truth_C).statistic)
-    )
+    return _correlation(scipy.stats.weightedtau, score_C, truth_C)
 
 
 @dataclass(frozen=True)
@@ -185,6 +180,10 @@ def _centred(values: Float64) -> Float64:
     centred = scaled - scaled.mean()
     unit: Float64 = centred / np.linalg.norm(centred)
     return unit
+
+
+def _correlation(measure: Callable[..., Any], score_C: Float64, truth_C: Float64) -> float:
+    return 0.0 if _is_constant(score_C) else float(measure(score_C, truth_C).statistic)
 
 
 def _is_constant(values: Float64) -> bool:
