@@ -221,7 +221,10 @@ def _take_known(storage: Storage, known: KnownPairs, part: TablePart, matrices: 
 
 
 def _stretches(places: Sequence[int | None]) -> list[tuple[slice, slice]]:
-    """Returns where known graphs are now and where they were then, those side by side together."""
+    """Returns where known graphs are now and where they were then, those side by side together.
+
+    One at least is known, as of all `KnownPairs` that a scan is given.
+    """
     now = np.array([here for here, then in enumerate(places) if then is not None])
     then = np.array([then for then in places if then is not None])
     cuts = np.flatnonzero((np.diff(now) != 1) | (np.diff(then) != 1)) + 1
