@@ -37,13 +37,13 @@ def test_what_the_graph_keeps_counts_and_known_tensors_do_not() -> None:
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="page faults of Linux' allocator")
 def test_freed_blocks_are_used_again_without_page_faults() -> None:
     def faults() -> int:
-        torch.ones(16 * MIB)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-        for _ in range(4):
+        for _ in range(8):
             torch.ones(16 * MIB)  # 64 MiB: 16384 pages of 4 KiB
         return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
     outside = faults()
     with freed_memory_kept():
         inside = faults()
-    assert inside < outside / 4
+    # Not 1 in 8: what another thread allocates between two blocks may lie where the next would.
+    assert inside < outside / 2
