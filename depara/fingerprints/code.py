@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata
 from importlib.machinery import ModuleSpec, PathFinder
-from pathlib import Path
 
 from depara.fingerprints.files import visible_files
-from depara.fingerprints.versions import package_version
+from depara.fingerprints.versions import Installed, installed, is_installed, package_version
 from depara.identity import short_hash
 
 _IMPORT = re.compile(
@@ -27,13 +26,9 @@ _SETTINGS_SUFFIXES = (".json", ".toml", ".yaml", ".yml")
 """Files beside the code that architectures are built from."""
 _MAX_SETTINGS_BYTES = 1024**2
 """A larger one is data, not settings."""
-_INSTALLED = ("site-packages", "dist-packages")
 _STANDARD = tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib")})
 _VERSIONED = ("depara",)
 """Packages whose code their own version stands for, wherever they are imported from."""
-
-Installed = tuple[tuple[str, int], ...]
-"""The folders that packages are installed in, and when one was last added to or taken from each."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +46,7 @@ class CodeReader:
         importlib.invalidate_caches()
         self._codes: dict[str, _Code | None] = {}
         self._digests: dict[str, str | None] = {}
-        self._installed = _installed()
+        self._installed = installed()
 
     def digest(self, module: str) -> str | None:
         """Returns a hash of a module's code, or None when there is no such code to be read.
@@ -98,21 +93,15 @@ class CodeReader:
         return self._codes[top]
 
 
-def _installed() -> Installed:
-    """Returns what installed packages are told by: they are looked at again when it changes."""
-    folders = (entry for entry in sys.path if any(name in Path(entry).parts for name in _INSTALLED))
-    return tuple((entry, os.stat(entry).st_mtime_ns) for entry in folders if os.path.isdir(entry))
-
-
 @lru_cache(maxsize=4096)
-def _version(name: str, installed: Installed) -> str | None:
+def _version(name: str, state: Installed) -> str | None:
     """Returns the distributions that bring a top-level name along, with their versions."""
-    distributions = sorted(set(_distributions(installed).get(name, ())))
-    return " ".join(f"{each}=={package_version(each)}" for each in distributions) or None
+    distributions = sorted(set(_distributions(state).get(name, ())))
+    return " ".join(f"{each}=={package_version(each, state)}" for each in distributions) or None
 
 
 @lru_cache(maxsize=1)
-def _distributions(installed: Installed) -> dict[str, list[str]]:
+def _distributions(state: Installed) -> dict[str, list[str]]:
     """Returns the installed distributions by the top-level names that they bring along.
 
     It takes a second with some hundred packages, as the list of files of each is read.
@@ -151,7 +140,7 @@ def _location(spec: ModuleSpec | None) -> str | None:
 
 def _is_installed(spec: ModuleSpec | None) -> bool:
     location = _location(spec)
-    return location is not None and any(name in Path(location).parts for name in _INSTALLED)
+    return location is not None and is_installed(location)
 
 
 def _is_standard(spec: ModuleSpec | None) -> bool:
@@ -173,28 +162,30 @@ def _read_code(spec: ModuleSpec | None) -> _Code | None:
     contents: dict[str, str] = {}
     imports: set[str] = set()
     for name, path in _files(spec):
-        data = path.read_bytes()
+        with open(path, "rb") as file:
+            data = file.read()
         contents[name] = hashlib.sha256(data).hexdigest()
-        if path.suffix == ".py":
+        if path.endswith(".py"):
             imports |= _imported_names(data)
     return _Code(short_hash(contents), frozenset(imports))
 
 
-def _files(spec: ModuleSpec) -> Iterator[tuple[str, Path]]:
+def _files(spec: ModuleSpec) -> Iterator[tuple[str, str]]:
     """Yields a name that is the same wherever the package lies, and the path, of each file."""
     if not spec.submodule_search_locations:
         assert spec.origin is not None
-        yield Path(spec.origin).name, Path(spec.origin)
+        yield os.path.basename(spec.origin), spec.origin
         return
     # Of a namespace package there may be several, and the first one wins.
     for number, folder in enumerate(spec.submodule_search_locations):
-        for path in visible_files(Path(folder)):
-            if path.suffix == ".py" or _is_settings(path):
-                yield f"{number}/{path.relative_to(folder).as_posix()}", path
+        for name in visible_files(folder):
+            path = os.path.join(folder, name)
+            if name.endswith(".py") or _is_settings(path):
+                yield f"{number}/{name}", path
 
 
-def _is_settings(path: Path) -> bool:
-    return path.suffix in _SETTINGS_SUFFIXES and path.stat().st_size <= _MAX_SETTINGS_BYTES
+def _is_settings(path: str) -> bool:
+    return path.endswith(_SETTINGS_SUFFIXES) and os.path.getsize(path) <= _MAX_SETTINGS_BYTES
 
 
 @lru_cache(maxsize=4096)

@@ -68,18 +68,20 @@ def folder_identity(folder: Path) -> list[tuple[str, Identity]] | None:
     """
     found = []
     try:
-        for path in visible_files(folder):
-            identity = _local_identity(str(path))
+        for name in visible_files(str(folder)):
+            identity = _local_identity(os.path.join(folder, name))
             if identity is None:
                 return None
-            found.append((path.relative_to(folder).as_posix(), identity))
+            found.append((name, identity))
     except OSError:
         return None
     return sorted(found)
 
 
-def visible_files(folder: Path) -> list[Path]:
-    """Returns all files below a local folder without dot files; follows links, each folder once.
+def visible_files(folder: str) -> list[str]:
+    """Returns the paths relative to a local folder, with slashes, of all files below it.
+
+    Dot files are left out; links are followed, each folder once.
 
     Raises:
         OSError: a folder cannot be listed.
@@ -88,7 +90,7 @@ def visible_files(folder: Path) -> list[Path]:
     def refuse(error: OSError) -> None:
         raise error
 
-    found: list[Path] = []
+    found: list[str] = []
     seen: set[str] = set()
     for place, subfolders, names in os.walk(folder, onerror=refuse, followlinks=True):
         real = os.path.realpath(place)
@@ -100,7 +102,9 @@ def visible_files(folder: Path) -> list[Path]:
         subfolders[:] = sorted(
             n for n in subfolders if not n.startswith(".") and n != "__pycache__"
         )
-        found += [Path(place, name) for name in sorted(names) if not name.startswith(".")]
+        inside = os.path.relpath(place, folder).replace(os.sep, "/") + "/"
+        prefix = inside.removeprefix("./")
+        found += [prefix + name for name in sorted(names) if not name.startswith(".")]
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,3 +35,18 @@ def hf_folder(tmp_path: Path) -> Path:
     for name in ("config.json", "model.safetensors", "deep/preprocessor_config.json"):
         (folder / name).write_text("{}")
     return folder
+
+
+@pytest.fixture
+def set_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Puts another version of a distribution before the one that is there."""
+
+    def install(distribution: str) -> None:
+        folder = tmp_path / f"with-{distribution}" / "site-packages"
+        facts = folder / f"{distribution}-99.dist-info"
+        facts.mkdir(parents=True)
+        text = f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 99\n"
+        (facts / "METADATA").write_text(text)
+        monkeypatch.syspath_prepend(str(folder))
+
+    return install

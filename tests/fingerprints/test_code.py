@@ -139,7 +139,7 @@ def test_links_in_a_circle_end(write: Write, tmp_path: Path) -> None:
     write("our_loop/__init__.py", "")
     (tmp_path / "our_loop" / "again").symlink_to(tmp_path / "our_loop")
     assert digest("our_loop") is not None
-    assert visible_files(tmp_path / "our_loop") == [tmp_path / "our_loop" / "__init__.py"]
+    assert visible_files(str(tmp_path / "our_loop")) == ["__init__.py"]
 
 
 def test_code_that_cannot_be_read_is_not_told(write: Write, tmp_path: Path) -> None:

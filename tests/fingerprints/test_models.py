@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from importlib import metadata
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,6 @@ from depara.config import ModelConfig
 from depara.fingerprints import model_fingerprints
 from tests.conftest import ROOT
 from tests.fingerprints.models import config, fingerprint, later
-
-
-def set_version(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
-    real = metadata.version
-    monkeypatch.setattr(metadata, "version", lambda n: "99" if n == package else real(n))
 
 
 @pytest.mark.parametrize(
@@ -122,23 +117,23 @@ def test_canvas_and_features_change_it(weights: Path) -> None:
     ],
 )
 def test_versions_of_the_packages_it_comes_from_change_it(
-    source: str, dependency: str, matters: bool, package: Path, monkeypatch: pytest.MonkeyPatch
+    source: str, dependency: str, matters: bool, package: Path, set_version: Callable[[str], None]
 ) -> None:
     model = config(source, weights="random:0")
     before = fingerprint(model)
     assert before is not None
-    set_version(monkeypatch, dependency)
+    set_version(dependency)
     assert (fingerprint(model) != before) == matters
 
 
 def test_the_reader_of_safetensors_changes_it_where_it_reads(
-    weights: Path, monkeypatch: pytest.MonkeyPatch
+    weights: Path, set_version: Callable[[str], None]
 ) -> None:
     safe = weights.with_suffix(".safetensors")
     safe.write_bytes(b"weights")
     models = [config(weights=str(weights)), config(weights=str(safe))]
     before = [fingerprint(model) for model in models]
-    set_version(monkeypatch, "safetensors")
+    set_version("safetensors")
     after = [fingerprint(model) for model in models]
     assert [a == b for a, b in zip(after, before, strict=True)] == [True, False]
 

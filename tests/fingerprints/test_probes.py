@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -72,16 +71,12 @@ def test_fields_that_only_say_where_objects_are_do_not_change_it(refs: list[Prob
 
 
 def test_canvas_and_versions_change_it(
-    refs: list[ProbeRef], monkeypatch: pytest.MonkeyPatch
+    refs: list[ProbeRef], monkeypatch: pytest.MonkeyPatch, set_version: Callable[[str], None]
 ) -> None:
     seen = [probes_fingerprint(refs, config(), side) for side in (32, 64)]
-    real = metadata.version
     for package in ("numpy", "pillow"):
-        monkeypatch.setattr(
-            metadata, "version", lambda n, package=package: "99" if n == package else real(n)
-        )
+        set_version(package)
         seen.append(probes_fingerprint(refs, config(), 32))
-    monkeypatch.setattr(metadata, "version", real)
     monkeypatch.setattr("depara.fingerprints.probes.PROBES_VERSION", 99)
     seen.append(probes_fingerprint(refs, config(), 32))
     assert None not in seen
