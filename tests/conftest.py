@@ -97,5 +97,5 @@ def scan_folder(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
 
     output = str(tmp_path_factory.mktemp("scan") / "out")
     models = [tiny(name, seed) for seed, name in enumerate("abc")]
-    scan_inline(output, photos, models, probes={"source": str(photos), "count": 24})
+    scan_inline(output, photos, models, probes={"source": str(photos), "count": 24}, labels=True)
     return output

@@ -88,7 +88,10 @@ models.append({"id": "c", "source": "mine:Tiny", "weights": "random:3"})
 keys = []
 for steps in (2, 3):
     attribution = {"method": "mine", "steps": steps}
-    scan_inline(str(folder / "out"), draw(folder / "probes"), models, attribution=attribution)
+    probes = draw(folder / "probes")
+    scan_inline(
+        str(folder / "out"), probes, models, attribution=attribution, labels=True
+    )
     scan = open_scan(str(folder / "out"))
     keys.append(scan.table("layers")["graph_key"].tolist())
 labels = scan.table("label_scores")

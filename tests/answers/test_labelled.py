@@ -67,7 +67,9 @@ def test_why_there_is_none(tmp_path: Path, photos: Path) -> None:
     flat.mkdir()
     for place, photo in enumerate(sorted(photos.rglob("*.png"))):
         (flat / f"{place}.png").write_bytes(photo.read_bytes())
-    scan_inline(output, flat, [tiny("a", 0), tiny("b", 1)], uncertainty={"resamples": 0})
+    scan_inline(
+        output, flat, [tiny("a", 0), tiny("b", 1)], uncertainty={"resamples": 0}, labels=True
+    )
     with pytest.raises(ConfigError, match=r"its probes have no labels: .*probes.label_column"):
         open_scan(output).recommend_for_labels()
 
@@ -82,10 +84,10 @@ def test_an_unchanged_night_keeps_the_ranking_and_a_new_model_makes_it_anew(
     sections = {"probes": {"source": str(photos), "count": 24}}
     before = open_scan(output).table("label_ranking")
     models = [tiny("a", 0), tiny("b", 1), tiny("c", 2)]
-    scan_inline(output, photos, models, **sections)
+    scan_inline(output, photos, models, **sections, labels=True)
     again = open_scan(output).table("label_ranking")
     assert before.equals(again)
-    scan_inline(output, photos, [*models, tiny("d", 3)], **sections)
+    scan_inline(output, photos, [*models, tiny("d", 3)], **sections, labels=True)
     wider = open_scan(output).table("label_ranking")
     consensus = wider[(wider["ranking"] == "model") & (wider["score"] == "consensus")]
     assert sorted(consensus["model_id"]) == ["a", "b", "c", "d"]

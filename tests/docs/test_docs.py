@@ -45,7 +45,7 @@ def output(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     names = ["ours-v7", "resnet50", "c"]
     for count in (2, 3):  # two nights: some pages tell them apart
         models = [tiny(name, seed) for seed, name in enumerate(names[:count])]
-        scan_inline(str(folder), photos, models)
+        scan_inline(str(folder), photos, models, labels=True)
     entry = tiny("ours-v8", 7, layers=["block?", "code"])
     (folder / "my.yaml").write_text(yaml.safe_dump({"models": [entry]}))
     transfers = [(target, source) for target in names for source in names if source != target]

@@ -15,5 +15,7 @@ from tests.jobs.test_outputs import classifier
 def classifiers(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     root = str(tmp_path_factory.mktemp("classifiers") / "out")
     models = [classifier("a", 1), classifier("b", 2), classifier("c", 3), tiny("encoder", 4)]
-    scan_inline(root, photos, models, probes={"source": str(photos), "count": 24}, nulls=1)
+    scan_inline(
+        root, photos, models, probes={"source": str(photos), "count": 24}, nulls=1, labels=True
+    )
     return root

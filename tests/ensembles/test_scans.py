@@ -123,7 +123,13 @@ def test_why_there_is_none(scan_folder: str, photos: Path, tmp_path: Path) -> No
     with pytest.raises(ConfigError, match=r"keeps no model's return value: .*--fresh"):
         open_scan(scan_folder).ensemble_for_labels(score="ms_leep")
     root = str(tmp_path)
-    scan_inline(root, photos, [tiny("a", 0)], probes={"source": str(photos / "discs"), "count": 12})
+    scan_inline(
+        root,
+        photos,
+        [tiny("a", 0)],
+        probes={"source": str(photos / "discs"), "count": 12},
+        labels=True,
+    )
     with pytest.raises(ConfigError, match="not labelled with two classes: name a target"):
         open_scan(root).ensemble_for_labels()
     with pytest.raises(ConfigError, match="no other model than 'a'"):

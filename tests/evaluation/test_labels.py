@@ -23,7 +23,7 @@ VALUES = [0.3, 0.9, 0.1, 0.5, 0.7]
 def output(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     root = str(tmp_path_factory.mktemp("labelled") / "out")
     models = [tiny(name, seed) for seed, name in enumerate(NAMES)]
-    scan_inline(root, photos, models, probes={"source": str(photos), "count": 24})
+    scan_inline(root, photos, models, probes={"source": str(photos), "count": 24}, labels=True)
     return root
 
 
@@ -79,6 +79,6 @@ def test_why_there_is_none(output: str, photos: Path, tmp_path: Path) -> None:
         evaluate_labels(open_scan(output), Truth(pd.DataFrame(rows)), "x", relevant=1)
     root = str(tmp_path)
     discs = {"source": str(photos / "discs"), "count": 12}
-    scan_inline(root, photos, [tiny(name, 0) for name in "ab"], probes=discs)
+    scan_inline(root, photos, [tiny(name, 0) for name in "ab"], probes=discs, labels=True)
     with pytest.raises(ConfigError, match="has no scores with labels: scan probes of two classes"):
         evaluate_labels(open_scan(root), truth_for("x"), "x", relevant=1)

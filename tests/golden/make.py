@@ -87,6 +87,7 @@ def tables(folder: Path) -> dict[str, list[dict[str, Any]]]:
         nulls=1,
         uncertainty={"resamples": 100},
         similarity=papers,
+        labels=True,
     )
     scan = open_scan(output)
     found = {}

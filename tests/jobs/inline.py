@@ -29,10 +29,14 @@ def scan_inline(
     fresh: bool = False,
     notes: list[str] | None = None,
     stop: StopSignal | None = None,
+    labels: bool = False,
     **sections: Any,
 ) -> ScanSummary:
-    """Runs a scan with one worker in this process and returns its summary; notes are printed to
-    `notes`."""
+    """Runs a scan with one worker in this process and returns its summary.
+
+    Notes are printed to `notes`. With `labels` there are scores with labels, as is the product's
+    default: a fifth of the time of a scan as small as these.
+    """
     tree = {
         "output": output,
         "probes": {"source": str(photos), "count": 12},
@@ -43,6 +47,7 @@ def scan_inline(
         "uncertainty": QUICK,
         **sections,
     }
+    tree["similarity"] = {"label_scores": labels, **tree.get("similarity", {})}
     return run_inline(parse_scan(yaml.safe_dump(tree)), fresh=fresh, notes=notes, stop=stop)
 
 

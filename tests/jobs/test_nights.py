@@ -95,17 +95,17 @@ def test_an_unchanged_zoo_opens_nothing_and_compares_nothing(
 def test_one_new_model_computes_its_graphs_rows_and_columns(
     photos: Path, tmp_path: Path, watch: Watch, pairs: str
 ) -> None:
-    similarity = {"similarity": {"pairs": pairs}}
-    night(tmp_path, photos, [MODELS[0], MODELS[2]], **similarity)
+    settings = {"similarity": {"pairs": pairs}, "labels": True}
+    night(tmp_path, photos, [MODELS[0], MODELS[2]], **settings)
     watch.reset()
-    grown = night(tmp_path, photos, **similarity)
+    grown = night(tmp_path, photos, **settings)
     assert watch.units == ["ResolveUnit", "ExtractUnit", "ExtractUnit", "CommitUnit"]
     assert grown.changes.new == ("b",)
     assert grown.changes.reused == ("a", "c")
     known, new = 6 * (6 if pairs == "all" else 2), 3
     assert grown.num_reused_pairs == known
     assert watch.pairs == (new * new + new * 6 if pairs == "all" else grown.num_pairs - known)
-    whole = night(tmp_path / "whole", photos, **similarity)
+    whole = night(tmp_path / "whole", photos, **settings)
     for name in ("similarity", "model_ranking", "layer_ranking", "label_scores", "uncertainty"):
         assert_table_equal(
             table(tmp_path, grown.scan_id, name), table(tmp_path / "whole", whole.scan_id, name)
@@ -113,15 +113,15 @@ def test_one_new_model_computes_its_graphs_rows_and_columns(
 
 
 def test_a_removed_model_is_in_no_table(photos: Path, tmp_path: Path, watch: Watch) -> None:
-    night(tmp_path, photos)
+    night(tmp_path, photos, labels=True)
     watch.reset()
-    less = night(tmp_path, photos, MODELS[:2])
+    less = night(tmp_path, photos, MODELS[:2], labels=True)
     assert (watch.units, watch.pairs) == ([], 0)
     assert less.changes.removed == ("c",)
     for name in ("models", "layers", "similarity", "model_ranking", "label_scores"):
         frame = table(tmp_path, less.scan_id, name)
         assert not (frame == "c").to_numpy().any(), name
-    whole = night(tmp_path / "whole", photos, MODELS[:2])
+    whole = night(tmp_path / "whole", photos, MODELS[:2], labels=True)
     for name in ("similarity", "layer_ranking", "rank_uncertainty", "label_scores"):
         assert_table_equal(
             table(tmp_path, less.scan_id, name), table(tmp_path / "whole", whole.scan_id, name)

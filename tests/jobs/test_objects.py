@@ -57,7 +57,7 @@ def table(
 
 def scan_of(root: Path, source: Path, models: list[dict[str, Any]] = MODELS, **more: Any) -> Any:
     probes = {"source": str(source), **PROBES}
-    return scan_inline(str(root), source, models, **{"probes": probes, **more})
+    return scan_inline(str(root), source, models, **{"probes": probes, **more}, labels=True)
 
 
 def object_files(root: Path) -> dict[str, int]:
@@ -139,7 +139,7 @@ def test_no_model_with_positions_at_its_output_has_no_ranking_and_says_why(
 def test_boxes_that_join_later_take_a_pass_and_no_new_graphs(photos: Path, tmp_path: Path) -> None:
     root, source = tmp_path / "out", table(tmp_path, photos)
     plain = {"source": str(source), "column": "image", "count": 12}
-    scan_inline(str(root), source, MODELS, probes=plain)
+    scan_inline(str(root), source, MODELS, probes=plain, labels=True)
     graphs = {path: path.stat().st_mtime_ns for path in root.glob("graphs/*/*/*")}
     assert not object_files(root)
     scan_of(root, source)
@@ -222,7 +222,9 @@ def test_coco_annotations_give_the_same_objects(photos: Path, tmp_path: Path) ->
             tree["annotations"].append({**one, "bbox": [x0, y0, x1 - x0, y1 - y0]})
     (tmp_path / "annotations.json").write_text(json.dumps(tree))
     probes = {"source": str(folder), "annotations": str(tmp_path / "annotations.json")}
-    scan_inline(str(tmp_path / "coco"), folder, MODELS[:1], probes={**probes, "count": 12})
+    scan_inline(
+        str(tmp_path / "coco"), folder, MODELS[:1], probes={**probes, "count": 12}, labels=True
+    )
     one, other = (
         open_scan(str(tmp_path / name)).table("label_scores")["value"]
         for name in ("parquet", "coco")

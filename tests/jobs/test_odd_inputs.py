@@ -34,7 +34,7 @@ def photos(tmp_path: Path) -> Path:
 def test_names_that_are_no_utf8_cost_nothing(photos: Path, tmp_path: Path) -> None:
     output, models = str(tmp_path / "out"), [tiny("a", 1), tiny("b", 2)]
     probes = {"source": str(photos)}
-    summary = scan_inline(output, photos, models, probes=probes)
+    summary = scan_inline(output, photos, models, probes=probes, labels=True)
     results = open_scan(output)
     table = results.table("probes")
     assert sorted(Path(uri).name for uri in table["uri"]) == [f"{n}.png" for n in range(8)]
@@ -47,7 +47,7 @@ def test_names_that_are_no_utf8_cost_nothing(photos: Path, tmp_path: Path) -> No
     assert manifest is not None
     assert manifest["left_out"] == {"JPEG XL": 3}
     notes: list[str] = []
-    scan_inline(output, photos, models, probes=probes, notes=notes)
+    scan_inline(output, photos, models, probes=probes, notes=notes, labels=True)
     assert any("not decoded again" in note for note in notes)
 
 
@@ -57,7 +57,7 @@ def test_the_summary_names_what_was_left_out_once_and_shows_no_control_signs(
     output, models = str(tmp_path / "out"), [tiny("a", 1), tiny("b", 2)]
     notes: list[str] = []
     probes = {"source": str(photos)}
-    summary = scan_inline(output, photos, models, probes=probes, notes=notes)
+    summary = scan_inline(output, photos, models, probes=probes, notes=notes, labels=True)
     stream = io.StringIO()
     print_summary(Console(file=stream, width=200), summary, open_scan(output))
     text = stream.getvalue() + "\n".join(notes)
@@ -70,4 +70,10 @@ def test_too_few_probes_say_what_else_is_there(photos: Path, tmp_path: Path) -> 
     for number in range(1, 8):
         (photos / ("caf\udce9" if number % 2 else "bar") / f"{number}.png").unlink()
     with pytest.raises(ProbeError, match=r"1 usable probes .*; left out were 3 files: JPEG XL"):
-        scan_inline(str(tmp_path / "out"), photos, [tiny("a", 1)], probes={"source": str(photos)})
+        scan_inline(
+            str(tmp_path / "out"),
+            photos,
+            [tiny("a", 1)],
+            probes={"source": str(photos)},
+            labels=True,
+        )

@@ -30,7 +30,7 @@ MODELS = [tiny("a", 0), tiny("b", 1), tiny("c", 2)]
 def calm(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, pd.DataFrame]:
     """The tables of an undisturbed scan in a local folder."""
     folder = tmp_path_factory.mktemp("calm")
-    scan_inline(str(folder), photos, MODELS)
+    scan_inline(str(folder), photos, MODELS, labels=True)
     return tables(str(folder))
 
 
@@ -42,11 +42,11 @@ def test_nights_on_an_s3_server_are_those_on_a_local_folder(
 ) -> None:
     weed.select("nights", monkeypatch)
     output = "s3://nights/out"
-    scan_inline(output, photos, MODELS[:2])
-    second = scan_inline(output, photos, MODELS)
+    scan_inline(output, photos, MODELS[:2], labels=True)
+    second = scan_inline(output, photos, MODELS, labels=True)
     assert (second.num_reused_graphs, second.num_reused_pairs) == (6, 12)
     assert_equal(tables(output), calm)
-    third = scan_inline(output, photos, MODELS)
+    third = scan_inline(output, photos, MODELS, labels=True)
     assert third.num_reused_pairs == third.num_pairs
     assert_equal(tables(output), calm)
     assert not verify_output(Storage(output)).problems
@@ -66,7 +66,7 @@ def test_a_scan_through_faults_gives_the_same_tables(
     with FaultProxy(weed.endpoint, rate=0.05, kinds=(kind,), seed=1, hold_s=0.8) as proxy:
         weed.select(bucket, monkeypatch, endpoint=proxy.endpoint)
         output = f"s3://{bucket}/out"
-        scan_inline(output, photos, MODELS)
+        scan_inline(output, photos, MODELS, labels=True)
         assert proxy.counts.faults[kind] >= 3, proxy.counts
         assert_equal(tables(output), calm)
     weed.select(bucket, monkeypatch)

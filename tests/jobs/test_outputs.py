@@ -32,7 +32,7 @@ def outputs_of(root: str) -> dict[tuple[str, str], np.ndarray | None]:
 
 
 def test_labelled_probes_keep_logits_beside_the_output_layer(photos: Path, tmp_path: Path) -> None:
-    summary = scan_inline(str(tmp_path), photos, MODELS, similarity={"hard": [50]})
+    summary = scan_inline(str(tmp_path), photos, MODELS, similarity={"hard": [50]}, labels=True)
     assert summary.failures == ()
     found = outputs_of(str(tmp_path))
     kept = {name for name, values in found.items() if values is not None}
@@ -57,13 +57,13 @@ def test_graphs_made_without_are_used_and_say_so_and_fresh_ones_have_it(
     photos: Path, tmp_path: Path
 ) -> None:
     root = str(tmp_path)
-    scan_inline(root, photos, MODELS[:2], store_outputs=False)
+    scan_inline(root, photos, MODELS[:2], store_outputs=False, labels=True)
     first = open_scan(root).table("layers")["graph_key"].tolist()
-    scan_inline(root, photos, MODELS[:2])
+    scan_inline(root, photos, MODELS[:2], labels=True)
     assert all(values is None for values in outputs_of(root).values())
     scores = open_scan(root).table("label_scores")
     assert scores[scores["score"] == "leep"]["reason"].str.contains("--fresh").all()
-    scan_inline(root, photos, MODELS[:2], fresh=True)
+    scan_inline(root, photos, MODELS[:2], fresh=True, labels=True)
     assert open_scan(root).table("layers")["graph_key"].tolist() == first
     assert sum(values is not None for values in outputs_of(root).values()) == 2
     scores = open_scan(root).table("label_scores")
@@ -74,7 +74,7 @@ def test_without_labels_it_is_kept_where_it_is_asked_for(photos: Path, tmp_path:
     probes = {"source": str(photos / "discs"), "count": 12}
     for name, store, count in (("off", None, 0), ("on", True, 1)):
         root = str(tmp_path / name)
-        scan_inline(root, photos, MODELS[1:], probes=probes, store_outputs=store)
+        scan_inline(root, photos, MODELS[1:], probes=probes, store_outputs=store, labels=True)
         assert sum(values is not None for values in outputs_of(root).values()) == count
 
 
@@ -82,7 +82,7 @@ def test_a_return_value_that_depends_on_the_batch_is_not_kept_and_noted(
     photos: Path, tmp_path: Path
 ) -> None:
     models = [classifier("a", 1, "ComparesInBatch"), MODELS[1]]
-    assert scan_inline(str(tmp_path), photos, models).failures == ()
+    assert scan_inline(str(tmp_path), photos, models, labels=True).failures == ()
     kept = {name for name, values in outputs_of(str(tmp_path)).items() if values is not None}
     assert kept == {("b", "code")}
     notes = open_scan(str(tmp_path)).table("notes")
@@ -94,7 +94,7 @@ def test_the_return_value_is_the_cut_where_the_model_is_cut_there(
     photos: Path, tmp_path: Path
 ) -> None:
     models = [classifier("a", 1, layers=["output"]), classifier("b", 2, layers=["output"])]
-    scan_inline(str(tmp_path), photos, models)
+    scan_inline(str(tmp_path), photos, models, labels=True)
     found = outputs_of(str(tmp_path))
     assert set(found) == {("a", "output"), ("b", "output")}
     layers = open_scan(str(tmp_path)).table("layers")
@@ -109,7 +109,7 @@ def test_the_return_value_is_the_cut_where_the_model_is_cut_there(
 def test_other_shares_of_hard_probes_are_scored_anew(photos: Path, tmp_path: Path) -> None:
     root = str(tmp_path)
     for hard in ([], [50], [50, 25], []):
-        scan_inline(root, photos, MODELS[:2], similarity={"hard": hard})
+        scan_inline(root, photos, MODELS[:2], similarity={"hard": hard}, labels=True)
         scores = set(open_scan(root).table("label_scores")["score"])
         assert {name for name in scores if name.startswith("knn")} == {
             "knn",

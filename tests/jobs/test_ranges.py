@@ -44,6 +44,7 @@ def scan(tmp_path_factory: pytest.TempPathFactory) -> Any:
         similarity={"pairs": "all"},
         uncertainty={"resamples": 100},
         nulls=1,
+        labels=True,
     )
     assert summary.failures == ()
     return open_scan(str(folder / "out"))

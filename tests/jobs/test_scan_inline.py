@@ -186,13 +186,13 @@ def test_a_scan_says_how_sure_it_is(photos: Path, tmp_path: Path) -> None:
 
 
 def test_labels_of_the_probes_are_used_where_there_are_any(photos: Path, tmp_path: Path) -> None:
-    scan_inline(str(tmp_path / "a"), photos, MODELS[:2])
+    scan_inline(str(tmp_path / "a"), photos, MODELS[:2], labels=True)
     table = open_scan(str(tmp_path / "a")).table("label_scores")
     assert set(table["score"]) >= {"knn", "logme", "h_score", "transrate", "nleep", "parc", "gbc"}
     assert len(table) == 6 * table["score"].nunique()
     assert table.loc[table["score"] == "knn", "value"].between(0, 1).all()
     unlabelled = {"source": str(photos / "discs"), "count": 12}
-    scan_inline(str(tmp_path / "b"), photos, MODELS[:2], probes=unlabelled)
+    scan_inline(str(tmp_path / "b"), photos, MODELS[:2], probes=unlabelled, labels=True)
     assert open_scan(str(tmp_path / "b")).table("label_scores").empty
 
 

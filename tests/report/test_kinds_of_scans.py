@@ -30,7 +30,7 @@ MODELS = [tiny(name, seed) for seed, name in enumerate("abc")]
 def test_a_report_of(
     photos: Path, tmp_path: Path, sections: dict[str, Any], said: str, not_said: str
 ) -> None:
-    scan_inline(str(tmp_path), photos, MODELS, **sections)
+    scan_inline(str(tmp_path), photos, MODELS, **sections, labels=True)
     scan = open_scan(str(tmp_path))
     words = Page(Path(scan.report()).read_text()).words
     assert said in words
@@ -43,7 +43,7 @@ def test_a_report_of(
 
 def test_two_models_and_one_that_failed(photos: Path, tmp_path: Path) -> None:
     models = [*MODELS[:2], {"id": "lost", "source": "python:tests.jobs.zoo:Nowhere"}]
-    scan_inline(str(tmp_path), photos, models)
+    scan_inline(str(tmp_path), photos, models, labels=True)
     scan = open_scan(str(tmp_path))
     words = Page(Path(scan.report()).read_text()).words
     assert "✕ 1 failed" in words
