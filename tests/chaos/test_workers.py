@@ -18,6 +18,7 @@ from tests.chaos.ray_nodes import Node
 pytestmark = pytest.mark.ray
 
 
+@pytest.mark.chaos
 def test_a_worker_is_killed_in_the_middle_of_a_unit(lab: Lab) -> None:
     with lab.trial("kill -9 of a worker in a unit") as trial:
         output = lab.new_output()
