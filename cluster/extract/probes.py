@@ -64,6 +64,7 @@ def prepare_probes(
     source, side = file.config.probes, file.config.canvas.side
     storage, reporter = context.storage, context.reporter
     found = _find(source)
+    _check_count(file, found)  # no decoding adds to them: before a worker starts
     draw = draw_order(found.refs, source.seed)
     fingerprint = probes_fingerprint(draw, source, side)
     known = None if fresh or fingerprint is None else read_probes(storage, fingerprint)
@@ -148,20 +149,20 @@ def _decode(
     return [result.values[0] for result in results]
 
 
-def _check_count(file: ScanFile, found: FoundProbes, decoded: _Decoded) -> None:
-    asked, failures = file.config.probes.count, decoded.failures
-    num_usable = len(decoded.probes)
+def _check_count(file: ScanFile, found: FoundProbes, decoded: _Decoded | None = None) -> None:
+    asked = file.config.probes.count
+    failures = decoded.failures if decoded else ()
+    there, what = (len(decoded.probes), " usable ones") if decoded else (len(found.refs), "")
     lost = f"; {len(failures)} of {len(found.refs)} images are unusable" if failures else ""
     lost += f", such as: {failures[0].message}" if failures else ""
     lost += f"; left out were {describe_left_out(found.left_out)}" if found.left_out else ""
-    if num_usable < MIN_PROBES:
+    if decoded and there < MIN_PROBES:
         raise ProbeError(
-            f"{num_usable} usable probes in {file.config.probes.source!r}, at least "
+            f"{there} usable probes in {file.config.probes.source!r}, at least "
             f"{MIN_PROBES} are needed{lost}"
         )
-    if file.count_is_given and asked is not None and num_usable < asked:
+    if file.count_is_given and asked is not None and there < asked:
         raise ProbeError(
             f"probes.count asks for {asked} images but {file.config.probes.source!r} has "
-            f"{num_usable} usable ones{lost}. Lower probes.count, or set it to null "
-            "to take all"
+            f"{there}{what}{lost}. Lower probes.count, or set it to null to take all"
         )

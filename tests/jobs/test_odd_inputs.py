@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from cluster.pool.worker import Worker
 from cluster.record.summary import print_summary
 from depara.errors import ProbeError
 from depara.results import open_scan
@@ -77,3 +78,12 @@ def test_too_few_probes_say_what_else_is_there(photos: Path, tmp_path: Path) -> 
             probes={"source": str(photos)},
             labels=True,
         )
+
+
+def test_more_probes_than_files_are_refused_before_anything_is_decoded(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Worker, "run", lambda *_: pytest.fail("a unit was started"))
+    probes = {"source": str(photos), "count": 10}
+    with pytest.raises(ProbeError, match=r"asks for 10 images but .* has 9; left out were 3 files"):
+        scan_inline(str(tmp_path / "out"), photos, [tiny("a", 1)], probes=probes)
