@@ -102,6 +102,7 @@ def test_credentials_are_in_nothing_that_a_failing_scan_writes(
         "probes": {"source": str(photos), "count": 12},
         "canvas": {"side": 32},
         "defaults": {"layers": ["block?", "code"]},
+        "compute": {"workers": 1},
         "models": models,
         "uncertainty": QUICK,
     }
