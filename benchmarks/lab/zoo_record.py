@@ -37,7 +37,8 @@ class ZooTables:
     """What to make.
 
     ``num_models``; ``num_layers`` of each; ``hostile``: give some models the names of `HOSTILE`;
-    ``num_failures`` and ``with_labels``: failures with messages, a ranking by labels.
+    ``num_failures`` and ``with_labels``: failures with messages, a ranking by labels;
+    ``intervals``: the scores that have some.
     """
 
     num_models: int
@@ -46,6 +47,7 @@ class ZooTables:
     hostile: bool = True
     num_failures: int = 3
     with_labels: bool = True
+    intervals: tuple[str, ...] = ("edge_similarity", "node_similarity", "similarity")
     seed: int = 0
 
     def names(self) -> list[str]:

@@ -100,6 +100,7 @@ def _pairs(zoo: ZooTables, scores: _Scores) -> dict[str, pa.Table]:
     depth = np.tile(np.arange(count), len(target))
     of_layers = scores.total[:, target, source].T
     layer_ranks = (np.argsort(np.argsort(-of_layers, axis=1), axis=1) + 1).astype(np.int32).ravel()
+    values = parts(depth, every_t, every_s)
     cuts = pa.table(
         {
             "target_model": names.take(every_t),
@@ -107,16 +108,15 @@ def _pairs(zoo: ZooTables, scores: _Scores) -> dict[str, pa.Table]:
             "rank": layer_ranks,
             "layer": layers.take(depth),
             "depth": depth.astype(np.int32),
-            **parts(depth, every_t, every_s),
+            **values,
         }
     )
-    values = parts(depth, every_t, every_s)
     others = {name: _neighbour(values, name) for name in _SCORES}
     similarity = pa.table(
         {
-            "source_model": names.take(every_s),
-            "source_layer": layers.take(depth),
-            "target_model": names.take(every_t),
+            "source_model": cuts["source_model"],
+            "source_layer": cuts["layer"],
+            "target_model": cuts["target_model"],
             "target_layer": layers.take(np.full(len(depth), count - 1)),
             **values,
             **others,
@@ -125,7 +125,7 @@ def _pairs(zoo: ZooTables, scores: _Scores) -> dict[str, pa.Table]:
     )
     found = {"model_ranking": ranking, "layer_ranking": cuts, "similarity": similarity}
     pairs = (target, source, every_t, every_s, depth)
-    found |= _uncertain(zoo, scores, pairs, layer_ranks, ranks)
+    found |= _uncertain(zoo, scores, pairs, cuts, ranking)
     return found | _lambda_tables(zoo, ranking)
 
 
@@ -139,32 +139,30 @@ def _uncertain(
     zoo: ZooTables,
     scores: _Scores,
     pairs: Sequence[NDArray[Any]],
-    layer_ranks: NDArray[np.int32],
-    ranks: NDArray[np.int32],
+    cuts: pa.Table,
+    ranking: pa.Table,
 ) -> dict[str, pa.Table]:
     target, source, every_t, every_s, depth = pairs
     names, layers = pa.array(zoo.names()), pa.array(zoo.layers())
-    kinds = pa.array(["edge_similarity", "node_similarity", "similarity"])
-    size = zoo.num_models
-    three_t, three_s, three_d = (np.repeat(one, 3) for one in (every_t, every_s, depth))
-    value = np.stack(
-        [part[depth, every_t, every_s] for part in (scores.edge, scores.node, scores.total)], axis=1
-    ).ravel()
-    width = scores.width[three_t, three_s]
+    kinds = pa.array(zoo.intervals)
+    size, count = zoo.num_models, len(kinds)
+    each_t, each_s, each_d = (np.repeat(one, count) for one in (every_t, every_s, depth))
+    value = np.stack([cuts[kind].to_numpy() for kind in zoo.intervals], axis=1).ravel()
+    width = scores.width[each_t, each_s]
     uncertainty = pa.table(
         {
-            "target_model": names.take(three_t),
-            "target_layer": layers.take(np.full(len(three_t), zoo.num_layers - 1)),
-            "source_model": names.take(three_s),
-            "source_layer": layers.take(three_d),
-            "score": kinds.take(np.tile(np.arange(3), len(every_t))),
+            "target_model": names.take(each_t),
+            "target_layer": layers.take(np.full(len(each_t), zoo.num_layers - 1)),
+            "source_model": names.take(each_s),
+            "source_layer": layers.take(each_d),
+            "score": kinds.take(np.tile(np.arange(count), len(every_t))),
             "value": value,
             "low": value - width,
             "high": value + width,
             "num_resamples": np.full(len(value), 1000, np.int32),
         }
     )
-    rank = ranks[target, source]
+    rank, layer_ranks = (table["rank"].to_numpy() for table in (ranking, cuts))
     gap = scores.total[-1].max(axis=1)[target] - scores.total[-1, target, source]
     chance = np.exp(-gap / 0.03)
     whole = np.bincount(target, chance, size)
@@ -172,9 +170,9 @@ def _uncertain(
     share = np.where(safe[target], rank == 1, chance / np.maximum(whole[target], 1e-9))
     of_models = {
         "ranking": pa.array(["model"]).take(np.zeros(len(target), np.int64)),
-        "target_model": names.take(target),
-        "source_model": names.take(source),
-        "source_layer": layers.take(np.full(len(target), zoo.num_layers - 1)),
+        "target_model": ranking["target_model"],
+        "source_model": ranking["source_model"],
+        "source_layer": ranking["source_layer"],
         "rank": rank,
         "rank_low": np.maximum(rank - 3, 1).astype(np.int32),
         "rank_high": np.minimum(rank + 3, size - 1).astype(np.int32),
@@ -183,9 +181,9 @@ def _uncertain(
     }
     of_layers = {
         "ranking": pa.array(["layer"]).take(np.zeros(len(every_t), np.int64)),
-        "target_model": names.take(every_t),
-        "source_model": names.take(every_s),
-        "source_layer": layers.take(depth),
+        "target_model": cuts["target_model"],
+        "source_model": cuts["source_model"],
+        "source_layer": cuts["layer"],
         "rank": layer_ranks,
         "rank_low": np.maximum(layer_ranks - 1, 1).astype(np.int32),
         "rank_high": np.minimum(layer_ranks + 1, zoo.num_layers).astype(np.int32),

@@ -121,6 +121,7 @@ def draw_evaluation(evaluation: Evaluation, *, scores: Sequence[str] | None = No
     from matplotlib.figure import Figure
 
     lines = _lines(evaluation, scores)
+    curves = {name: evaluation.curve(name) for name in lines}
     figure = Figure(figsize=(12.6, 4.9), layout="constrained")
     figure.suptitle(_title(evaluation), x=0.008, ha="left", fontsize=12)
     panels = figure.subplots(1, 3)
@@ -129,7 +130,7 @@ def draw_evaluation(evaluation: Evaluation, *, scores: Sequence[str] | None = No
     ):
         _draw_perfect(axes, evaluation, x, y)
         for name, line in lines.items():
-            _draw_line(axes, evaluation.curve(name), line, x, y)
+            _draw_line(axes, curves[name], line, x, y)
         _label(axes, evaluation, x, y)
     handles, labels = panels[0].get_legend_handles_labels()
     handles, labels = [*handles[1:], handles[0]], [*labels[1:], labels[0]]  # perfect ranking last

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,6 +15,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 MAX_WORKERS = 8
+_SLOW_IMPORTS = ("torch._dynamo", "sklearn.datasets")
+"""What the first optimiser and the digits import: seconds in every process."""
 
 Result = TypeVar("Result")
 
@@ -34,13 +38,22 @@ def in_processes(
         for each in arguments:
             yield function(*each)
         return
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    pool = ProcessPoolExecutor(workers, mp_context=_context(function.__module__))
     try:
         done = [pool.submit(function, *each) for each in arguments]
         for future in as_completed(done):
             yield future.result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _context(module: str) -> BaseContext:
+    """Fresh processes, which on Linux share their imports (elsewhere a fork may not be safe)."""
+    if sys.platform != "linux":
+        return get_context("spawn")
+    context = get_context("forkserver")
+    context.set_forkserver_preload([*_SLOW_IMPORTS, module])
+    return context
 
 
 def default_workers(num_calls: int) -> int:

@@ -93,19 +93,16 @@ class Run:
 
     def assert_equals_oracle(self, make: Callable[[], nn.Module]) -> Run:
         """Each probe alone, in a network that has never seen another one."""
-        preprocess = oracle.float64_copy(preprocessing())
+        preprocess, fresh = oracle.float64_copy(preprocessing()), make()
         for layer, features in self.features.items():
             for row, one in enumerate(self.canvas):
                 x = oracle.canvas_tensor(one)
-                value = oracle.layer_output(oracle.float64_copy(make()), preprocess, layer, x)
-                np.testing.assert_allclose(
-                    features[row], value.detach().flatten(), rtol=1e-4, atol=1e-5
+                value, gradient = oracle.output_and_gradient(
+                    oracle.float64_copy(fresh), preprocess, layer, x, "l2norm"
                 )
+                np.testing.assert_allclose(features[row], value.flatten(), rtol=1e-4, atol=1e-5)
                 if not self.nodes:
                     continue
-                gradient = oracle.gradient(
-                    oracle.float64_copy(make()), preprocess, layer, x, "l2norm"
-                )
                 expected = oracle.node_map((x - oracle.MU) * gradient, "mean", SIDE)
                 found = self.nodes[layer].maps_NP[row].astype(np.float64)
                 assert found @ expected / np.linalg.norm(found) >= 0.9999, (layer, row)

@@ -32,7 +32,7 @@ def test_both_files_are_pictures_and_the_svg_is_the_same_each_time(
     assert first.lstrip().startswith("<?xml")
     with Image.open(places[1]) as image:
         assert image.width > 2000
-        assert len(np.unique(np.asarray(image.convert("RGB")).reshape(-1, 3), axis=0)) > 50
+        assert len(image.convert("RGB").getcolors(image.width * image.height)) > 50
     plot_evaluation(evaluation, str(tmp_path))
     assert places[0].read_text() == first
 

@@ -156,12 +156,6 @@ def test_a_layer_truth_is_measured_again_when_forced(zoo: Path, tmp_path: Path, 
         assert "correlation" not in said
 
 
-def test_two_processes_measure_what_one_measures(zoo: Path, measured: Path, tmp_path: Path):
-    main(brief(zoo, tmp_path, "--workers", "2"))
-    for name in (TRUTH_FILE, DETAILS_FILE):
-        assert (tmp_path / name).read_bytes() == (measured / name).read_bytes()
-
-
 def test_changed_encoders_sources_or_settings_outdate_a_layer_truth(zoo: Path, tmp_path: Path):
     for name in SOURCES:
         checkpoint_path(tmp_path, name).write_bytes(checkpoint_path(zoo, name).read_bytes())

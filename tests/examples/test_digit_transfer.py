@@ -208,12 +208,6 @@ def test_a_truth_is_measured_again_when_forced_or_outdated(zoo: Path, tmp_path: 
     assert "[2/2] edges" in capsys.readouterr().out
 
 
-def test_two_processes_measure_what_one_measures(zoo: Path, measured: Path, tmp_path: Path):
-    main(brief(zoo, tmp_path, "--workers", "2"))
-    for name in (TRUTH_FILE, DETAILS_FILE):
-        assert (tmp_path / name).read_bytes() == (measured / name).read_bytes()
-
-
 def test_changed_encoders_or_settings_outdate_a_truth(zoo: Path, tmp_path: Path):
     names = ["class10", "edges"]
     for name in names:

@@ -103,15 +103,6 @@ def test_equal_training_gives_equal_bytes_and_leaves_no_other_file(tmp_path: Pat
     assert [path.name for path in tmp_path.iterdir()] == ["edges.safetensors"]
 
 
-def test_two_processes_train_what_one_trains(tmp_path: Path):
-    names = ["class10", "deblur"]
-    fill(tmp_path, names)
-    one = [checkpoint_path(tmp_path, name).read_bytes() for name in names]
-    reports = list(fill_zoo(tmp_path, names, BRIEF, workers=2))
-    assert sorted(report.name for report in reports) == names
-    assert [checkpoint_path(tmp_path, name).read_bytes() for name in names] == one
-
-
 @pytest.mark.parametrize(
     "changed",
     [{"steps": 3}, {"batch_size": 8}, {"peak_learning_rate": 1e-3}, {"shift_px": 1}, {"seed": 5}],

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from cluster.extract.bench import Bench
+from cluster.record.manifest import ScanSummary
 from depara import open_scan
 from depara.attribution.bus import Bus
 from depara.store.scans import read_manifest
@@ -26,19 +27,28 @@ def scan(folder: Path, photos: Path, bus: Bus, monkeypatch: pytest.MonkeyPatch) 
         return scan_inline(str(folder), photos, MODELS)
 
 
+@pytest.fixture(scope="module")
+def on_host(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ScanSummary]:
+    """The scan without a device, and what it says of itself."""
+    output = str(tmp_path_factory.mktemp("host"))
+    return output, scan_inline(output, photos, MODELS)
+
+
 @pytest.mark.parametrize("device_bytes", [ROOMY, TIGHT])
 @pytest.mark.parametrize("bus_class", [Bus, LateBus])
 def test_the_tables_are_those_of_the_host(
     bus_class: type[Bus],
     device_bytes: int,
+    on_host: tuple[str, ScanSummary],
     photos: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     bus = bus_class(memory_bytes=device_bytes)
     assert scan(tmp_path / "device", photos, bus, monkeypatch).failures == ()
-    assert scan_inline(str(tmp_path / "host"), photos, MODELS).failures == ()
-    device, host = open_scan(str(tmp_path / "device")), open_scan(str(tmp_path / "host"))
+    output, summary = on_host
+    assert summary.failures == ()
+    device, host = open_scan(str(tmp_path / "device")), open_scan(output)
     one, other = (found.table("similarity") for found in (device, host))
     for name in ("node_similarity", "edge_similarity", "rsa", "dds"):
         pd.testing.assert_series_equal(one[name], other[name], atol=1e-5)
@@ -67,7 +77,6 @@ def test_for_a_zoo_that_fits_only_maps_and_grams_come_back(
     assert moved["to_device"] == sum(bus.to_device.values())
 
 
-def test_without_a_device_nothing_crosses(photos: Path, tmp_path: Path) -> None:
-    summary = scan_inline(str(tmp_path), photos, MODELS)
-    moved = summary.spent.traffic
+def test_without_a_device_nothing_crosses(on_host: tuple[str, ScanSummary]) -> None:
+    moved = on_host[1].spent.traffic
     assert moved.to_device_bytes == moved.from_device_bytes == 0

@@ -75,14 +75,12 @@ def test_similarities_of_real_models_equal_the_float64_oracle(
         model = oracle.float64_copy(opened.module)
         preprocess = oracle.float64_copy(opened.preprocess)
         for layer in model_config.layers:
-            values = [
-                (x - oracle.MU) * oracle.gradient(model, preprocess, layer, x, "l2norm")
-                for x in canvases
+            passes = [
+                oracle.output_and_gradient(model, preprocess, layer, x, "l2norm") for x in canvases
             ]
-            features = np.stack(
-                [oracle.layer_output(model, preprocess, layer, x).flatten() for x in canvases]
-            )
+            features = np.stack([output.flatten() for output, _ in passes])
             name = (model_config.id, layer)
+            values = [(x - oracle.MU) * g for x, (_, g) in zip(canvases, passes, strict=True)]
             maps[name] = np.stack([oracle.node_map(v, "mean", SIDE).ravel() for v in values])
             edges[name] = oracle.edges(oracle.gram(features, "zscore"))
     for source in maps:
@@ -115,6 +113,7 @@ def test_the_mini_zoo_ranks_as_measured(
         [{"id": "{stem}", "weights": str(zoo / "*.pt")}],
         defaults={"source": "python:encoder:Encoder", "input": spec, "layers": ["code"]},
         probes={"source": str(tmp_path / "probes.parquet"), "count": 300},
+        compute={"memory": "256MiB", "unit_probes": 100},
         similarity={"lambda": 1},
         uncertainty={"resamples": 0},
     )

@@ -113,6 +113,16 @@ def test_values_that_are_no_numbers_are_found(value: float) -> None:
         check_finite(net)
 
 
+def test_the_sum_of_weights_may_overflow_and_infinities_may_not_cancel() -> None:
+    net = _net()
+    with torch.no_grad():
+        weight = net.get_parameter("0.weight").fill_(3e38)
+        check_finite(net)
+        weight[0, 0, 0, 0], weight[1, 0, 0, 0] = torch.inf, -torch.inf
+    with pytest.raises(WeightsError, match=r"'0.weight' holds 2 values"):
+        check_finite(net)
+
+
 def test_attention_masks_may_hold_minus_infinity() -> None:
     net = _net()
     net.register_buffer("mask", torch.tensor([0.0, -torch.inf]))

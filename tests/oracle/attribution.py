@@ -48,9 +48,16 @@ def gradient(
     model: nn.Module, preprocess: nn.Module, layer: str, canvas: Tensor, scalar: str
 ) -> Tensor:
     """``d s(F(x)) / d x`` by automatic differentiation."""
+    return output_and_gradient(model, preprocess, layer, canvas, scalar)[1]
+
+
+def output_and_gradient(
+    model: nn.Module, preprocess: nn.Module, layer: str, canvas: Tensor, scalar: str
+) -> tuple[Tensor, Tensor]:
+    """`layer_output` and `gradient`, of one pass."""
     leaf = canvas.clone().requires_grad_()
-    s = scalar_of(layer_output(model, preprocess, layer, leaf), scalar)
-    return torch.autograd.grad(s, leaf)[0]
+    output = layer_output(model, preprocess, layer, leaf)
+    return output.detach(), torch.autograd.grad(scalar_of(output, scalar), leaf)[0]
 
 
 def attribution(
@@ -110,10 +117,9 @@ def node_map(attribution_13SS: Tensor, channels: str, map_side: int) -> np.ndarr
     per_pixel = (values.abs() if channels == "abs" else values).sum(dim=0) / 3
     cell = per_pixel.shape[0] // map_side
     pooled = np.zeros((map_side, map_side))
-    for row in range(map_side):
-        for column in range(map_side):
-            window = per_pixel[row * cell : (row + 1) * cell, column * cell : (column + 1) * cell]
-            pooled[row, column] = float(window.sum())
+    for down in range(cell):
+        for across in range(cell):
+            pooled += per_pixel[down::cell, across::cell].numpy()
     norm = np.sqrt((pooled**2).sum())
     return pooled.ravel() / norm if norm > 0 else pooled.ravel()
 
@@ -148,16 +154,13 @@ def normalized_features(features_ND: np.ndarray, normalize: str) -> np.ndarray:
     features_ND = np.asarray(features_ND, np.float64)
     if normalize == "none":
         return features_ND
-    result = np.zeros_like(features_ND)
-    for d in range(features_ND.shape[1]):
-        column = features_ND[:, d]
-        mean = column.sum() / len(column)
-        deviation = np.sqrt(((column - mean) ** 2).sum() / (len(column) - 1))
-        if normalize == "center":
-            result[:, d] = column - mean
-        elif deviation > 1e-6 * abs(mean):
-            result[:, d] = (column - mean) / deviation
-    return result
+    mean_D = features_ND.sum(axis=0) / len(features_ND)
+    centred_ND = features_ND - mean_D
+    if normalize == "center":
+        return centred_ND
+    deviation_D = np.sqrt((centred_ND**2).sum(axis=0) / (len(features_ND) - 1))
+    varies_D = deviation_D > 1e-6 * np.abs(mean_D)
+    return np.where(varies_D, centred_ND, 0) / np.where(varies_D, deviation_D, 1)
 
 
 def gram(features_ND: np.ndarray, normalize: str) -> np.ndarray:
