@@ -32,7 +32,7 @@ import numpy as np
 
 from depara.grams import GraphGrams
 from depara.similarity.condensed import condense
-from depara.similarity.grams import centred_gram, inverse
+from depara.similarity.grams import inverse
 from depara.similarity.layouts import CONDENSED
 from depara.types import Float32, Float64
 
@@ -77,7 +77,7 @@ def smoother(gram_NN: Float64, ridge: float) -> Float64:
 def _vector(grams: GraphGrams, *, is_source: bool) -> Float32:
     count = grams.num_probes
     vector = np.zeros(SMOOTHER.length(count), dtype=np.float32)
-    gram_NN = centred_gram(grams.raw_NN)
+    gram_NN = grams.centred_NN
     if gram_NN.any():
         smoother_NN = smoother(gram_NN, RIDGE)
         own = 0.5 - float(np.sum(smoother_NN**2)) / (count - 1)
