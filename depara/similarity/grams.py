@@ -66,6 +66,12 @@ def gaussian_kernel(distances_NN: Float64, bandwidth: float) -> Float64:
     return np.exp(kernel_NN, out=kernel_NN)
 
 
+def diagonal_of(matrix_NN: Float64) -> Float64:
+    """Returns the diagonal of a matrix to be written to, however it lies in memory."""
+    diagonal_N: Float64 = np.einsum("ii->i", matrix_NN)
+    return diagonal_N
+
+
 def inverse(matrix_NN: Float64) -> Float64:
     """Returns the inverse of a positive definite matrix, by Cholesky.
 

@@ -313,7 +313,7 @@ def decode_edges(data: bytes, name: str) -> Float32:
 
 
 def _numbers(data: bytes, schema: pa.Schema, names: Sequence[str], place: str) -> list[Any]:
-    found = columns_of_pages(data, {n: schema.field(n).type.to_pandas_dtype() for n in names})
+    found = columns_of_pages(data, names)
     if found is None:
         table = decode_columns(data, schema, names, place)
         found = [table[name].to_numpy() for name in names]

@@ -8,6 +8,9 @@ the same length and no value is null: three times the cost of decompressing the 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import chain
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,6 +24,8 @@ _LEVELS = 2
 
 def maps_of_pages(file: pq.ParquetFile, data: bytes) -> Float16 | None:
     """Returns the maps (n, P) float16 of a node file; None where they are not in plain pages.
+
+    They are in the page itself, which cannot be written, where the file has one page of them.
 
     Args:
         file: the node file, open.
@@ -36,18 +41,28 @@ def _read(file: pq.ParquetFile, data: memoryview) -> Float16:
     kind = file.schema_arrow.field("map").type
     if not pa.types.is_fixed_size_list(kind) or kind.value_type != pa.float16():
         raise OtherwiseWrittenError
-    metadata = file.metadata
-    maps_nP = np.empty((metadata.num_rows, kind.list_size), dtype=np.float16)
+    shape = (file.metadata.num_rows, kind.list_size)
+    pages = _pages(file, data)
+    first = next(pages, np.empty(0, np.float16))
+    if first.size == shape[0] * shape[1] and first.flags.aligned:
+        if next(pages, None) is not None:
+            raise OtherwiseWrittenError
+        return first.reshape(shape)
+    maps_nP = np.empty(shape, dtype=np.float16)
     values, start = maps_nP.reshape(-1), 0
-    for number in range(metadata.num_row_groups):
-        group = metadata.row_group(number)
-        names = {group.column(place).path_in_schema: place for place in range(group.num_columns)}
-        chunk = group.column(names[_COLUMN])
-        for page in pages_of_chunk(chunk, data, np.float16, levels=_LEVELS):
-            if start + page.size > values.size:
-                raise OtherwiseWrittenError
-            values[start : start + page.size] = page
-            start += page.size
+    for page in chain((first,), pages):
+        if start + page.size > values.size:
+            raise OtherwiseWrittenError
+        values[start : start + page.size] = page
+        start += page.size
     if start != values.size:
         raise OtherwiseWrittenError
     return maps_nP
+
+
+def _pages(file: pq.ParquetFile, data: memoryview) -> Iterator[Float16]:
+    for number in range(file.metadata.num_row_groups):
+        group = file.metadata.row_group(number)
+        names = {group.column(place).path_in_schema: place for place in range(group.num_columns)}
+        chunk = group.column(names[_COLUMN])
+        yield from pages_of_chunk(chunk, data, np.float16, levels=_LEVELS)

@@ -10,7 +10,7 @@ compact protocol.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ _TYPE, _UNCOMPRESSED_SIZE, _COMPRESSED_SIZE, _DATA_HEADER = 1, 2, 3, 5
 _NUM_VALUES, _ENCODING, _DEFINITION, _REPETITION = 1, 2, 3, 4
 """Fields of ``PageHeader`` and, in the second line, of ``DataPageHeader``."""
 
-_PHYSICAL = {"FLOAT": np.dtype("<f4"), "DOUBLE": np.dtype("<f8")}
+_KINDS: dict[str, np.dtype[Any]] = {"FLOAT": np.dtype("<f4"), "DOUBLE": np.dtype("<f8")}
 
 _Struct = dict[int, "int | _Struct"]
 
@@ -34,30 +34,30 @@ class OtherwiseWrittenError(Exception):
     """The file is not as `encode_table` writes it, or damaged."""
 
 
-def columns_of_pages(data: bytes, types: Mapping[str, DTypeLike]) -> list[NDArray[Any]] | None:
-    """Returns some columns of numbers without nulls, of no lists; None unless in plain pages.
+def columns_of_pages(data: bytes, names: Sequence[str]) -> list[NDArray[Any]] | None:
+    """Returns some columns of float32 or float64 without nulls; None unless in plain pages.
 
     Args:
         data: a Parquet file, which is trusted: `CommittedGraph` has compared its checksum.
-        types: of the columns wanted, float32 or float64, by name.
+        names: of the columns wanted.
     """
     try:
-        return _columns(memoryview(data), types)
+        return _columns(memoryview(data), names)
     except (OtherwiseWrittenError, IndexError, KeyError, ValueError, pa.ArrowException, OSError):
         return None
 
 
-def _columns(data: memoryview, types: Mapping[str, DTypeLike]) -> list[NDArray[Any]]:
+def _columns(data: memoryview, names: Sequence[str]) -> list[NDArray[Any]]:
     file = pq.ParquetFile(pa.BufferReader(data))
     metadata, schema = file.metadata, file.schema
     places = {schema.column(place).path: place for place in range(metadata.num_columns)}
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
     found = []
-    for name, kind in types.items():
+    for name in names:
         column = schema.column(places[name])
-        is_plain = not column.max_definition_level and not column.max_repetition_level
-        if not is_plain or _PHYSICAL[column.physical_type] != kind:
+        if column.max_definition_level or column.max_repetition_level:
             raise OtherwiseWrittenError
+        kind = _KINDS[column.physical_type]
         pages = [
             page
             for group in groups
