@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,44 @@ def triangle_places(num_probes: int) -> NDArray[np.intp]:
     places_NN[rows, columns] = places_NN[columns, rows] = np.arange(len(rows))
     places_NN.flags.writeable = False
     return places_NN
+
+
+@lru_cache(maxsize=4)
+def flat_triangle(num_probes: int, skip: int) -> NDArray[np.intp]:
+    """Returns the places of `upper_triangle` in the matrix as it lies in memory, row by row."""
+    rows, columns = upper_triangle(num_probes, skip)
+    places = rows * num_probes + columns
+    places.flags.writeable = False
+    return places
+
+
+@lru_cache(maxsize=2)
+def below_diagonal(num_probes: int) -> NDArray[np.bool_]:
+    """Returns which values of a matrix stand below its diagonal: ``N N``."""
+    below_NN = np.tri(num_probes, k=-1, dtype=np.bool_)
+    below_NN.flags.writeable = False
+    return below_NN
+
+
+def centred(matrix_NN: Float64) -> Float64:
+    """Returns ``H K H`` of a symmetric matrix: every row and column sums to 0."""
+    count = len(matrix_NN)
+    means_N = matrix_NN.sum(axis=0) / count
+    means_N -= means_N.sum() / count / 2
+    centred_NN: Float64 = matrix_NN - means_N[:, None]
+    centred_NN -= means_N
+    return centred_NN
+
+
+def centred_gram(raw_NN: Float64) -> Float64:
+    """Returns the Gram matrix of features less their mean, all 0 where features are constant.
+
+    They are where what is left is rounding beside ``K``: a variance of at most 1e-6 of the mean
+    square.
+    """
+    gram_NN = centred(raw_NN)
+    is_constant = np.trace(gram_NN) <= ROUNDING * np.trace(raw_NN)
+    return np.zeros_like(gram_NN) if is_constant else gram_NN
 
 
 @dataclass(frozen=True)
@@ -85,6 +123,13 @@ class GraphGrams:
         """``N``."""
         return len(self.raw_NN)
 
+    @cached_property
+    def centred_NN(self) -> Float64:
+        """`centred_gram` of the raw one, made once for all scores; it cannot be written."""
+        centred_NN = centred_gram(self.raw_NN)
+        centred_NN.flags.writeable = False
+        return centred_NN
+
 
 def _check_part(kind: str, gram_NN: Float64, sums_N: Float64, num_features: int) -> None:
     """Refuses a Gram matrix and sums that no features of ``num_features`` dimensions have."""
@@ -98,13 +143,14 @@ def _check_part(kind: str, gram_NN: Float64, sums_N: Float64, num_features: int)
         raise ValueError(
             f"{kind} Gram and sums must be float64, got {gram_NN.dtype} and {sums_N.dtype}"
         )
-    bad = np.flatnonzero(~(np.isfinite(gram_NN).all(axis=1) & np.isfinite(sums_N)))
-    if bad.size:
+    if not (np.isfinite(gram_NN).all() and np.isfinite(sums_N).all()):
+        bad = np.flatnonzero(~(np.isfinite(gram_NN).all(axis=1) & np.isfinite(sums_N)))
         raise NonFiniteError(
             f"{kind} features of {bad.size} of {len(gram_NN)} probes give NaN or infinity (first: "
             f"probe {int(bad[0])}): the layer's output overflows; check the model's weights"
         )
-    if np.abs(gram_NN - gram_NN.T).max() > ROUNDING * np.abs(gram_NN).max():
+    is_symmetric = (gram_NN == gram_NN.T).all()  # as those that are read from a file are
+    if not is_symmetric and np.abs(gram_NN - gram_NN.T).max() > ROUNDING * np.abs(gram_NN).max():
         raise ValueError(f"the {kind} Gram matrix is not symmetric: it is no Gram matrix")
     squares_N = np.diagonal(gram_NN)
     largest_N = num_features * squares_N

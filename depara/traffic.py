@@ -41,45 +41,45 @@ _values: Callable[[Traffic], tuple[int, ...]] = attrgetter(*(one.name for one in
 NO_TRAFFIC = Traffic()
 
 _lock = threading.Lock()
-_total = NO_TRAFFIC
+_counts = {one.name: 0 for one in fields(Traffic)}
 
 
 def total_traffic() -> Traffic:
     """Returns what this process has moved since it started."""
-    return _total
+    with _lock:
+        return Traffic(**_counts)
 
 
 def count_read(num_bytes: int) -> None:
     """Counts bytes that were read."""
-    _count(Traffic(read_bytes=num_bytes))
+    _count("read_bytes", num_bytes)
 
 
 def count_written(num_bytes: int) -> None:
     """Counts bytes that were written."""
-    _count(Traffic(written_bytes=num_bytes))
+    _count("written_bytes", num_bytes)
 
 
 def count_to_device(num_bytes: int) -> None:
     """Counts bytes that went from the host's memory to a device."""
-    _count(Traffic(to_device_bytes=num_bytes))
+    _count("to_device_bytes", num_bytes)
 
 
 def count_from_device(num_bytes: int) -> None:
     """Counts bytes that came from a device to the host's memory."""
-    _count(Traffic(from_device_bytes=num_bytes))
+    _count("from_device_bytes", num_bytes)
 
 
 def count_request() -> None:
     """Counts one request to an output."""
-    _count(Traffic(requests=1))
+    _count("requests", 1)
 
 
 def count_retry() -> None:
     """Counts one request that is tried again because the storage did not answer well."""
-    _count(Traffic(retries=1))
+    _count("retries", 1)
 
 
-def _count(more: Traffic) -> None:
-    global _total
+def _count(name: str, more: int) -> None:
     with _lock:
-        _total = _total + more
+        _counts[name] += more

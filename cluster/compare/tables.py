@@ -20,7 +20,7 @@ from cluster.compare.parts import KnownPart, TablePart
 from cluster.pool.tasks import TaskFailure, failure_of, merge_failures
 from depara.catalog import TERMS
 from depara.errors import StoreError
-from depara.similarity import lambda_tables, layer_ranking, model_ranking
+from depara.similarity import RankedPairs, lambda_tables, layer_ranking, model_ranking
 from depara.similarity.centre import Centre, centred_matrix
 from depara.similarity.centre_table import centre_table
 from depara.similarity.nulls import null_similarity, without_sources
@@ -204,12 +204,12 @@ def _take_known(storage: Storage, known: KnownPairs, part: TablePart, matrices: 
             )
         place_of = {then: place for place, then in enumerate(in_file)}
         found = [(now, place_of[then]) for now, then in columns if then in place_of]
-        now, kept = [now for now, _ in found], [place for _, place in found]
+        kept = [place for _, place in found]
         first, stop = 0, len(in_file)
         if known.in_parts:  # targets outside: those of this part stand side by side
             first, stop = min(kept), max(kept) + 1
         wanted = rows_between(first * known.num_sources, stop * known.num_sources)
-        there = [place - first for place in kept]
+        now, there = _places([now for now, _ in found]), _places([one - first for one in kept])
         columns_read = read_columns(storage, path, "similarity", fact, list(matrices), wanted)
         for name, score in columns_read:
             if known.in_parts:
@@ -218,6 +218,13 @@ def _take_known(storage: Storage, known: KnownPairs, part: TablePart, matrices: 
                 score_BA = score.reshape(known.num_sources, len(in_file)).T
             for here, of in stretches:
                 matrices[name].T[now, here] = score_BA[there, of]
+
+
+def _places(places: list[int]) -> slice | list[int]:
+    """Returns places that stand side by side as a slice, of which no copy is made."""
+    first = places[0] if places else 0
+    stop = first + len(places)
+    return slice(first, stop) if places == list(range(first, stop)) else places
 
 
 def _stretches(places: Sequence[int | None]) -> list[tuple[slice, slice]]:
@@ -256,13 +263,14 @@ def result_tables(
     ranked = without_sources(similarity, null_of)
     outputs = {graph.model_id: graph.layer for graph in reduction.outputs}
     depths = {(graph.model_id, graph.layer): graph.depth for graph in graphs}
-    ranking = model_ranking(ranked, outputs, dictionaries=True)
+    pairs = RankedPairs.of_targets(ranked, outputs)
+    ranking = model_ranking(pairs, outputs, dictionaries=True)
     floor = null_similarity(ranking, similarity, null_of)
     return {
         "similarity": similarity,
         "model_ranking": ranking.append_column("null_similarity", floor),
         "layer_ranking": layer_ranking(
-            ranked,
+            pairs,
             outputs,
             depths,
             reduction.config.similarity.own_layer_terms,

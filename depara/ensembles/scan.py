@@ -13,10 +13,10 @@ from depara.ensembles.osborn import member, member_of_source, osborn
 from depara.ensembles.predictions import e_leep, ms_leep
 from depara.ensembles.smoothers import predicted_share, unit_gram
 from depara.errors import ConfigError
+from depara.grams import centred
 from depara.labelled.features import LabelledFeatures
 from depara.labelled.outputs import expected_predictions
 from depara.results import ScanResults
-from depara.similarity.grams import centred
 from depara.store.graphs import CommittedGraph, open_graph
 from depara.store.storage import Storage
 from depara.types import Float64

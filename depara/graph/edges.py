@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depara.errors import NonFiniteError
-from depara.grams import upper_triangle
+from depara.grams import flat_triangle, upper_triangle
 from depara.types import Float32, Float64
 
 
@@ -60,7 +60,8 @@ def edges_from_gram(gram_NN: Float64) -> Float32:
         out=inverse_N,
         where=squares_N > 0,
     )
-    upper = upper_triangle(len(gram_NN), 1)
-    cosine_E = gram_NN[upper] * inverse_N[upper[0]]
-    cosine_E *= inverse_N[upper[1]]
+    rows, columns = upper_triangle(len(gram_NN), 1)
+    cosine_E = gram_NN.reshape(-1).take(flat_triangle(len(gram_NN), 1))
+    cosine_E *= inverse_N.take(rows)
+    cosine_E *= inverse_N.take(columns)
     return np.clip(cosine_E, -1.0, 1.0).astype(np.float32)

@@ -16,8 +16,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from depara.grams import ROUNDING, GraphGrams
-from depara.similarity.grams import centred
+from depara.grams import ROUNDING, GraphGrams, centred
 from depara.types import Float32, Float64
 
 RANK = ROUNDING**2

@@ -12,12 +12,13 @@ from depara.similarity.engine.products import node_similarity
 from depara.similarity.engine.score_tile import score_tile
 from depara.similarity.engine.tile import edge_tile, similarity_tile
 from depara.similarity.lambda_ranges import lambda_tables
-from depara.similarity.ranking import layer_ranking, model_ranking
+from depara.similarity.ranking import RankedPairs, layer_ranking, model_ranking
 from depara.similarity.scores import find_vectors
 
 __all__ = [
     "Footprint",
     "GraphBlock",
+    "RankedPairs",
     "Tile",
     "TileScores",
     "at_lambda",

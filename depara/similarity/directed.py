@@ -22,7 +22,7 @@ import numpy as np
 
 from depara.grams import GraphGrams
 from depara.similarity.condensed import condense
-from depara.similarity.grams import inverse
+from depara.similarity.grams import diagonal_of, inverse
 from depara.types import Float32, Float64
 
 RIDGE = 1.0
@@ -34,7 +34,7 @@ def directed_source(grams: GraphGrams) -> Float32:
     residuals_NN = leave_one_out_residuals(grams)
     errors_NN = residuals_NN.T @ residuals_NN
     np.negative(errors_NN, out=errors_NN)
-    errors_NN[np.diag_indices_from(errors_NN)] += 1.0
+    diagonal_of(errors_NN)[:] += 1.0
     return condense(errors_NN)
 
 
@@ -55,7 +55,7 @@ def smoother_residuals(gram_NN: Float64) -> Float64:
     """Returns the same ``R`` of any Gram matrix of centred features, ``N N``."""
     mean_square = np.trace(gram_NN) / len(gram_NN) or 1.0
     inverse_NN: Float64 = gram_NN / mean_square
-    inverse_NN[np.diag_indices_from(inverse_NN)] += RIDGE
+    diagonal_of(inverse_NN)[:] += RIDGE
     inverse_NN = inverse(inverse_NN)
     inverse_NN /= np.diagonal(inverse_NN)[:, None].copy()
     return inverse_NN

@@ -8,10 +8,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.linalg import cholesky
-from scipy.linalg.lapack import dpotri
+from scipy.linalg.lapack import dpotrf, dpotri
 
-from depara.grams import ROUNDING, upper_triangle
+from depara.grams import ROUNDING, below_diagonal, flat_triangle
 from depara.types import Float64
 
 
@@ -39,26 +38,6 @@ def pearson_matrix(gram_NN: Float64, sums_N: Float64, num_features: int) -> Floa
     return cosine_matrix(covariance_NN)
 
 
-def centred(matrix_NN: Float64) -> Float64:
-    """Returns ``H K H`` of a symmetric matrix: every row and column sums to 0."""
-    means_N = matrix_NN.mean(axis=0)
-    means_N -= means_N.mean() / 2
-    centred_NN: Float64 = matrix_NN - means_N[:, None]
-    centred_NN -= means_N
-    return centred_NN
-
-
-def centred_gram(raw_NN: Float64) -> Float64:
-    """Returns the Gram matrix of features less their mean, all 0 where features are constant.
-
-    They are where what is left is rounding beside ``K``: a variance of at most 1e-6 of the mean
-    square.
-    """
-    gram_NN = centred(raw_NN)
-    is_constant = np.trace(gram_NN) <= ROUNDING * np.trace(raw_NN)
-    return np.zeros_like(gram_NN) if is_constant else gram_NN
-
-
 def distances(gram_NN: Float64) -> Float64:
     """Returns the Euclidean distance of every two probes' features, ``N N``; the diagonal is 0."""
     squares_N = np.diagonal(gram_NN)
@@ -79,12 +58,18 @@ def gaussian_kernel(distances_NN: Float64, bandwidth: float) -> Float64:
         distances_NN: symmetric, some of them not 0.
         bandwidth: ``sigma`` over the median.
     """
-    of_pairs = distances_NN[upper_triangle(len(distances_NN), 1)]
+    of_pairs = distances_NN.reshape(-1).take(flat_triangle(len(distances_NN), 1))
     sigma = bandwidth * float(np.median(of_pairs[of_pairs > 0]))
     kernel_NN: Float64 = distances_NN / (math.sqrt(2) * sigma)
     np.square(kernel_NN, out=kernel_NN)
     np.negative(kernel_NN, out=kernel_NN)
     return np.exp(kernel_NN, out=kernel_NN)
+
+
+def diagonal_of(matrix_NN: Float64) -> Float64:
+    """Returns the diagonal of a matrix to be written to, however it lies in memory."""
+    diagonal_N: Float64 = np.einsum("ii->i", matrix_NN)
+    return diagonal_N
 
 
 def inverse(matrix_NN: Float64) -> Float64:
@@ -93,12 +78,15 @@ def inverse(matrix_NN: Float64) -> Float64:
     Raises:
         LinAlgError: it is not positive definite.
     """
-    inverse_NN, info = dpotri(cholesky(matrix_NN, lower=True), lower=True)
+    factor_NN, info = dpotrf(matrix_NN, lower=True, clean=False)
+    if info:
+        raise np.linalg.LinAlgError(f"the Gram matrix is not positive definite (dpotrf: {info})")
+    inverse_NN, info = dpotri(factor_NN, lower=True, overwrite_c=True)
     if info:
         raise np.linalg.LinAlgError(f"the Gram matrix cannot be inverted (dpotri: {info})")
-    lower_NN: Float64 = np.tril(inverse_NN)
-    lower_NN += np.tril(inverse_NN, -1).T
-    return lower_NN
+    upper_NN: Float64 = inverse_NN.T  # of Fortran's order: its lower triangle is what was computed
+    np.copyto(upper_NN, inverse_NN, where=below_diagonal(len(upper_NN)))
+    return upper_NN
 
 
 def u_centred(matrix_NN: Float64) -> Float64:

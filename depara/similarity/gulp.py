@@ -32,7 +32,7 @@ import numpy as np
 
 from depara.grams import GraphGrams
 from depara.similarity.condensed import condense
-from depara.similarity.grams import centred_gram, inverse
+from depara.similarity.grams import diagonal_of, inverse
 from depara.similarity.layouts import CONDENSED
 from depara.types import Float32, Float64
 
@@ -66,24 +66,23 @@ def smoother(gram_NN: Float64, ridge: float) -> Float64:
         ridge: ``lambda``.
     """
     smoother_NN = gram_NN / np.trace(gram_NN)
-    diagonal = np.diag_indices_from(smoother_NN)
-    smoother_NN[diagonal] += ridge
+    diagonal_of(smoother_NN)[:] += ridge
     smoother_NN = inverse(smoother_NN)
     smoother_NN *= -ridge
-    smoother_NN[diagonal] += 1.0
+    diagonal_of(smoother_NN)[:] += 1.0
     return smoother_NN
 
 
 def _vector(grams: GraphGrams, *, is_source: bool) -> Float32:
     count = grams.num_probes
     vector = np.zeros(SMOOTHER.length(count), dtype=np.float32)
-    gram_NN = centred_gram(grams.raw_NN)
+    gram_NN = grams.centred_NN
     if gram_NN.any():
         smoother_NN = smoother(gram_NN, RIDGE)
         own = 0.5 - float(np.sum(smoother_NN**2)) / (count - 1)
         mean = float(np.trace(smoother_NN)) / (count - 1)
         smoother_NN += mean / count  # less mean times H
-        smoother_NN[np.diag_indices_from(smoother_NN)] -= mean
+        diagonal_of(smoother_NN)[:] -= mean
         smoother_NN *= math.sqrt(2 / (count - 1))
         vector[:-3] = condense(smoother_NN)
         vector[-3:-1] = (own, 1.0) if is_source else (1.0, own)

@@ -29,7 +29,6 @@ first that is left: their deviation is ``sqrt(2 / (N(N-3)))`` for every two grap
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,7 +41,8 @@ _ROUNDING = 1e-12
 
 
 _ABOVE = np.triu_indices(3, 1)
-_STEP_GRAPHS = 64
+_STEP_GRAPHS, _STEP_VALUES = 64, 1 << 17
+"""What is summed at once: few graphs where each has many values."""
 
 
 @dataclass(frozen=True)
@@ -64,28 +64,22 @@ def moments(vectors_GV: Float32, layout: Layout, num_probes: int) -> list[Moment
     if layout.sums is None:
         return []
     length, found = layout.matrix_length(num_probes), []
-    for start in range(0, len(vectors_GV), _STEP_GRAPHS):
-        some_GV = vectors_GV[start : start + _STEP_GRAPHS, :length]
-        found += moments_of_all([layout.sums(vector_V, num_probes) for vector_V in some_GV])
+    step = max(1, min(_STEP_GRAPHS, _STEP_VALUES // max(length, 1)))
+    for start in range(0, len(vectors_GV), step):
+        some_GV = vectors_GV[start : start + step, :length]
+        found += moments_of_sums(layout.sums(some_GV, num_probes))
     return found
 
 
-def moments_of_sums(sums: MatrixSums) -> Moments:
-    """Returns the moments of a matrix."""
-    return moments_of_all([sums])[0]
-
-
-def moments_of_all(sums: Sequence[MatrixSums]) -> list[Moments]:
+def moments_of_sums(sums: MatrixSums) -> list[Moments]:
     """Returns the moments of matrices over the same probes."""
-    rows_GN = np.stack([one.rows_N for one in sums])
-    columns_GN = np.stack([one.columns_N for one in sums])
-    diagonal_GN = np.stack([one.diagonal_N for one in sums])
-    squares_G, mirrored_G = np.array([(one.squares, one.mirrored) for one in sums]).T
+    rows_GN, columns_GN, diagonal_GN = sums.rows_GN, sums.columns_GN, sums.diagonal_GN
+    squares_G, mirrored_G = sums.squares_G, sums.mirrored_G
     count = diagonal_GN.shape[1]
     total_G, trace_G = rows_GN.sum(axis=1), diagonal_GN.sum(axis=1)
     size_G = squares_G + np.einsum("gn,gn->g", diagonal_GN, diagonal_GN)
     row_GN, column_GN = (one - total_G[:, None] / count for one in (rows_GN, columns_GN))
-    effects_G3N = np.zeros((len(sums), 3, count))
+    effects_G3N = np.zeros((len(rows_GN), 3, count))
     if count > 2:
         effects_G3N[:, 0] = (row_GN + column_GN) / math.sqrt(2 * (count - 2))
     effects_G3N[:, 1] = diagonal_GN - trace_G[:, None] / count

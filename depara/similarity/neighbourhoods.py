@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depara.grams import GraphGrams
-from depara.similarity.grams import centred_gram, cosine_matrix
+from depara.similarity.grams import cosine_matrix
 from depara.similarity.layouts import SQUARE
 from depara.types import Float32, Float64
 
@@ -37,7 +37,7 @@ def mutual_knn_vector(grams: GraphGrams) -> Float32:
     shift and isotropic scale. Every row has ``k`` ones, so that a random order of one graph's
     probes gives ``k / (N - 1)`` on average, whatever the graphs.
     """
-    gram_NN = centred_gram(grams.raw_NN)
+    gram_NN = grams.centred_NN
     if not gram_NN.any():
         return np.zeros(gram_NN.size, dtype=np.float32)
     is_near_NN = nearest(cosine_matrix(gram_NN), NEAREST)
@@ -75,7 +75,7 @@ def lsim_vector(grams: GraphGrams) -> Float32:
     product is the same.
     """
     count = grams.num_probes
-    if not centred_gram(grams.raw_NN).any():
+    if not grams.centred_NN.any():
         return np.zeros(COSINES.length(count), dtype=np.float32)
     cosine_NN = cosine_matrix(grams.raw_NN)
     np.fill_diagonal(cosine_NN, 0.0)

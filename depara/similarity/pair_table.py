@@ -61,7 +61,9 @@ def similarity_table(
         "num_probes": np.full(similarity_AB.size, num_probes, dtype=np.int32),
     }
     for name, matrix_AB in matrices.items():
-        columns[name] = pa.array(matrix_AB.ravel(order), schema.field(name).type, from_pandas=True)
+        values = matrix_AB.ravel(order)
+        has_nulls = bool(np.isnan(values).any())  # looking is quicker than a copy
+        columns[name] = pa.array(values, schema.field(name).type, from_pandas=has_nulls)
     for field in schema:
         if field.name not in columns:
             columns[field.name] = pa.nulls(similarity_AB.size, field.type)

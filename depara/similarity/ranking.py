@@ -32,7 +32,7 @@ _TERM_COLUMNS = [term.column for term in TERMS.values()]
 
 
 def model_ranking(
-    similarity: pa.Table | pd.DataFrame,
+    similarity: pa.Table | pd.DataFrame | RankedPairs,
     output_layers: Mapping[str, str],
     *,
     dictionaries: bool = False,
@@ -43,7 +43,8 @@ def model_ranking(
     layer. Rank 1 is the most similar; equal similarities are ordered by the source model's name.
 
     Args:
-        similarity: the scan's ``similarity`` table; pairs that it lacks are left out.
+        similarity: the scan's ``similarity`` table; pairs that it lacks are left out. Or what
+            `RankedPairs` finds in it with these output layers: both rankings are made of that.
         output_layers: the output layer of each model. A model that is not in it (it failed) is
             neither source nor target.
         dictionaries: give texts as dictionaries, which are written quicker.
@@ -54,7 +55,7 @@ def model_ranking(
     Raises:
         SchemaError: a column is missing or holds nulls.
     """
-    pairs = _Pairs.of_targets(similarity, output_layers)
+    pairs = RankedPairs.of_targets(similarity, output_layers)
     pairs = pairs.where(pairs.source_layer == pairs.outputs[pairs.source_model])
     similarity_R = pairs.score("similarity")
     order, rank = _ranked(pairs.target_model, pairs.source_model, similarity_R)
@@ -72,7 +73,7 @@ def model_ranking(
 
 
 def layer_ranking(
-    similarity: pa.Table | pd.DataFrame,
+    similarity: pa.Table | pd.DataFrame | RankedPairs,
     output_layers: Mapping[str, str],
     depths: Mapping[tuple[str, str], int],
     terms: Mapping[str, float] | None = None,
@@ -85,7 +86,8 @@ def layer_ranking(
     output graph. Rank 1 is the most similar; equal similarities are ordered by depth, then name.
 
     Args:
-        similarity: the scan's ``similarity`` table; pairs that it lacks are left out.
+        similarity: the scan's ``similarity`` table; pairs that it lacks are left out. Or what
+            `RankedPairs` finds in it with these output layers: both rankings are made of that.
         output_layers: the output layer of each model; a model that is not in it is no target.
         depths: 0-based firing order of every (model, layer) that is a source.
         terms: weights of what ranks the layers, which is then the ``similarity`` of the ranking;
@@ -98,7 +100,7 @@ def layer_ranking(
     Raises:
         SchemaError: a column is missing or holds nulls, or ``depths`` lacks a source's layer.
     """
-    pairs = _Pairs.of_targets(similarity, output_layers)
+    pairs = RankedPairs.of_targets(similarity, output_layers)
     if terms is None:
         similarity_R = pairs.score("similarity")
     else:
@@ -129,7 +131,7 @@ def _table(columns: Mapping[str, Any], name: str, *, dictionaries: bool) -> pa.T
 
 
 @dataclass(frozen=True)
-class _Pairs:
+class RankedPairs:
     """Some rows of the similarity table, names as codes into sorted vocabularies: all ``(R,)``."""
 
     table: pa.Table
@@ -144,9 +146,11 @@ class _Pairs:
 
     @classmethod
     def of_targets(
-        cls, similarity: pa.Table | pd.DataFrame, output_layers: Mapping[str, str]
-    ) -> _Pairs:
+        cls, similarity: pa.Table | pd.DataFrame | RankedPairs, output_layers: Mapping[str, str]
+    ) -> RankedPairs:
         """Returns the pairs of two models whose target is a model's output graph."""
+        if isinstance(similarity, RankedPairs):
+            return similarity
         table = _checked(similarity)
         models, model_codes = text_codes(table, ("source_model", "target_model"))
         layers, layer_codes = text_codes(table, ("source_layer", "target_layer"))
@@ -165,7 +169,7 @@ class _Pairs:
         is_target = pairs.target_layer == pairs.outputs[pairs.target_model]
         return pairs.where(is_target & (pairs.source_model != pairs.target_model))
 
-    def where(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> _Pairs:
+    def where(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> RankedPairs:
         """Returns the rows of a mask, or in the order of an index."""
         chosen = {name: getattr(self, name)[rows] for name in ("rows", *_NAMES)}
         return replace(self, **chosen)
@@ -199,7 +203,7 @@ def _ranked(
     return order, rank.astype(np.int32)
 
 
-def _depths(pairs: _Pairs, depths: Mapping[tuple[str, str], int]) -> tuple[Codes, Codes]:
+def _depths(pairs: RankedPairs, depths: Mapping[tuple[str, str], int]) -> tuple[Codes, Codes]:
     """Returns the depth of each row's source layer, and its place among layers of that depth."""
     num_layers = max(len(pairs.layers), 1)
     graph = pairs.source_model * np.int64(num_layers) + pairs.source_layer

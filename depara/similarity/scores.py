@@ -19,15 +19,13 @@ import numpy as np
 
 from depara.catalog import SCORES, Score, load
 from depara.errors import near_names
-from depara.grams import ROUNDING, GraphGrams
+from depara.grams import ROUNDING, GraphGrams, centred
 from depara.graph.edges import edges_from_gram
 from depara.graph.ranks import rank_vector
 from depara.similarity.condensed import condense, condensed_length
 from depara.similarity.directed import directed_source, directed_target
 from depara.similarity.edges import inner_products
 from depara.similarity.grams import (
-    centred,
-    centred_gram,
     cosine_matrix,
     distances,
     gaussian_kernel,
@@ -111,7 +109,7 @@ def rbf_cka_vector(grams: GraphGrams) -> Float32:
     The kernel falls to 0.14 at the median distance, so that near probes decide. With its width the
     score tends to `cka` (Alvarez, "Gaussian RBF CKA in the Large Bandwidth Limit", 2021).
     """
-    distances_NN = distances(centred_gram(grams.raw_NN))
+    distances_NN = distances(grams.centred_NN)
     if not distances_NN.any():
         return np.zeros(condensed_length(grams.num_probes), dtype=np.float32)
     kernel_NN = gaussian_kernel(distances_NN, BANDWIDTH)
@@ -216,4 +214,6 @@ def _row(name: str) -> Score:
 def _unit_vector(matrix_NN: Float64, scale: float) -> Float32:
     """Returns the condensed matrix over its norm; 0 where it is rounding beside ``scale``."""
     norm = float(np.linalg.norm(matrix_NN))
-    return condense(matrix_NN / norm if norm > ROUNDING * scale else np.zeros_like(matrix_NN))
+    if norm <= ROUNDING * scale:
+        return np.zeros(condensed_length(len(matrix_NN)), dtype=np.float32)
+    return condense(matrix_NN, norm)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from itertools import chain
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -25,6 +27,11 @@ _LONGEST_MAP = 1.01
 
 _READS_AT_ONCE = 4
 """Hides the latency of an object store; decoding itself is bound by the CPU."""
+
+_OPENED_TOGETHER = 16
+"""Markers that a thread reads before it says so."""
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -92,8 +99,18 @@ class StoredBlock:
 
     def read_maps(self, probes: ProbeRange, graphs: slice) -> list[Float16]:
         """Returns one (n, P) float16 array per graph of the slice, read side by side."""
-        with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
-            return list(pool.map(lambda graph: read_range(graph, probes), self._graphs[graphs]))
+
+        def read(some: Sequence[CommittedGraph]) -> list[Float16]:
+            return [read_range(graph, probes) for graph in some]
+
+        wanted = self._graphs[graphs]
+        stretches = _stretches(wanted, -(-len(wanted) // _READS_AT_ONCE))
+        return list(chain.from_iterable(self._readers.map(read, stretches)))
+
+    @cached_property
+    def _readers(self) -> ThreadPoolExecutor:
+        """Threads that end with the block: to start some for each call costs as much as a read."""
+        return ThreadPoolExecutor(_READS_AT_ONCE, thread_name_prefix="depara-read")
 
     def read_edges(self, graph: int) -> Float32:
         """Returns the cosines (E,) of one graph."""
@@ -118,8 +135,18 @@ def read_range(graph: CommittedGraph, probes: ProbeRange) -> Float16:
 
 def open_graphs(storage: Storage, graphs: Sequence[GraphRef]) -> list[CommittedGraph]:
     """Returns committed graphs, their markers read side by side."""
+
+    def read(some: Sequence[GraphRef]) -> list[CommittedGraph]:
+        return [open_graph(storage, graph.key) for graph in some]
+
     with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
-        return list(pool.map(lambda graph: open_graph(storage, graph.key), graphs))
+        opened = pool.map(read, _stretches(graphs, _OPENED_TOGETHER))
+        return list(chain.from_iterable(opened))
+
+
+def _stretches(values: Sequence[_T], size: int) -> list[Sequence[_T]]:
+    """Cuts some values at every ``size``: handing one over costs a thread as much as a marker."""
+    return [values[start : start + size] for start in range(0, len(values), max(size, 1))]
 
 
 def check_graph(graph: CommittedGraph, scores: Sequence[str]) -> None:

@@ -17,6 +17,7 @@ from depara.errors import SchemaError
 from depara.grams import GraphGrams, triangle_places, upper_triangle
 from depara.store.artifact_schemas import EDGES, FEATURES, GRAMS, nodes_schema
 from depara.store.map_pages import maps_of_pages
+from depara.store.plain_pages import columns_of_pages
 from depara.store.row_ranges import Rows, read_rows
 from depara.store.schemas import SCHEMA_VERSION
 from depara.texts import all_storable
@@ -259,12 +260,8 @@ def decode_maps(data: bytes, name: str) -> Float16:
 
 def decode_norms(data: bytes, name: str) -> Float32:
     """Returns the norms (n,) float32 of a node file: of the maps before they were scaled to 1."""
-    try:
-        table = pq.ParquetFile(pa.BufferReader(data)).read(columns=["norm"], use_threads=False)
-        norms: Float32 = table["norm"].to_numpy()
-    except (pa.ArrowException, OSError, KeyError) as error:
-        raise SchemaError(f"{name} is no readable node file: {error}") from error
-    return norms
+    norms_n: Float32 = _numbers(data, nodes_schema(1), ["norm"], name)[0]
+    return norms_n
 
 
 def encode_edges(key: str, pairs: tuple[Any, Any], cosine_E: Float32) -> bytes:
@@ -288,12 +285,12 @@ def encode_grams(key: str, grams: GraphGrams) -> bytes:
 
 def decode_grams(data: bytes, num_probes: int, name: str) -> tuple[Float64, Float64]:
     """Returns the raw and the z-scored Gram matrix, float64 ``N N``, of a Gram file."""
-    table = decode_columns(data, GRAMS, ["raw", "zscored"], name)
+    raw_V, zscored_V = _numbers(data, GRAMS, ["raw", "zscored"], name)
     num_pairs = num_probes * (num_probes + 1) // 2
-    if table.num_rows != num_pairs:
-        raise SchemaError(f"{name} has {table.num_rows} rows, {num_pairs} are expected")
+    if raw_V.size != num_pairs:
+        raise SchemaError(f"{name} has {raw_V.size} rows, {num_pairs} are expected")
     places_NN = triangle_places(num_probes)
-    return table["raw"].to_numpy()[places_NN], table["zscored"].to_numpy()[places_NN]
+    return raw_V[places_NN], zscored_V[places_NN]
 
 
 def encode_features(key: str, grams: GraphGrams) -> bytes:
@@ -305,18 +302,22 @@ def encode_features(key: str, grams: GraphGrams) -> bytes:
 
 def decode_features(data: bytes, name: str) -> tuple[Float64, Float64]:
     """Returns the sums of the raw and of the z-scored features (N,) float64."""
-    table = decode_columns(data, FEATURES, ["raw_sum", "zscored_sum"], name)
-    return table["raw_sum"].to_numpy(), table["zscored_sum"].to_numpy()
+    raw_N, zscored_N = _numbers(data, FEATURES, ["raw_sum", "zscored_sum"], name)
+    return raw_N, zscored_N
 
 
 def decode_edges(data: bytes, name: str) -> Float32:
     """Returns the cosines (E,) float32 of an edge file, in pdist order."""
-    try:
-        file = pq.ParquetFile(pa.BufferReader(data))
-        cosine_E: Float32 = file.read(columns=["cosine"], use_threads=False)["cosine"].to_numpy()
-    except (pa.ArrowException, OSError, KeyError) as error:
-        raise SchemaError(f"{name} is no readable edge file: {error}") from error
+    cosine_E: Float32 = _numbers(data, EDGES, ["cosine"], name)[0]
     return cosine_E.astype(np.float32, copy=False)
+
+
+def _numbers(data: bytes, schema: pa.Schema, names: Sequence[str], place: str) -> list[Any]:
+    found = columns_of_pages(data, names)
+    if found is None:
+        table = decode_columns(data, schema, names, place)
+        found = [table[name].to_numpy() for name in names]
+    return found
 
 
 @dataclass(frozen=True)

@@ -194,17 +194,17 @@ def read_checked(storage: Storage, path: str, fact: Mapping[str, Any] | None) ->
         StoreError: missing or damaged.
     """
     try:
-        data = storage.read(path)
-        if fact is not None and sha256_hex(data) != fact["sha256"]:
-            data = storage.read(path)  # once more: the answer may have been cut short
+        for _ in range(2):  # once more: the answer may have been cut short
+            data = storage.read(path)
+            if fact is None or sha256_hex(data) == fact["sha256"]:
+                return data
     except FileNotFoundError as error:
         raise StoreError(f"{storage.location(path)} is missing") from error
-    if fact is not None and sha256_hex(data) != fact["sha256"]:
-        raise StoreError(
-            f"{storage.location(path)} does not match its checksum in the manifest ({len(data)} "
-            f"bytes, expected {fact['bytes']}): scan again, and read the new scan"
-        )
-    return data
+    assert fact is not None
+    raise StoreError(
+        f"{storage.location(path)} does not match its checksum in the manifest ({len(data)} "
+        f"bytes, expected {fact['bytes']}): scan again, and read the new scan"
+    )
 
 
 def _some(schema: pa.Schema, columns: Sequence[str]) -> pa.Schema:

@@ -16,7 +16,6 @@ from depara.catalog import TERMS
 from depara.similarity.centre import Centre, Centred, centred_similarity
 from depara.similarity.directed import leave_one_out_residuals
 from depara.similarity.engine.blocks import GraphBlock
-from depara.similarity.grams import centred_gram
 from depara.similarity.gulp import RIDGE, smoother
 from depara.types import Float32, Float64
 from depara.uncertainty.intervals import ScoreIntervals, score_intervals
@@ -227,7 +226,7 @@ def intervals_of(score_BAR: Float32, weights: ProbeWeights) -> ScoreIntervals:
 
 def _smoother(block: GraphBlock, graph: int) -> Float32 | None:
     """A graph's smoother ``S`` as `gulp` has it, None where its features are constant."""
-    gram_NN = centred_gram(block.read_grams(graph).raw_NN)
+    gram_NN = block.read_grams(graph).centred_NN
     return smoother(gram_NN, RIDGE).astype(np.float32) if gram_NN.any() else None
 
 

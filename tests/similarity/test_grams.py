@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from depara.grams import centred, centred_gram
 from depara.similarity.condensed import condense, condensed_length
 from depara.similarity.grams import (
-    centred,
-    centred_gram,
     cosine_matrix,
     distances,
     gaussian_kernel,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from depara.similarity.grams import centred_gram
+from depara.grams import centred_gram
 from depara.similarity.gulp import RIDGE, gulp_source, gulp_target, smoother
 from depara.similarity.scores import find_vectors, score_and_product
 from tests.oracle.grams import grams_of

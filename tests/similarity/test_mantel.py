@@ -44,7 +44,7 @@ def matrix(kind: str, size: int, seed: int) -> np.ndarray:
 
 def moments_of(matrix_NN: np.ndarray) -> Moments:
     vector = matrix_NN.astype(np.float32).ravel()
-    return moments_of_sums(sums_of_square(vector, len(matrix_NN)))
+    return moments_of_sums(sums_of_square(vector, len(matrix_NN)))[0]
 
 
 def single(matrix_NN: np.ndarray) -> np.ndarray:
@@ -91,10 +91,10 @@ def test_layouts_sum_what_the_whole_matrix_sums_to() -> None:
     hollow = single(matrix("hollow", 9, 4))
     upper = hollow[np.triu_indices(9, 1)] * math.sqrt(2)
     for sums, expected in (
-        (sums_of_condensed(condense(whole), 9), sums_of_square(whole.ravel(), 9)),
-        (sums_of_edges(upper.astype(np.float32), 9), sums_of_square(hollow.ravel(), 9)),
+        (sums_of_condensed(condense(whole)[None], 9), sums_of_square(whole.ravel(), 9)),
+        (sums_of_edges(upper.astype(np.float32)[None], 9), sums_of_square(hollow.ravel(), 9)),
     ):
-        for field in ("rows_N", "columns_N", "diagonal_N", "squares", "mirrored"):
+        for field in ("rows_GN", "columns_GN", "diagonal_GN", "squares_G", "mirrored_G"):
             np.testing.assert_allclose(
                 getattr(sums, field), getattr(expected, field), rtol=1e-6, atol=1e-5
             )
