@@ -37,7 +37,7 @@ lint: $(VENV)/.dev ## ruff (lint and format) and mypy
 test: $(VENV)/.dev ## all tests; PYTEST_ARGS="-k name" for some of them
 	@$(BIN)/python -m pytest -n auto --dist loadgroup $(PYTEST_ARGS)
 
-chaos: $(VENV)/.dev ## every fault on a real Ray, then the table of what was survived; 20 minutes
+chaos: $(VENV)/.dev ## every fault on a real Ray, then the table of what was survived; half an hour
 	@$(BIN)/python -m tests.chaos
 
 demo: $(VENV)/.demo ## train the digit zoo, scan it, evaluate the answer, recommend

@@ -211,8 +211,7 @@ def main(*, quick: bool) -> None:
         f"| a search after loading, CPU s of all threads, mean (most) | {mean['cpu']:.2f} "
         f"({max(found['cpu']):.2f}) |",
         f"| of it the product with all graphs | {mean['product']:.2f} |",
-        f"| wall s on the loaded machine, 2 threads, mean (least) | {mean['wall']:.2f} "
-        f"({min(found['wall']):.2f}) |",
+        f"| wall s, 2 threads, mean (least) | {mean['wall']:.2f} ({min(found['wall']):.2f}) |",
         f"| first cut off by (deviation) / at most, for dissimilar graphs | "
         f"{found['cut_off']:.4f} / {found['cut_bound']:.4f} |",
         f"| whole sketches off by / at most | {np.mean(found['off']):.4f} / "
