@@ -76,8 +76,10 @@ def inverse(matrix_NN: Float64) -> Float64:
     """Returns the inverse of a positive definite matrix, by Cholesky.
 
     Raises:
-        LinAlgError: it is not positive definite.
+        LinAlgError: it is not positive definite, or not finite.
     """
+    if not np.isfinite(matrix_NN).all():  # LAPACK would carry NaN through, and say nothing
+        raise np.linalg.LinAlgError("the Gram matrix holds NaN or infinity: it has no inverse")
     factor_NN, info = dpotrf(matrix_NN, lower=True, clean=False)
     if info:
         raise np.linalg.LinAlgError(f"the Gram matrix is not positive definite (dpotrf: {info})")

@@ -129,3 +129,12 @@ def test_an_inverse_is_of_a_positive_definite_matrix():
     np.testing.assert_allclose(inverse(matrix_NN) @ matrix_NN, np.eye(7), atol=1e-9)
     with pytest.raises(np.linalg.LinAlgError):
         inverse(-np.eye(3))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("place", [(2, 2), (2, 5)])
+def test_what_is_not_finite_has_no_inverse(value: float, place: tuple[int, int]) -> None:
+    matrix_NN = 2 * np.eye(7)
+    matrix_NN[place] = matrix_NN[place[::-1]] = value
+    with pytest.raises(np.linalg.LinAlgError, match=r"NaN or infinity"):
+        inverse(matrix_NN)
