@@ -21,10 +21,11 @@ from depara.similarity.centre import Centre
 from depara.similarity.centre_table import centre_table
 from depara.similarity.pair_table import similarity_table
 from depara.similarity.stored import GraphRef
-from depara.store.artifacts import GraphMarker, table_of_rows
+from depara.store.artifacts import table_of_rows
 from depara.store.canvases import ProbeSet, write_canvases, write_probe_set
 from depara.store.graphs import GraphWriter
 from depara.store.keys import comparison_settings, method_settings
+from depara.store.markers import GraphMarker
 from depara.store.scans import finish_scan, write_table
 from depara.store.schemas import TABLES
 from depara.store.storage import Storage

@@ -28,7 +28,7 @@ from depara.nearest.index import CutIndex, cells_of_cut, cut_of, estimate
 from depara.nearest.making import EDGE, ProbeCells
 from depara.nearest.search import FIRST_CUT, SHORT_LIST
 from depara.similarity.sketches import sketch_maps, sketch_vector
-from depara.store.artifacts import GraphMarker
+from depara.store.markers import GraphMarker
 from depara.store.sketches import ROW_CELLS, Cells, GraphSketch, read_sketch, write_sketch
 from depara.store.storage import Storage
 from depara.types import ProbeRange

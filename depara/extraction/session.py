@@ -28,9 +28,9 @@ from depara.graph import edge_index
 from depara.ledger import part_bytes
 from depara.models import LoadedModel
 from depara.models.detectors import num_detection_tokens
-from depara.store.artifacts import GraphMarker
 from depara.store.graphs import GraphWriter
 from depara.store.keys import model_settings
+from depara.store.markers import GraphMarker
 from depara.store.storage import Storage
 from depara.types import NodeMaps, Note, ProbeRange, UInt8
 

@@ -13,7 +13,6 @@ from depara.identity import short_hash
 from depara.locations import redact
 from depara.maintenance.inventory import Files
 from depara.maintenance.problem import Problem
-from depara.store.artifacts import FileFact, GraphMarker
 from depara.store.layout import (
     EDGES_FILE,
     FEATURES_FILE,
@@ -27,6 +26,7 @@ from depara.store.layout import (
     objects_key,
     sketch_path,
 )
+from depara.store.markers import FileFact, GraphMarker
 from depara.store.objects import decode_objects
 from depara.store.outputs import OPTIONAL_FILES
 from depara.store.sketches import decode_sketch

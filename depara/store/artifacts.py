@@ -1,12 +1,11 @@
-"""Graph artifacts as bytes: node files, the edge file and the commit marker."""
+"""Graph artifacts as bytes: node files, edges, Grams and features; and tables as Parquet."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ from depara.store.plain_pages import columns_of_pages
 from depara.store.row_ranges import Rows, read_rows
 from depara.store.schemas import SCHEMA_VERSION
 from depara.texts import all_storable
-from depara.types import Float16, Float32, Float64, NodeMaps, Note, ProbeRange
+from depara.types import Float16, Float32, Float64, NodeMaps, ProbeRange
 
 
 def table_of_rows(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
@@ -40,18 +39,22 @@ PLAIN_ARITHMETIC = "fp32"
 """What node files were computed in that say nothing of it."""
 
 
-def encode_table(table: pa.Table, metadata: Mapping[str, str]) -> bytes:
+def encode_table(
+    table: pa.Table, metadata: Mapping[str, str], *, taken_as_it_lies: bool = False
+) -> bytes:
     """Returns the table as Parquet: plain encoding, zstd, `metadata` and the schema version inside.
 
-    Plain, because DuckDB does not read byte-stream-split float16.
+    Plain, because DuckDB does not read byte-stream-split float16. ``taken_as_it_lies``: without
+    compression and each column in one page, so that readers take its values where they lie.
     """
     merged = {"schema_version": SCHEMA_VERSION, **metadata}
     sink = pa.BufferOutputStream()
     pq.write_table(
         table.replace_schema_metadata(merged),
         sink,
-        compression="zstd",
-        compression_level=1,
+        compression="none" if taken_as_it_lies else "zstd",
+        compression_level=None if taken_as_it_lies else 1,
+        data_page_size=max(2 * table.nbytes, 1) if taken_as_it_lies else None,
         use_dictionary=[f.name for f in table.schema if pa.types.is_string(f.type)],
         write_statistics=[f.name for f in table.schema if not pa.types.is_nested(f.type)],
         write_page_checksum=True,  # so that a file no marker vouches for yet can be trusted too
@@ -171,7 +174,11 @@ def encode_nodes(
     nodes: NodeMaps,
     computed_in: str = PLAIN_ARITHMETIC,
 ) -> bytes:
-    """Returns the node file of one graph for the probes of one range, in index order."""
+    """Returns the node file of one graph for the probes of one range, in index order.
+
+    Maps are compressed by 7 % at best, and a comparison reads them 1.3 times as fast as they lie
+    (benchmarks/results/map_layouts.md).
+    """
     num_pixels = nodes.maps_NP.shape[1]
     assert len(probe_ids) == len(probes) == len(nodes.maps_NP)
     schema = nodes_schema(num_pixels)
@@ -185,7 +192,7 @@ def encode_nodes(
         metadata[_CONDITIONING] = json.dumps(facts.conditioning)
     if computed_in != PLAIN_ARITHMETIC:
         metadata[_COMPUTED_IN] = computed_in
-    return encode_table(table, metadata)
+    return encode_table(table, metadata, taken_as_it_lies=True)
 
 
 def check_artifact(
@@ -318,83 +325,3 @@ def _numbers(data: bytes, schema: pa.Schema, names: Sequence[str], place: str) -
         table = decode_columns(data, schema, names, place)
         found = [table[name].to_numpy() for name in names]
     return found
-
-
-@dataclass(frozen=True)
-class FileFact:
-    """What the marker knows of one file: size in bytes, sha256 and number of rows."""
-
-    bytes: int
-    sha256: str
-    rows: int
-
-
-@dataclass(frozen=True)
-class GraphMarker:
-    """The commit marker of a graph: readers trust a graph only when it is there.
-
-    ``ranges`` are the probe ranges of the node files in order; ``seconds`` and
-    ``peak_memory_bytes`` are what the whole model cost when this graph was computed.
-    ``conditioning`` says how well float32 resolves the maps (None: not measured), ``notes`` what
-    was noticed while the graph was computed. ``precision`` says what a graph was ``computed_in``
-    that might be computed in several, and how its first probes agreed with fp32
-    (`depara.extraction.precision.Agreement`); None: in that of its settings.
-    """
-
-    graph_key: str
-    model_id: str
-    layer: str
-    num_probes: int
-    num_pixels: int
-    num_features: int
-    probe_set: str
-    ranges: tuple[ProbeRange, ...]
-    files: dict[str, FileFact]
-    settings: dict[str, Any]
-    seconds: float
-    peak_memory_bytes: int
-    conditioning: float | None = None
-    notes: tuple[Note, ...] = ()
-    precision: dict[str, Any] | None = None
-
-    @property
-    def computed_in(self) -> str | None:
-        """The arithmetic of the graph; None where its marker does not tell."""
-        found = (self.precision or {}).get("computed_in", self.settings.get("precision"))
-        return None if found is None else str(found)
-
-    def encode(self) -> bytes:
-        """Returns the marker as JSON bytes."""
-        tree = {"schema_version": SCHEMA_VERSION, **asdict(self)}
-        if self.precision is None:
-            del tree["precision"]
-        tree["ranges"] = [[r.start, r.stop] for r in self.ranges]
-        tree["checksum"] = json_checksum(tree)
-        return json.dumps(tree, indent=1).encode()
-
-    @classmethod
-    def decode(cls, data: bytes, name: str) -> GraphMarker:
-        """Returns the marker of JSON bytes.
-
-        Raises:
-            SchemaError: damaged, or written by another version.
-        """
-        try:
-            tree = json.loads(data)
-            version, checksum = tree["schema_version"], tree.pop("checksum", None)
-            if version != SCHEMA_VERSION:
-                raise SchemaError(f"{name} has schema version {version}, not {SCHEMA_VERSION}")
-            if checksum is not None and checksum != json_checksum(tree):
-                raise SchemaError(f"{name} does not match its own checksum")
-            del tree["schema_version"]
-            tree["ranges"] = tuple(ProbeRange(*pair) for pair in tree["ranges"])
-            tree["files"] = {file: FileFact(**fact) for file, fact in tree["files"].items()}
-            tree["notes"] = tuple(Note(**note) for note in tree.get("notes", ()))
-            return cls(**tree)
-        except (ValueError, KeyError, TypeError, AssertionError) as error:
-            raise SchemaError(f"{name} is no readable graph marker: {error}") from error
-
-
-def json_checksum(tree: Mapping[str, Any]) -> str:
-    """Returns the sha256 of a JSON object, hex; it stands in the object as ``checksum``."""
-    return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()

@@ -23,8 +23,6 @@ from depara.store.artifact_schemas import (
 )
 from depara.store.artifacts import (
     PLAIN_ARITHMETIC,
-    FileFact,
-    GraphMarker,
     NodeFacts,
     check_artifact,
     check_nodes,
@@ -50,6 +48,7 @@ from depara.store.layout import (
     nodes_file,
     objects_file,
 )
+from depara.store.markers import FileFact, GraphMarker
 from depara.store.objects import decode_objects, encode_objects
 from depara.store.outputs import (
     OPTIONAL_FILES,

@@ -9,12 +9,13 @@ from typing import Any
 import pyarrow as pa
 
 from depara.errors import StoreError
-from depara.store.artifacts import decode_table, json_checksum
+from depara.store.artifacts import decode_table
 from depara.store.layout import (
     query_folder,
     query_manifest_path,
     query_table_path,
 )
+from depara.store.markers import json_checksum
 from depara.store.scans import table_bytes, table_fact
 from depara.store.schemas import SCHEMA_VERSION, TABLES
 from depara.store.storage import Storage, sha256_hex

@@ -13,13 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from depara.errors import StoreError, near_names
-from depara.store.artifacts import (
-    decode_columns,
-    decode_table,
-    encode_table,
-    json_checksum,
-    with_null_columns,
-)
+from depara.store.artifacts import decode_columns, decode_table, encode_table, with_null_columns
 from depara.store.layout import (
     LATEST_FILE,
     SCANS,
@@ -28,6 +22,7 @@ from depara.store.layout import (
     scan_folder,
     table_path,
 )
+from depara.store.markers import json_checksum
 from depara.store.row_ranges import Rows, rows_with
 from depara.store.schemas import SCHEMA_VERSION, TABLES
 from depara.store.storage import Storage, sha256_hex

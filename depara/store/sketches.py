@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from depara.errors import SchemaError
 from depara.identity import short_hash
 from depara.store.artifact_schemas import SKETCH
-from depara.store.artifacts import GraphMarker, check_artifact, encode_table
+from depara.store.artifacts import check_artifact, encode_table
 from depara.store.layout import SKETCH_FILE, sketch_path
+from depara.store.markers import GraphMarker
 from depara.store.storage import Storage
 from depara.types import Float32
 

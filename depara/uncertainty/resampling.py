@@ -15,7 +15,7 @@ import numpy as np
 
 from depara.graph.edges import edge_count
 from depara.similarity.engine.blocks import GraphBlock, common_steps
-from depara.similarity.engine.prefetch import prefetch
+from depara.similarity.engine.prefetch import Prefetch
 from depara.similarity.engine.preflight import check_blocks, check_maps, take_edges
 from depara.similarity.engine.stream import stream_edges
 from depara.types import Float16, Float32, Float64, ProbeRange
@@ -114,7 +114,7 @@ def _add_streamed(
     )
     shares_RN = _shares(weights_RN)
     reads = (partial(_read_step, source, target, probes) for probes in steps)
-    with closing(prefetch(reads)) as maps_of_steps:
+    with closing(Prefetch(reads)) as maps_of_steps:
         for probes, (maps_A, maps_B) in zip(steps, maps_of_steps, strict=True):
             cosines_ABn = node_cosines(maps_A, maps_B)
             del maps_A, maps_B  # before the next step but one is read

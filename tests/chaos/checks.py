@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 from pandas.api.types import is_float_dtype
 
 from depara import open_scan
-from depara.store.artifacts import GraphMarker
 from depara.store.layout import GRAPHS, MARKER_FILE
+from depara.store.markers import GraphMarker
 from depara.store.schemas import TABLES
 from depara.store.storage import Storage
 

@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from depara.graph import edge_index
-from depara.store.artifacts import GraphMarker, decode_maps, encode_edges, encode_nodes
+from depara.store.artifacts import decode_maps, encode_edges, encode_nodes
 from depara.store.layout import EDGES_FILE, GRAPHS, MARKER_FILE, nodes_file
+from depara.store.markers import GraphMarker
 from depara.types import NodeMaps
 
 

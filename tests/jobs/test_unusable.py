@@ -12,9 +12,10 @@ import pytest
 from depara import open_scan
 from depara.grams import GraphGrams
 from depara.store import graphs as graphs_module
-from depara.store.artifacts import GraphMarker, encode_edges, encode_grams
+from depara.store.artifacts import encode_edges, encode_grams
 from depara.store.graphs import GraphWriter
 from depara.store.layout import EDGES_FILE, GRAMS_FILE, MARKER_FILE, graph_folder
+from depara.store.markers import GraphMarker
 from tests.jobs.inline import scan_inline, tiny
 from tests.oracle.grams import grams_of
 

@@ -15,7 +15,7 @@ import pytest
 from depara.errors import DamagedGraphError, SchemaError, StoreError
 from depara.graph import edge_index
 from depara.identity import short_hash
-from depara.store.artifacts import GraphMarker, check_nodes, decode_maps, encode_nodes
+from depara.store.artifacts import check_nodes, decode_maps, encode_nodes
 from depara.store.graphs import (
     GraphWriter,
     committed_keys,
@@ -24,6 +24,7 @@ from depara.store.graphs import (
     read_marker,
 )
 from depara.store.layout import graph_folder, objects_file
+from depara.store.markers import GraphMarker
 from depara.store.storage import Storage
 from depara.types import NodeMaps, ProbeRange
 from tests.oracle.grams import grams_of

@@ -53,6 +53,16 @@ def test_the_maps_of_a_node_file_are_read_from_its_pages(maps_NP: Float16) -> No
     assert_same_bits(of_pages(data), maps_NP)
 
 
+def test_maps_of_a_node_file_lie_in_one_page_as_they_are() -> None:
+    """More than the megabyte that Parquet's pages have by default."""
+    maps_NP = np.random.default_rng(0).standard_normal((200, 3136)).astype(np.float16)
+    nodes = NodeMaps(maps_NP, np.ones(200, np.float32))
+    ids = [f"probe {number}" for number in range(200)]
+    data = encode_nodes("0" * 32, ProbeRange(0, 200), ids, nodes)
+    assert data.count(maps_NP.tobytes()) == 1
+    assert_same_bits(of_pages(data), maps_NP)
+
+
 @pytest.mark.parametrize(
     "options",
     [

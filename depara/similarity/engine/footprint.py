@@ -7,7 +7,8 @@
 both passes             ``A B (8 + 8 + 4 + 16)``: two float64 scores, one float32 product or z,
                         mean and deviation by chance in float64
 node pass               ``graphs * 16384 * 4``: float32 panels
-                        ``2 graphs n P * 2``: float16 maps of this step and of the next
+                        ``2 graphs n P * 2``: float16 maps of this step and of the next; half of
+                        it where one step reads all probes
                         ``2 * 8 n P * 2``: the few graphs being read, and their decoding
 edge pass               ``R E * 4``: float32 ranks of the resident block, the smaller one
                         ``g E * 4``: ranks of a group of the other block, passing by
@@ -60,13 +61,37 @@ class Footprint:
         """Returns what the node pass holds when it reads ``step_probes`` probes at a time."""
         return self._node_fixed_bytes + step_probes * self._bytes_per_probe
 
+    @property
+    def node_bytes_at_once(self) -> int:
+        """What the node pass holds when it reads all probes in one step, and none ahead."""
+        return self._node_fixed_bytes + self.num_probes * self._bytes_per_probe // 2
+
+    def fit_together(self, limit_bytes: int, range_probes: int) -> bool:
+        """Whether both passes fit at once, each as large as the limit alone allows.
+
+        An eighth is left for what is kept between tiles, which neither pass alone comes near.
+        """
+        step = self.max_step_probes(limit_bytes, range_probes)
+        node = self.node_bytes(min(step, range_probes))
+        if step == self.num_probes <= range_probes:
+            node = min(node, self.node_bytes_at_once)
+        return node + self.edge_bytes(self.max_edge_group(limit_bytes)) <= limit_bytes * 7 // 8
+
     def edge_bytes(self, group: int) -> int:
         """Returns what the edge pass holds with ``group`` passing graphs per product."""
         return self._edge_fixed_bytes + group * self._bytes_per_ranks
 
-    def max_step_probes(self, limit_bytes: int) -> int:
-        """Returns how many probes the node pass can read at a time; 0 when not even one fits."""
+    def max_step_probes(self, limit_bytes: int, range_probes: int) -> int:
+        """Returns how many probes the node pass can read at a time; 0 when not even one fits.
+
+        Args:
+            limit_bytes: what the tile may allocate.
+            range_probes: the longest range that both blocks can read at once. There is no next step
+                to read ahead where that is all probes and all fit.
+        """
         free = limit_bytes - self._node_fixed_bytes
+        if range_probes >= self.num_probes and self.node_bytes_at_once <= limit_bytes:
+            return self.num_probes
         return max(0, min(self.num_probes, free // self._bytes_per_probe))
 
     def max_edge_group(self, limit_bytes: int) -> int:

@@ -136,7 +136,7 @@ def _counts(size: int) -> list[int]:
 
 def _bytes_per_graph(footprint: Footprint, memory_bytes: int, range_probes: int) -> float:
     """Returns the bytes read (or their worth) for one graph in one tile."""
-    step_probes = footprint.max_step_probes(memory_bytes)
+    step_probes = footprint.max_step_probes(memory_bytes, range_probes)
     times_decoded = -(-range_probes // step_probes)
     maps = 2 * footprint.num_probes * footprint.num_pixels * times_decoded
     return maps + _EDGE_COST * edge_count(footprint.num_probes)

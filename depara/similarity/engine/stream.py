@@ -6,14 +6,14 @@ and its edges, graph by graph.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 import numpy as np
 
 from depara.errors import StoreError
 from depara.similarity.engine.blocks import GraphBlock
-from depara.similarity.engine.prefetch import prefetch
+from depara.similarity.engine.prefetch import Prefetch
 from depara.similarity.engine.preflight import check_maps
 from depara.types import Float16, Float32, ProbeRange
 
@@ -24,20 +24,21 @@ EDGE_READ_AHEAD = 4
 """Graphs whose edges are read ahead: hides the latency of an object store."""
 
 
-def stream_edges(block: GraphBlock, graphs: Iterable[int]) -> Generator[Float32, None, None]:
-    """Yields the edges of some graphs of a block, unchecked; threads read ahead."""
+def stream_edges(block: GraphBlock, graphs: Iterable[int]) -> Prefetch[Float32]:
+    """Returns the edges of some graphs of a block, unchecked; threads read ahead."""
     reads: Iterable[Callable[[], Float32]] = (partial(block.read_edges, graph) for graph in graphs)
-    return prefetch(reads, depth=EDGE_READ_AHEAD)
+    return Prefetch(reads, depth=EDGE_READ_AHEAD)
 
 
 def stream_maps(
     blocks: Sequence[GraphBlock], steps: Sequence[ProbeRange]
-) -> Generator[list[Float16], None, None]:
-    """Yields, for every step, the maps of each block as float16 ``(graphs, n, P)``.
+) -> Prefetch[list[Float16]]:
+    """Returns, for every step, the maps of each block as float16 ``(graphs, n, P)``.
 
-    A thread reads the next step meanwhile. The arrays are overwritten after the next one is asked
-    for. Copying out of what a reader returns costs less than keeping it: decoded columns of many
-    files fragment their allocator's memory to well above their size.
+    A thread begins at once, and reads the next step meanwhile, where there is one. The arrays are
+    overwritten after the next one is asked for. Copying out of what a reader returns costs less
+    than keeping it: decoded columns of many files fragment their allocator's memory to well above
+    their size.
 
     Args:
         blocks: the tile's source, and its target unless that is the same.
@@ -52,13 +53,13 @@ def stream_maps(
             np.empty(block.num_graphs * longest * block.num_pixels, dtype=np.float16)
             for block in blocks
         ]
-        for _ in range(2)
+        for _ in range(min(2, len(steps)))
     ]
     reads = (
-        partial(_read_step, blocks, probes, buffers[place % 2])
+        partial(_read_step, blocks, probes, buffers[place % len(buffers)])
         for place, probes in enumerate(steps)
     )
-    return prefetch(reads, depth=1)
+    return Prefetch(reads, depth=1)
 
 
 def _read_step(

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 
 import numpy as np
@@ -21,7 +21,7 @@ from depara.similarity.engine.products import NodeProducts, node_similarity
 from depara.similarity.engine.stream import stream_edges, stream_maps
 from depara.similarity.layouts import EDGES
 from depara.similarity.mantel import Moments, moments, z_scores
-from depara.types import Float32, Float64
+from depara.types import Float16, Float32, Float64
 
 
 def similarity_tile(
@@ -33,7 +33,8 @@ def similarity_tile(
     thread reads meanwhile, are in memory. The edge pass keeps the ranks of the smaller block and
     lets the other one pass by in groups; every graph is ranked once. Steps and groups are as large
     as ``memory_bytes`` allows (`footprint` has the account), and do not change the scores beyond
-    1e-6. The same object given twice is computed as symmetric: read once, half the work.
+    1e-6. Where both passes fit at once, edges are ranked while the first maps are read. The same
+    object given twice is computed as symmetric: read once, half the work.
 
     BLAS threads are the caller's to set.
 
@@ -61,7 +62,17 @@ def similarity_tile(
         f"{source.num_pixels} px of maps per probe"
     )
     check_blocks(source, target, footprint, memory_bytes, what, "plan smaller tiles")
-    node_AB = _node_scores(source, target, footprint, memory_bytes)
+    ranges = source.ranges(), target.ranges()
+    longest = min(max((len(one) for one in side), default=0) for side in ranges)
+    max_probes = footprint.max_step_probes(memory_bytes, longest)
+    steps = common_steps(*ranges, num_probes=num_probes, max_probes=max_probes)
+    blocks = [source] if footprint.symmetric else [source, target]
+    if footprint.fit_together(memory_bytes, longest):
+        with closing(stream_maps(blocks, steps)) as maps_of_steps:  # the first are read meanwhile
+            edges = _edge_scores(source, target, footprint, memory_bytes)
+            return TileScores(_node_scores(maps_of_steps, footprint), *edges)
+    with closing(stream_maps(blocks, steps)) as maps_of_steps:
+        node_AB = _node_scores(maps_of_steps, footprint)
     return TileScores(node_AB, *_edge_scores(source, target, footprint, memory_bytes))
 
 
@@ -84,23 +95,13 @@ def edge_tile(
     return _edge_scores(source, target, footprint, memory_bytes)
 
 
-def _node_scores(
-    source: GraphBlock, target: GraphBlock, footprint: Footprint, memory_bytes: int
-) -> Float64:
-    """Streams probe ranges through `NodeProducts`."""
-    steps = common_steps(
-        source.ranges(),
-        target.ranges(),
-        num_probes=footprint.num_probes,
-        max_probes=footprint.max_step_probes(memory_bytes),
-    )
+def _node_scores(maps_of_steps: Iterable[list[Float16]], footprint: Footprint) -> Float64:
+    """Sends the maps of each step through `NodeProducts`."""
     products = NodeProducts(
         footprint.num_sources, footprint.num_targets, symmetric=footprint.symmetric
     )
-    blocks = [source] if footprint.symmetric else [source, target]
-    with closing(stream_maps(blocks, steps)) as maps_of_steps:
-        for maps in maps_of_steps:
-            products.add(*maps)
+    for maps in maps_of_steps:
+        products.add(*maps)
     return _checked_cosines(node_similarity(products.sums_AB, footprint.num_probes))
 
 

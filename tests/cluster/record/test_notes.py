@@ -10,8 +10,8 @@ from cluster.extract.plan import GraphPlan, ModelPlan
 from cluster.record.graph_facts import GraphFacts, facts_of_scan, read_graph_facts
 from cluster.record.notes import ModelNote, matters_of, model_notes
 from depara.config.schema import ModelConfig
-from depara.store.artifacts import GraphMarker
 from depara.store.layout import graph_folder
+from depara.store.markers import GraphMarker
 from depara.store.scans import write_table
 from depara.store.schemas import TABLES
 from depara.store.storage import Storage

@@ -97,7 +97,24 @@ def test_blocks_shrink_rather_than_decode_a_range_many_times():
     assert len(plan_tiles(2000, 20, range_probes=1, **sizes)) == 1
     tiles = plan_tiles(2000, 20, range_probes=25, **sizes)
     assert {tile.num_targets for tile in tiles} == {20}
-    assert all(footprint(t, 200, 50_176).max_step_probes(1024 * MIB) >= 25 for t in tiles)
+    assert all(footprint(t, 200, 50_176).max_step_probes(1024 * MIB, 25) >= 25 for t in tiles)
+
+
+def test_one_step_of_all_probes_has_no_next_one():
+    tile = footprint(Tile(0, 500, 0, 400), 200, 3136)
+    both = tile.node_bytes(200)
+    assert tile.node_bytes_at_once < 0.6 * both
+    assert tile.max_step_probes(tile.node_bytes_at_once, 200) == 200
+    assert tile.max_step_probes(tile.node_bytes_at_once, 100) < 120
+    assert tile.max_step_probes(tile.node_bytes_at_once - 1, 200) < 120
+    assert tile.max_step_probes(both, 100) == 200
+
+
+def test_passes_are_made_together_where_both_fit():
+    tile = footprint(Tile(0, 500, 0, 400), 200, 3136)
+    least = max(tile.node_bytes_at_once, tile.edge_bytes(64))
+    assert not tile.fit_together(least, 200)
+    assert tile.fit_together(2 * (tile.node_bytes_at_once + tile.edge_bytes(64)), 200)
 
 
 def test_more_workers_get_more_tiles():

@@ -10,14 +10,14 @@ from functools import partial
 import numpy as np
 import pytest
 
-from depara.similarity.engine.prefetch import prefetch
+from depara.similarity.engine.prefetch import Prefetch
 
 
 @pytest.mark.parametrize("depth", [1, 3])
 @pytest.mark.parametrize("count", [0, 1, 10])
 def test_results_come_in_order(depth: int, count: int):
     reads = (partial(int, number) for number in range(count))
-    assert list(prefetch(reads, depth=depth)) == list(range(count))
+    assert list(Prefetch(reads, depth=depth)) == list(range(count))
 
 
 def test_the_next_read_runs_while_the_current_result_is_used():
@@ -27,7 +27,7 @@ def test_the_next_read_runs_while_the_current_result_is_used():
         second_began.set()
         return "second"
 
-    with closing(prefetch([lambda: "first", second])) as results:
+    with closing(Prefetch([lambda: "first", second])) as results:
         assert next(results) == "first"
         assert second_began.wait(10)
 
@@ -44,14 +44,14 @@ def test_no_more_results_are_alive_than_stated(depth: int):
         most = max(most, len(alive))
         return result
 
-    with closing(prefetch((partial(read, n) for n in range(20)), depth=depth)) as results:
+    with closing(Prefetch((partial(read, n) for n in range(20)), depth=depth)) as results:
         for result in results:
             del result
     assert 1 <= most <= depth + 1
 
 
 def test_an_error_comes_at_its_turn():
-    with closing(prefetch([lambda: 1, lambda: 1 // 0, lambda: 3])) as results:
+    with closing(Prefetch([lambda: 1, lambda: 1 // 0, lambda: 3])) as results:
         assert next(results) == 1
         with pytest.raises(ZeroDivisionError):
             next(results)
@@ -59,6 +59,6 @@ def test_an_error_comes_at_its_turn():
 
 def test_closing_early_leaves_no_thread():
     before = threading.active_count()
-    with closing(prefetch([lambda: 1] * 5, depth=2)) as results:
+    with closing(Prefetch([lambda: 1] * 5, depth=2)) as results:
         next(results)
     assert threading.active_count() == before
