@@ -103,4 +103,5 @@ def make_record(
         started_at=started_at,
         finished_at=utc_now(),
         phases=context.phases,
+        expected_missed=comparison.expected_missed,
     )

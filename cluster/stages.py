@@ -8,6 +8,7 @@ from typing import Any
 
 from cluster.compare.analysis import analyse
 from cluster.compare.centre import measure_centre
+from cluster.compare.choosing import choose_models, wants_choice, write_choice
 from cluster.compare.pairs import Reduction, make_reduction
 from cluster.compare.tiles import reduce_graphs
 from cluster.extract.cards import forget_changed, prepare_inputs
@@ -58,12 +59,16 @@ class Extraction:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was compared; ``failures`` are all of the scan, ``facts`` those of the tables."""
+    """What was compared; ``failures`` are all of the scan, ``facts`` those of the tables.
+
+    ``expected_missed``: of each target's nearest models, where they were chosen by sketches.
+    """
 
     reduction: Reduction
     failures: tuple[Failure, ...]
     num_reused_pairs: int
     facts: dict[str, Any]
+    expected_missed: float | None = None
 
 
 def prepare_scan(
@@ -180,14 +185,22 @@ def compare(graphs: Extraction, scan_id: str, context: ScanContext) -> Compariso
     failures = (*prepared.failures, *new, *graphs.left_out)
     reduction = make_reduction(plan, failures)
     labels = [probe.label for probe in prepared.probes]
-    known = known_pairs(reduction, graphs.previous)
-    analysed = known_analysis(reduction, labels, graphs.previous)
     context.phases.enter("comparison")
+    choice = None
+    if wants_choice(reduction):
+        choice = choose_models(reduction, plan.probe_set_key, context)
+        reduction = replace(reduction, chosen=choice.chosen)
+    known = known_pairs(reduction, graphs.previous, context.storage)
+    analysed = known_analysis(reduction, labels, graphs.previous)
     centre = measure_centre(reduction, known_centre(reduction, graphs.previous), context)
     facts = reduce_graphs(reduction, known, centre, scan_id, context)
     spent_s = context.phases.spent().seconds
     facts |= analyse(reduction, labels, analysed, centre, spent_s, scan_id, context)
-    return Comparison(reduction, failures, known.count if known else 0, facts)
+    num_known = known.count if known else 0
+    if choice is None:
+        return Comparison(reduction, failures, num_known, facts)
+    facts |= write_choice(choice, reduction.outputs, scan_id, context.storage)
+    return Comparison(reduction, failures, num_known, facts, choice.expected_missed)
 
 
 def make_pool(config: ScanConfig, context: ScanContext) -> WorkerPool:

@@ -168,14 +168,16 @@ TERMS: Mapping[str, Term] = {
         absent="; null when not computed",
     ),
 }
-"""The terms of ``similarity`` by their name in `similarity.terms` and `similarity.layer_terms`;
-each is resampled with the probes, so that the sum has its intervals."""
+"""The terms of ``similarity`` by name; each is resampled, so that the sum has its intervals."""
 
 DEFAULT_TERMS: Mapping[str, float] = {"node": 1.0, "edge": 1.0, "directed": 1.0}
 """Their weights where the scan file gives none; see docs/method.md."""
 
 DEFAULT_LAYER_TERMS: Mapping[str, float] = DEFAULT_TERMS
 """Their weights in what ranks the layers of a source, where the scan file gives none of either."""
+
+SKETCHED_TERMS = ("node", "edge", "directed")
+"""The terms that sketches estimate (`depara.nearest`)."""
 
 SCORES: Mapping[str, Score] = {
     "rsa": Score(
@@ -346,7 +348,6 @@ SOURCES: Mapping[str, Source] = {
     "python": Source("python:package.module:callable", "depara.models.python_source:PythonSource"),
 }
 """The origins of models by the word before the colon."""
-
 
 _HARD = "@hard"
 

@@ -39,10 +39,13 @@ from depara.uncertainty import (
     BlockCentre,
     BlockUncertainty,
     FurtherTerms,
+    PlanLimits,
     Stability,
     UncertaintySettings,
     UncertaintyTask,
     block_uncertainty,
+    bundled,
+    plan_chosen,
     plan_uncertainty,
     stability_table,
     uncertainty_tables,
@@ -128,8 +131,11 @@ def analyse(
     written: list[Ref] = []
     if num_blocks and len(cut) > 1:
         blocks = [
-            ({reduction.outputs[place].model_id for place in arguments[-1].targets}, ref)
-            for (_, arguments), ref in zip(calls[:num_blocks], refs, strict=False)
+            (
+                {reduction.outputs[place].model_id for task in tasks for place in task.targets},
+                ref,
+            )
+            for (_, (_, _, tasks)), ref in zip(calls[:num_blocks], refs, strict=False)
         ]
         written, refs[:num_blocks] = submit_parts(cut, blocks, scan_id, context)
         del blocks  # the tasks keep what they need
@@ -148,10 +154,22 @@ def analyse(
     return facts
 
 
-def resample_block(
+def resample_blocks(
+    shared: Resampling, centre: Centre, tasks: Sequence[UncertaintyTask]
+) -> tuple[BlockUncertainty, ...] | TaskFailure:
+    """Returns the uncertainty of some blocks of pairs, or the first error as data."""
+    found = []
+    for task in tasks:
+        block = _resample(shared, centre, task)
+        if isinstance(block, TaskFailure):
+            return block
+        found.append(block)
+    return tuple(found)
+
+
+def _resample(
     shared: Resampling, centre: Centre, task: UncertaintyTask
 ) -> BlockUncertainty | TaskFailure:
-    """Returns the uncertainty of one block of pairs, or the error as data."""
     import threadpoolctl
 
     sources = [shared.candidates[place] for place in task.sources]
@@ -199,13 +217,13 @@ def write_analysis_tables(
         outputs: output layer of each model that is ranked.
         known: what an earlier scan has analysed.
         parts: where in the results the label scores begin, and where those on half samples.
-        results: of all tasks: blocks of uncertainty, or their stability where the tables are in
-            parts; label scores; label scores on half samples.
+        results: of all tasks: blocks of uncertainty, or the stability of each where the tables are
+            in parts; label scores; label scores on half samples.
     """
     failure = merge_failures(results)
     if failure is not None:
         return failure
-    blocks: list[BlockUncertainty | Stability | None] = list(results[: parts[0]])
+    blocks = [block for some in results[: parts[0]] for block in some]
     rows: list[LabelRow] = [row for part in results[parts[0] : parts[1]] for row in part]
     halves: list[HalfRow] = [row for part in results[parts[1] :] for row in part]
     storage = Storage(output)
@@ -256,9 +274,7 @@ def _uncertainty_calls(
     config, similarity = reduction.config.uncertainty, reduction.config.similarity
     if not config.resamples or len(reduction.outputs) < 2:
         return []
-    plan = plan_uncertainty(
-        _candidates(reduction),
-        reduction.outputs,
+    limits = PlanLimits(
         num_probes=reduction.num_probes,
         num_pixels=reduction.num_pixels,
         memory_bytes=int(reduction.config.compute.memory),
@@ -268,6 +284,22 @@ def _uncertainty_calls(
         workers=launcher.capacity(),
         further=FurtherTerms.of(similarity.terms, similarity.own_layer_terms),
     )
+    candidates = _candidates(reduction)
+    if reduction.chosen is None:
+        plan = plan_uncertainty(candidates, reduction.outputs, limits)
+        bundles: list[tuple[UncertaintyTask, ...]] = [(task,) for task in plan.tasks]
+    else:
+        place_of = {graph: place for place, graph in enumerate(candidates)}
+        sources = [
+            [
+                place_of[graph]
+                for place in reduction.chosen.sources_of([target]).tolist()
+                if (graph := reduction.sources[place]) in place_of
+            ]
+            for target in range(len(reduction.outputs))
+        ]
+        plan = plan_chosen(candidates, reduction.outputs, sources, limits)
+        bundles = bundled(plan.tasks, launcher.capacity())
     taken = plan.settings.num_resamples
     if taken < config.resamples:
         context.reporter.note(
@@ -278,7 +310,7 @@ def _uncertainty_calls(
         Resampling(
             output=output,
             threads=threads,
-            candidates=_candidates(reduction),
+            candidates=candidates,
             targets=reduction.outputs,
             num_probes=reduction.num_probes,
             terms=similarity.terms,
@@ -288,7 +320,7 @@ def _uncertainty_calls(
             places={graph: place for place, graph in enumerate(reduction.sources)},
         )
     )
-    return [(resample_block, (shared, centre, task)) for task in plan.tasks]
+    return [(resample_blocks, (shared, centre, tasks)) for tasks in bundles]
 
 
 def _label_calls(

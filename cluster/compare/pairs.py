@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cluster.compare.chosen import ChosenModels
 from cluster.extract.plan import ScanPlan
 from depara.config import ScanConfig
 from depara.errors import ModelError
@@ -17,7 +18,7 @@ from depara.types import Failure
 
 @dataclass(frozen=True)
 class Reduction:
-    """What is compared: every source graph with every target graph."""
+    """What is compared: every source graph with every target graph, or those of chosen models."""
 
     sources: tuple[GraphRef, ...]
     targets: tuple[GraphRef, ...]
@@ -25,6 +26,7 @@ class Reduction:
     num_pixels: int
     config: ScanConfig
     objects: ProbeObjects | None = None
+    chosen: ChosenModels | None = None
 
     @property
     def outputs(self) -> tuple[GraphRef, ...]:
@@ -39,6 +41,8 @@ class Reduction:
     @property
     def num_pairs(self) -> int:
         """Number of rows of the similarity table."""
+        if self.chosen is not None:
+            return self.chosen.num_pairs
         return len(self.sources) * len(self.targets)
 
 
@@ -73,25 +77,43 @@ def make_reduction(plan: ScanPlan, failures: Sequence[Failure]) -> Reduction:
 
 
 @dataclass(frozen=True)
-class KnownPairs:
-    """Pairs that the similarity table of an earlier scan holds.
-
-    ``sources`` and ``targets`` give, for each graph of a reduction, its place in that scan's table,
-    or None; ``facts`` are what its manifest says of its tables. The similarity table has a row for
-    each of ``num_sources`` and each target, whose models ``target_models`` are.
-    """
+class KnownTables:
+    """The tables of an earlier scan that holds pairs; ``facts`` are its manifest's of them."""
 
     scan_id: str
     facts: dict[str, Any]
-    num_sources: int
-    target_models: tuple[str, ...]
-    sources: tuple[int | None, ...]
-    targets: tuple[int | None, ...]
 
     @property
     def fact(self) -> dict[str, Any]:
         """What the manifest says of the similarity table."""
         return dict(self.facts["similarity"])
+
+
+@dataclass(frozen=True)
+class KnownChosen(KnownTables):
+    """Pairs of chosen models that the similarity table of an earlier scan holds, among others."""
+
+    models: ChosenModels
+
+    @property
+    def count(self) -> int:
+        """How many pairs are known."""
+        return self.models.num_pairs
+
+
+@dataclass(frozen=True)
+class KnownPairs(KnownTables):
+    """Pairs that the similarity table of an earlier scan holds.
+
+    ``sources`` and ``targets`` give, for each graph of a reduction, its place in that scan's table,
+    or None. The similarity table has a row for each of ``num_sources`` and each target, whose
+    models ``target_models`` are.
+    """
+
+    num_sources: int
+    target_models: tuple[str, ...]
+    sources: tuple[int | None, ...]
+    targets: tuple[int | None, ...]
 
     @property
     def in_parts(self) -> bool:
@@ -110,6 +132,9 @@ class KnownPairs:
     def count(self) -> int:
         """How many pairs are known."""
         return _count_known(self.sources) * _count_known(self.targets)
+
+
+Known = KnownPairs | KnownChosen
 
 
 @dataclass(frozen=True)
@@ -138,8 +163,16 @@ class TileJob:
     mirrored: bool
 
 
-def missing_regions(reduction: Reduction, known: KnownPairs | None) -> list[Region]:
-    """Returns the rectangles that cover every pair which is not known, each once."""
+def missing_regions(reduction: Reduction, known: Known | None) -> list[Region]:
+    """Returns the rectangles that cover every pair which is not known, each once.
+
+    Those of chosen models hold other pairs too.
+    """
+    if reduction.chosen is not None:
+        done = known.models if isinstance(known, KnownChosen) else None
+        blocks = reduction.chosen.without(done).blocks()
+        return [Region(sources, targets) for sources, targets in blocks]
+    assert not isinstance(known, KnownChosen)
     every_source = tuple(range(len(reduction.sources)))
     every_target = tuple(range(len(reduction.targets)))
     if known is None:

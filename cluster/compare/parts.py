@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cluster.compare.pairs import KnownPairs, Reduction, TileJob
+from cluster.compare.pairs import Known, Reduction, TileJob
 from depara.identity import short_hash
 from depara.store.schemas import TABLES
 
@@ -47,22 +47,32 @@ def table_parts(reduction: Reduction) -> list[TablePart]:
     by_model: dict[str, list[int]] = {}
     for place, graph in enumerate(reduction.targets):
         by_model.setdefault(graph.model_id, []).append(place)
-    most = max(1, PART_PAIRS // len(reduction.sources))
     blocks: list[list[str]] = []
-    size = most
+    size = PART_PAIRS
     for model in sorted(by_model):
-        if size + len(by_model[model]) > most:
+        pairs = _pairs_with(reduction, by_model[model])
+        if size + pairs > PART_PAIRS:
             blocks.append([])
             size = 0
         blocks[-1].append(model)
-        size += len(by_model[model])
+        size += pairs
     base = _zoo_key(reduction)
     parts = []
     for number, models in enumerate(blocks):
         places = tuple(place for model in models for place in by_model[model])
-        key = short_hash({"zoo": base, "targets": [reduction.targets[p].key for p in places]})
+        of_part: dict[str, Any] = {"zoo": base}
+        of_part["targets"] = [reduction.targets[place].key for place in places]
+        if reduction.chosen is not None:
+            of_part["models"] = reduction.chosen.models_BK[list(places)].tolist()
+        key = short_hash(of_part)
         parts.append(TablePart(places, tuple(models), number, key))
     return parts
+
+
+def _pairs_with(reduction: Reduction, targets: Sequence[int]) -> int:
+    if reduction.chosen is not None:
+        return int(reduction.chosen.counts_B[list(targets)].sum())
+    return len(reduction.sources) * len(targets)
 
 
 def _zoo_key(reduction: Reduction) -> str:
@@ -102,7 +112,7 @@ class KnownPart:
     facts: dict[str, dict[str, Any]]
 
 
-def known_part(part: TablePart, known: KnownPairs | None) -> KnownPart | None:
+def known_part(part: TablePart, known: Known | None) -> KnownPart | None:
     """Returns the part of an earlier scan that is the very same, or None."""
     if known is None or part.number is None:
         return None

@@ -10,14 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cluster.compare.pairs import KnownPairs, Reduction, TileJob, missing_regions, tile_jobs
+from cluster.compare.pairs import Known, Reduction, TileJob, missing_regions, tile_jobs
 from cluster.compare.parts import TablePart, known_part, table_parts, tiles_of
-from cluster.compare.tables import (
-    TileResult,
-    link_result_part,
-    slice_tile,
-    write_result_tables,
-)
+from cluster.compare.tables import link_result_part, write_result_tables
+from cluster.compare.tile_results import TileResult, slice_tile
 from cluster.compare.unusable import failure_of_graphs
 from cluster.pool.context import ScanContext
 from cluster.pool.launcher import Ref
@@ -100,7 +96,7 @@ def _neighbours(
 
 
 def reduce_graphs(
-    reduction: Reduction, known: KnownPairs | None, centre: Ref, scan_id: str, context: ScanContext
+    reduction: Reduction, known: Known | None, centre: Ref, scan_id: str, context: ScanContext
 ) -> dict[str, Any]:
     """Computes all pairs that are not known and writes the result tables; returns their facts.
 
@@ -165,7 +161,7 @@ def reduce_graphs(
 def _write_part(
     part: TablePart,
     shared: tuple[Ref, Ref],
-    known: KnownPairs | None,
+    known: Known | None,
     tiles: Sequence[Ref],
     centre: Ref,
     scan_id: str,

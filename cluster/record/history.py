@@ -6,16 +6,20 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from cluster.compare.analysis import KnownAnalysis
 from cluster.compare.centre import KnownCentre
+from cluster.compare.chosen import known_models
 from cluster.compare.labelling import wants_label_scores
-from cluster.compare.pairs import KnownPairs, Reduction
+from cluster.compare.pairs import Known, KnownChosen, KnownPairs, Reduction
 from cluster.record.graph_facts import GraphFacts, facts_of_scan
 from depara.dotted import leaves
 from depara.errors import StoreError
 from depara.identity import short_hash
 from depara.labelled import Labelling
 from depara.similarity.stored import GraphRef, graph_refs
+from depara.similarity.text_codes import text_codes
 from depara.store.scans import finished_manifests, read_table
 from depara.store.schemas import pair_columns
 from depara.store.storage import Storage
@@ -128,13 +132,19 @@ def explain(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> tuple[s
     return tuple(lines)
 
 
-def known_pairs(reduction: Reduction, previous: PreviousScan | None) -> KnownPairs | None:
+def known_pairs(
+    reduction: Reduction, previous: PreviousScan | None, storage: Storage
+) -> Known | None:
     """Returns the pairs that the previous scan holds, or None when there are none to use."""
     if previous is None:
         return None
     scores = set(previous.manifest.get("scores", []))
     if not set(pair_columns(reduction.config.similarity.computed_scores)) <= scores:
         return None
+    if reduction.chosen is not None:
+        return _known_chosen(reduction, previous, storage)
+    if previous.manifest.get("pairs") == "nearest":
+        return None  # some of each target's alone
     targets = previous.targets
     if reduction.is_square and targets != previous.graphs:
         return None  # half of a square costs less than what a narrow table saves
@@ -149,6 +159,41 @@ def known_pairs(reduction: Reduction, previous: PreviousScan | None) -> KnownPai
         targets=tuple(column.get(graph.key) for graph in reduction.targets),
     )
     return known if known.count else None
+
+
+def _known_chosen(
+    reduction: Reduction, previous: PreviousScan, storage: Storage
+) -> KnownChosen | None:
+    """Those of chosen models, by the names that both scans have for them."""
+    assert reduction.chosen is not None
+    models = [graph.model_id for graph in reduction.outputs]
+    place = {name: index for index, name in enumerate(models)}
+    compared = None
+    if previous.manifest.get("pairs") == "nearest":
+        try:
+            fact, columns = previous.fact("nearest"), ["target_model", "source_model"]
+            table = read_table(storage, previous.scan_id, "nearest", fact, columns)
+        except (StoreError, KeyError):
+            return None
+        names, codes = text_codes(table, columns)
+        now = np.array([place.get(name, -1) for name in names] or [-1], np.int64)
+        pairs = now[codes["target_model"]], now[codes["source_model"]]
+        compared = (pairs[0] * len(models) + pairs[1])[(pairs[0] >= 0) & (pairs[1] >= 0)]
+    is_same = _same_graphs(reduction.sources, previous.graphs)
+    chosen = known_models(
+        reduction.chosen, np.array([name in is_same for name in models], np.bool_), compared
+    )
+    known = KnownChosen(previous.scan_id, dict(previous.manifest["tables"]), chosen)
+    return known if known.count else None
+
+
+def _same_graphs(now: Sequence[GraphRef], then: Sequence[GraphRef]) -> set[str]:
+    """The models that have, with their twins, the very same graphs in both."""
+    found: list[dict[str, set[GraphRef]]] = [{}, {}]
+    for graphs, by_model in zip((now, then), found, strict=True):
+        for graph in graphs:
+            by_model.setdefault(graph.null_of or graph.model_id, set()).add(graph)
+    return {name for name, graphs in found[0].items() if found[1].get(name) == graphs}
 
 
 def known_centre(reduction: Reduction, previous: PreviousScan | None) -> KnownCentre | None:
@@ -207,6 +252,7 @@ def rankings_key(reduction: Reduction) -> str:
             ],
             "terms": config.similarity.terms,
             **({"layer_terms": layer_terms} if layer_terms else {}),
+            **({"models": reduction.chosen.models_BK.tolist()} if reduction.chosen else {}),
             "resamples": config.uncertainty.resamples,
             "seed": config.uncertainty.seed,
         }

@@ -92,7 +92,8 @@ class ScanRecord:
     ``results`` say how the extraction of each model ended; models not in it were reused.
     ``healed`` are the graphs that were found damaged and computed anew, ``facts`` those of the
     tables written so far, ``graph_facts`` what is known of each graph by key, ``work`` the pool's
-    counts, ``phases`` the scan's clock, which goes on while this is written.
+    counts, ``phases`` the scan's clock, which goes on while this is written, ``expected_missed``
+    what `Comparison` has.
     """
 
     scan_id: str
@@ -109,6 +110,7 @@ class ScanRecord:
     started_at: datetime
     finished_at: datetime
     phases: PhaseClock
+    expected_missed: float | None = None
 
     @property
     def commits(self) -> list[CommitResult]:
@@ -197,7 +199,7 @@ def _manifest(
         "changes": {name: list(ids) for name, ids in vars(record.changes).items()},
         "work": {**record.work, "node_files_reused": files_reused},
         "probe_set": record.prepared.plan.probe_set_key,
-        "pairs": config.similarity.pairs,
+        **_pairs(record),
         "precision": _precisions(record),
         "scores": pair_columns(config.similarity.computed_scores),
         "comparison": record.prepared.settings,
@@ -208,6 +210,15 @@ def _manifest(
         "git_revision": git_revision(),
         "config": json.loads(redact(_config_json(config))),
     }
+
+
+def _pairs(record: ScanRecord) -> dict[str, Any]:
+    """Which pairs were compared: all of the outputs where there are too few models to choose."""
+    similarity, missed = record.prepared.plan.config.similarity, record.expected_missed
+    if missed is None:
+        return {"pairs": "outputs" if similarity.pairs == "nearest" else similarity.pairs}
+    nearest = {"models": similarity.nearest, "expected_missed": round(missed, 3)}
+    return {"pairs": "nearest", "nearest": nearest}
 
 
 def _objects_facts(objects: ProbeObjects | None) -> dict[str, int]:

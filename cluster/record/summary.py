@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cluster.extract.plan import ModelPlan
+from cluster.extract.plan import ModelPlan, ScanPlan
 from cluster.pool.phases import Spent
 from cluster.record.budget import budget_lines, size_lines
 from cluster.record.history import Changes, History
@@ -66,8 +66,8 @@ def print_plan(
         f"work:        {num_units} units for {len(groups)} models",
         *size_lines(plan, num_graph_reads),
         *budget_lines(plan),
-        f"comparisons: {pairs[0]} (similarity.pairs: {plan.config.similarity.pairs}), of which "
-        f"{pairs[0] - pairs[1]} are to be computed",
+        f"comparisons: {pairs[0]} ({_kind_of_pairs(plan)}), of which {pairs[0] - pairs[1]} are to "
+        "be computed",
         f"models:      {_counted(changes)}",
         f"earlier:     {_since(prepared.history)}",
         f"output:      {plan.config.output}",
@@ -231,6 +231,14 @@ def _times(spent: Spent) -> str:
 
 def _counted(changes: Changes) -> str:
     return ", ".join(f"{len(ids)} {name}" for name, ids in vars(changes).items())
+
+
+def _kind_of_pairs(plan: ScanPlan) -> str:
+    similarity = plan.config.similarity
+    kind = f"similarity.pairs: {similarity.pairs}"
+    if similarity.pairs != "nearest":
+        return kind
+    return f"about; {kind}, {similarity.nearest} models of each target; the graphs tell which"
 
 
 def _since(history: History) -> str:

@@ -208,6 +208,13 @@ class Recommender:
         num_probes = int(self.scan.manifest.get("num_probes") or 0)
         if 0 < num_probes < _FEW_PROBES:
             found.append(f"{num_probes} probes are few: 200 and more are usual (probes.count)")
+        nearest = self.scan.manifest.get("nearest")
+        if nearest:
+            found.append(
+                f"each target is compared with its {nearest['models']} nearest models alone "
+                "(similarity.pairs: nearest), and means and popularity are of these; "
+                f"{nearest['expected_missed']:.2g} of them are expected to be missed"
+            )
         stability = self.scan.table("stability")
         if len(stability) and stability["correlation"].iloc[0] < UNSTABLE:
             half = stability.iloc[0]

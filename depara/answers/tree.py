@@ -116,10 +116,18 @@ def model_tree(
         lambda_: see `matrix`.
 
     Raises:
-        ConfigError: see `matrix`; or pairs were not compared (``similarity.pairs: targets``).
+        ConfigError: see `matrix`; or pairs were not compared (``similarity.pairs: nearest``).
     """
     table = matrix(scan, score, lambda_)
-    return tree_of(table, score)
+    try:
+        return tree_of(table, score)
+    except ConfigError as error:
+        if scan.manifest.get("pairs") != "nearest":
+            raise
+        raise ConfigError(
+            f"{error}: the scan compares models with their nearest alone (similarity.pairs: "
+            "nearest), and a tree needs all of them: scan with similarity.pairs: outputs"
+        ) from error
 
 
 def tree_of(table: pd.DataFrame, score: str) -> ModelTree:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from depara.catalog import DEFAULT_LAYER_TERMS, DEFAULT_TERMS, SCORES, TERMS
+from depara.catalog import DEFAULT_LAYER_TERMS, DEFAULT_TERMS, SCORES, SKETCHED_TERMS, TERMS
 from depara.config.section import Section
 
-Pairs = Literal["outputs", "all"]
+Pairs = Literal["outputs", "all", "nearest"]
 if TYPE_CHECKING:
     NeighbourScore = str
     TermName = str
@@ -46,7 +46,11 @@ class SimilarityConfig(Section):
     """Shares, %: every score with labels is computed once more of each class's hardest probes, as
     knn@hard25; these do not vote in the consensus."""
     pairs: Pairs = "outputs"
-    """outputs: every (model, layer) with every model's output layer; all: every two graphs."""
+    """outputs: every (model, layer) with every model's output layer; all: every two graphs;
+    nearest: every model's output layer with all layers of the models nearest to it, for zoos where
+    all pairs are too many."""
+    nearest: Annotated[int, Field(ge=1)] = 50
+    """Models that each target is compared with, of pairs: nearest; sketches choose them."""
 
     @model_validator(mode="before")
     @classmethod
@@ -67,6 +71,18 @@ class SimilarityConfig(Section):
         if isinstance(own := filled.get("terms"), Mapping):
             filled.setdefault("layer_terms", dict(own))
         return filled
+
+    @model_validator(mode="after")
+    def _sketches_have_the_terms(self) -> SimilarityConfig:
+        strange = [name for name, weight in self.terms.items() if weight]
+        strange = [name for name in strange if name not in SKETCHED_TERMS]
+        if self.pairs == "nearest" and strange:
+            raise ValueError(
+                f"pairs: nearest chooses by sketches, which have {', '.join(SKETCHED_TERMS)} and "
+                f"not {strange[0]}: leave it out of terms (layer_terms may have it), or take "
+                "pairs: outputs"
+            )
+        return self
 
     @property
     def computed_scores(self) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from depara.catalog import SKETCHED_TERMS
 from depara.nearest.making import DIRECTED_SOURCE, DIRECTED_TARGET, EDGE
 from depara.similarity.sketches import (
     CUT_CELLS,
@@ -34,14 +35,12 @@ from depara.similarity.sketches import (
 from depara.store.sketches import GraphSketch
 from depara.types import Float32, Float64
 
-TERMS = ("node", "edge", "directed")
-"""The terms that sketches estimate."""
-
 _BLOCK_ROWS = 2048
 """Rows that are in single precision at once: 32 MiB for each worker."""
 
-_SOURCE = {"edge": EDGE, "directed": DIRECTED_SOURCE}
-_TARGET = {"edge": EDGE, "directed": DIRECTED_TARGET}
+SOURCE_VECTORS = {"edge": EDGE, "directed": DIRECTED_SOURCE}
+TARGET_VECTORS = {"edge": EDGE, "directed": DIRECTED_TARGET}
+"""The vector of a sketch that stands for a term, of a source and of a target."""
 
 
 class CutIndex:
@@ -87,10 +86,10 @@ def cut_of(
     is_target: bool,
 ) -> tuple[Float64, float]:
     """Returns a graph's weighted terms as one vector of ``C`` cells, and the vector's norm."""
-    names = _TARGET if is_target else _SOURCE
+    names = TARGET_VECTORS if is_target else SOURCE_VECTORS
     cells_C = np.zeros(CUT_CELLS)
     square = 0.0
-    for term in _weighted(terms):
+    for term in weighted_terms(terms):
         if term == "node":
             part_C, norm = cut_maps(sketch.maps.floats(), groups_N), 1.0
         else:
@@ -117,12 +116,12 @@ class Estimate:
 def estimate(source: GraphSketch, target: GraphSketch, terms: Mapping[str, float]) -> Estimate:
     """Returns the similarity of two graphs by their whole sketches."""
     total = variance = 0.0
-    for term in _weighted(terms):
+    for term in weighted_terms(terms):
         if term == "node":
             cosines_N = map_cosines(source, target)
             value, own = float(cosines_N.mean()), node_variance(cosines_N)
         else:
-            one, other = _SOURCE[term], _TARGET[term]
+            one, other = SOURCE_VECTORS[term], TARGET_VECTORS[term]
             value = _product(source.vector(one), target.vector(other))
             norms = source.norms[one], target.norms[other]
             own = product_variance(*norms, value, PAIR_CELLS)
@@ -135,5 +134,6 @@ def _product(one: Float32, other: Float32) -> float:
     return float(one @ other)
 
 
-def _weighted(terms: Mapping[str, float]) -> Iterator[str]:
-    return (term for term in TERMS if terms.get(term))
+def weighted_terms(terms: Mapping[str, float]) -> Iterator[str]:
+    """Returns the terms with a weight, in one order."""
+    return (term for term in SKETCHED_TERMS if terms.get(term))

@@ -17,10 +17,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from depara.catalog import TERMS as ALL_TERMS
+from depara.catalog import SKETCHED_TERMS, TERMS
 from depara.errors import ConfigError, StorageUnavailableError, StoreError
 from depara.nearest.answer import Nearest
-from depara.nearest.index import TERMS, CutIndex, cells_of_cut, cut_of, estimate
+from depara.nearest.index import CutIndex, cells_of_cut, cut_of, estimate
 from depara.nearest.making import Found, ProbeCells, check_probes, sketch_of
 from depara.query.own import compute_here
 from depara.query.zoo import Zoo, read_zoo
@@ -47,7 +47,7 @@ _ESTIMATED_PER_ROW, _COMPARED_PER_ROW = 20, 4
 _MOST_WORKERS = 4
 _STEP_GRAPHS = 256
 _STAGES = ("loading", "searching", "comparing")
-_EXACT = ("similarity", *(ALL_TERMS[term].column for term in TERMS))
+_EXACT = ("similarity", *(TERMS[term].column for term in SKETCHED_TERMS))
 
 
 def nearest(
@@ -101,11 +101,12 @@ def check_terms(zoo: Zoo) -> None:
         ConfigError: names the term, or says that probes are too few.
     """
     terms = {name: weight for name, weight in zoo.config.similarity.terms.items() if weight}
-    strange = [name for name in terms if name not in TERMS]
+    strange = [name for name in terms if name not in SKETCHED_TERMS]
     if strange:
         raise ConfigError(
             f"similarity of scan {zoo.scan_id} has the term {strange[0]!r}, which sketches do not "
-            f"have ({', '.join(TERMS)}): take `depara models`, or scan with other similarity.terms"
+            f"have ({', '.join(SKETCHED_TERMS)}): take `depara models`, or scan with other "
+            "similarity.terms"
         )
     least = 2 if "directed" in terms else 1
     if zoo.num_probes < least:

@@ -22,6 +22,7 @@ from depara.uncertainty import (
     BlockCentre,
     BlockUncertainty,
     FurtherTerms,
+    PlanLimits,
     Ranking,
     UncertaintySettings,
     UncertaintyTask,
@@ -146,16 +147,16 @@ def _tasks(
     block: _Block, zoo: Zoo, memory_bytes: int, workers: int, settings: UncertaintySettings
 ) -> list[UncertaintyTask]:
     """The tasks that analyse a block: those of the plan, for the rankings that are wanted."""
-    plan = plan_uncertainty(
-        block.sources,
-        block.targets,
+    similarity = zoo.config.similarity
+    limits = PlanLimits(
         num_probes=zoo.num_probes,
         num_pixels=zoo.num_pixels,
         memory_bytes=memory_bytes,
         settings=settings,
         workers=workers,
-        further=FurtherTerms.of(zoo.config.similarity.terms, zoo.config.similarity.own_layer_terms),
+        further=FurtherTerms.of(similarity.terms, similarity.own_layer_terms),
     )
+    plan = plan_uncertainty(block.sources, block.targets, limits)
     wanted = set(block.rankings)
     return [
         replace(task, rankings=tuple(one for one in task.rankings if one in wanted))

@@ -104,14 +104,23 @@ class ScanResults:
             lambda_: weight of the edge similarity in what ranks layers; None is the scan's own.
 
         Raises:
-            ConfigError: target or source is no model of this scan that worked, or they are equal.
+            ConfigError: target or source is no model of this scan that worked, they are equal, or
+                they were not compared (``similarity.pairs: nearest``).
         """
         self.require_model(target, "target")
         self.require_model(source, "source")
         if target == source:
             raise ConfigError(f"target and source are the same model, {target!r}: choose another")
         table = self._ranking("layer_ranking", target, lambda_)
-        return table[table["source_model"] == source].reset_index(drop=True)
+        found = table[table["source_model"] == source].reset_index(drop=True)
+        if found.empty and self.manifest.get("pairs") == "nearest":
+            near = sorted(set(table["source_model"]))
+            raise ConfigError(
+                f"{source!r} is none of the {len(near)} models nearest to {target!r}, and the scan "
+                f"compared no others (similarity.pairs: nearest): choose of {', '.join(near[:10])}"
+                f"{' ...' if len(near) > 10 else ''}, or scan with a larger similarity.nearest"
+            )
+        return found
 
     def models(self) -> list[str]:
         """Returns the models that worked, in the order of the scan file."""

@@ -317,6 +317,15 @@ TABLES: dict[str, pa.Schema] = {
             ),
         ]
     ),
+    "nearest": pa.schema(
+        [
+            _TARGET,
+            _field("rank", pa.int32(), "by the estimates, 1 is the nearest (key)"),
+            _field("source_model", pa.string(), "model it was compared with"),
+            _field("estimate", pa.float32(), "similarity by the sketches, unitless"),
+            _field("deviation", pa.float32(), "at most its standard deviation, unitless"),
+        ]
+    ),
     "lambda_ranges": pa.schema(
         [
             _TARGET,

@@ -13,7 +13,14 @@ from depara.uncertainty.candidates import GraphLabel, Ranking
 from depara.uncertainty.footprint import FurtherTerms, affordable_resamples, resampling_seconds
 from depara.uncertainty.intervals import RankIntervals, ScoreIntervals
 from depara.uncertainty.node_cosines import node_cosines
-from depara.uncertainty.plan import UncertaintyPlan, UncertaintyTask, plan_uncertainty
+from depara.uncertainty.plan import (
+    PlanLimits,
+    UncertaintyPlan,
+    UncertaintyTask,
+    bundled,
+    plan_chosen,
+    plan_uncertainty,
+)
 from depara.uncertainty.resampling import ResampledScores, resampled_scores
 from depara.uncertainty.settings import UncertaintySettings
 from depara.uncertainty.stability import Stability, StabilityRow, summarize_stability
@@ -27,6 +34,7 @@ __all__ = [
     "FurtherTerms",
     "GraphLabel",
     "ModelUncertainty",
+    "PlanLimits",
     "RankIntervals",
     "Ranking",
     "ResampledScores",
@@ -38,7 +46,9 @@ __all__ = [
     "UncertaintyTask",
     "affordable_resamples",
     "block_uncertainty",
+    "bundled",
     "node_cosines",
+    "plan_chosen",
     "plan_uncertainty",
     "resampled_scores",
     "resampling_seconds",

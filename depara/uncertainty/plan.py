@@ -18,6 +18,8 @@ from depara.uncertainty.footprint import (
 )
 from depara.uncertainty.settings import UncertaintySettings
 
+_MOST_BUNDLED, _BUNDLES_PER_WORKER = 64, 4
+
 
 @dataclass(frozen=True)
 class UncertaintyTask:
@@ -39,20 +41,48 @@ class UncertaintyPlan:
     settings: UncertaintySettings
 
 
+@dataclass(frozen=True)
+class PlanLimits:
+    """What a plan is made for.
+
+    ``num_probes`` is ``N``, at least 2, ``num_pixels`` ``P``. ``memory_bytes``: what one task may
+    allocate; tasks that run side by side share a machine's. ``settings``: resamples wanted, subsets
+    and the grid of lambda. ``budget_s``: nominal seconds on one core for all tasks; over it, all
+    take fewer resamples (`affordable_resamples`), not fewer than ``min_resamples``; None takes all
+    of them. ``workers``: tasks that run side by side. ``further``: what is resampled beside nodes
+    and edges.
+    """
+
+    num_probes: int
+    num_pixels: int
+    memory_bytes: int
+    settings: UncertaintySettings
+    budget_s: float | None = None
+    min_resamples: int = 100
+    workers: int = 1
+    further: FurtherTerms = FurtherTerms()  # noqa: RUF009 (frozen)
+
+    def within_budget(self, num_sources: int, num_targets: int) -> PlanLimits:
+        """Returns the same with as many resamples as the budget has for so many pairs."""
+        if self.budget_s is None:
+            return self
+        spent_s = self.further.seconds(num_sources, num_targets, num_probes=self.num_probes)
+        count = affordable_resamples(
+            num_sources,
+            num_targets,
+            num_probes=self.num_probes,
+            budget_s=self.budget_s - spent_s,
+            most=self.settings.num_resamples,
+            least=min(self.min_resamples, self.settings.num_resamples),
+        )
+        settings = replace(self.settings, num_resamples=count)
+        return replace(self, settings=settings, budget_s=None)
+
+
 def plan_uncertainty(
-    sources: Sequence[GraphLabel],
-    targets: Sequence[GraphLabel],
-    *,
-    num_probes: int,
-    num_pixels: int,
-    memory_bytes: int,
-    settings: UncertaintySettings,
-    budget_s: float | None = None,
-    min_resamples: int = 100,
-    workers: int = 1,
-    further: FurtherTerms = FurtherTerms(),  # noqa: B008 (frozen)
+    sources: Sequence[GraphLabel], targets: Sequence[GraphLabel], limits: PlanLimits
 ) -> UncertaintyPlan:
-    """Returns tasks that each fit in ``memory_bytes``, the quickest found for ``workers``.
+    """Returns tasks that each fit in memory, the quickest found for the workers.
 
     A graph's ranks are computed anew in each task that it is in, so the model ranking and the layer
     rankings are tasks of their own: the first needs the output graphs alone, and each of the others
@@ -61,45 +91,60 @@ def plan_uncertainty(
     Args:
         sources: labels of all sources; none gives no tasks.
         targets: labels of all targets, output graphs.
-        num_probes: ``N``, at least 2.
-        num_pixels: ``P``.
-        memory_bytes: what one task may allocate; tasks that run side by side share a machine's.
-        settings: resamples wanted, subsets and the grid of lambda.
-        budget_s: nominal seconds on one core for all tasks; over it, all take fewer resamples
-            (`affordable_resamples`). None takes all of them.
-        min_resamples: as few as a budget may leave.
-        workers: tasks that run side by side.
-        further: what is resampled beside nodes and edges.
+        limits: what the plan is made for.
 
     Raises:
-        ConfigError: not even one model's layers against one target fit in ``memory_bytes``.
+        ConfigError: not even one model's layers against one target fit in memory.
     """
     units = _units(sources)
     num_sources = sum(len(unit) for _, unit in units)
     if not (units and targets):
-        return UncertaintyPlan((), settings)
-    if budget_s is not None:
-        budget_s -= further.seconds(num_sources, len(targets), num_probes=num_probes)
-        count = affordable_resamples(
-            num_sources,
-            len(targets),
-            num_probes=num_probes,
-            budget_s=budget_s,
-            most=settings.num_resamples,
-            least=min(min_resamples, settings.num_resamples),
-        )
-        settings = replace(settings, num_resamples=count)
+        return UncertaintyPlan((), limits.settings)
+    limits = limits.within_budget(num_sources, len(targets))
     tasks: list[UncertaintyTask] = []
     for rankings in dict(units):
         blocks = _quickest_blocks(
-            [unit for kind, unit in units if kind == rankings],
-            len(targets),
-            settings.weighted_edges(num_probes, with_subsets="model" in rankings),
-            (num_probes, num_pixels, memory_bytes, workers),
-            further,
+            [unit for kind, unit in units if kind == rankings], len(targets), rankings, limits
         )
         tasks += [UncertaintyTask(rows, columns, rankings) for rows, columns in blocks]
-    return UncertaintyPlan(tuple(tasks), settings)
+    return UncertaintyPlan(tuple(tasks), limits.settings)
+
+
+def plan_chosen(
+    sources: Sequence[GraphLabel],
+    targets: Sequence[GraphLabel],
+    sources_of: Sequence[Sequence[int]],
+    limits: PlanLimits,
+) -> UncertaintyPlan:
+    """Returns tasks of one target each, where each has sources of its own.
+
+    Args:
+        sources: labels of all sources.
+        targets: labels of all targets, output graphs.
+        sources_of: the places of each target's sources; those of its own model are left out.
+        limits: what the plan is made for.
+
+    Raises:
+        ConfigError: not even one model's layers against one target fit in memory.
+    """
+    # A resample of `A` sources and one target costs about as much as one of each: by their sum.
+    limits = limits.within_budget(sum(map(len, sources_of)), 1)
+    tasks = []
+    for target, places in enumerate(sources_of):
+        label = targets[target]
+        others = [place for place in places if sources[place].model_id != label.model_id]
+        own = plan_uncertainty([sources[place] for place in others], [label], limits)
+        tasks += [
+            replace(task, sources=tuple(others[row] for row in task.sources), targets=(target,))
+            for task in own.tasks
+        ]
+    return UncertaintyPlan(tuple(tasks), limits.settings)
+
+
+def bundled(tasks: Sequence[UncertaintyTask], workers: int) -> list[tuple[UncertaintyTask, ...]]:
+    """Returns small tasks in bundles, some for each worker: a task of its own costs more."""
+    size = min(_MOST_BUNDLED, max(1, len(tasks) // (_BUNDLES_PER_WORKER * workers)))
+    return [tuple(tasks[start : start + size]) for start in range(0, len(tasks), size)]
 
 
 def _units(sources: Sequence[GraphLabel]) -> list[tuple[tuple[Ranking, ...], tuple[int, ...]]]:
@@ -123,12 +168,12 @@ Block = tuple[tuple[int, ...], tuple[int, ...]]
 def _quickest_blocks(
     units: Sequence[tuple[int, ...]],
     num_targets: int,
-    active_edges: tuple[int, ...],
-    limits: tuple[int, int, int, int],
-    further: FurtherTerms,
+    rankings: tuple[Ranking, ...],
+    limits: PlanLimits,
 ) -> list[Block]:
     """Returns blocks of whole units against blocks of targets, the quickest that fit."""
-    num_probes, num_pixels, memory_bytes, workers = limits
+    num_probes, memory_bytes = limits.num_probes, limits.memory_bytes
+    active_edges = limits.settings.weighted_edges(num_probes, with_subsets="model" in rankings)
     best: tuple[float, int, list[tuple[int, ...]], int] | None = None
     least_bytes = 0
     for rows in _counts(len(units)):
@@ -138,14 +183,14 @@ def _quickest_blocks(
                 num_sources=max(len(block) for block in blocks),
                 num_targets=-(-num_targets // columns),
                 num_probes=num_probes,
-                num_pixels=num_pixels,
+                num_pixels=limits.num_pixels,
                 active_edges=active_edges,
-                further=further,
+                further=limits.further,
             )
             least_bytes = footprint.min_bytes  # the last one is the smallest
             if least_bytes > memory_bytes:
                 continue
-            rounds = -(-len(blocks) * columns // workers)
+            rounds = -(-len(blocks) * columns // limits.workers)
             cost = rounds * footprint.edge_cost(footprint.edge_steps(memory_bytes))
             if best is None or (cost, len(blocks) * columns) < best[:2]:
                 best = (cost, len(blocks) * columns, blocks, columns)

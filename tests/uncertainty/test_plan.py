@@ -8,6 +8,7 @@ import pytest
 
 from depara.errors import ConfigError
 from depara.uncertainty import (
+    PlanLimits,
     UncertaintyPlan,
     UncertaintySettings,
     affordable_resamples,
@@ -23,7 +24,7 @@ SETTINGS = UncertaintySettings(num_resamples=200)
 def plan(sources: list[Label], memory_bytes: int = 1 << 30, **options) -> UncertaintyPlan:
     targets = [label for label in sources if label.is_output]
     arguments = {"num_probes": 50, "num_pixels": 100, "settings": SETTINGS, **options}
-    return plan_uncertainty(sources, targets, memory_bytes=memory_bytes, **arguments)
+    return plan_uncertainty(sources, targets, PlanLimits(memory_bytes=memory_bytes, **arguments))
 
 
 def nominal_s(plan: UncertaintyPlan, num_probes: int = 50) -> float:
@@ -84,10 +85,7 @@ def test_workers_share_the_layers_of_a_large_zoo():
 
 
 def test_nothing_to_compare_is_no_task():
-    empty = plan_uncertainty(
-        [], [], num_probes=50, num_pixels=9, memory_bytes=1 << 30, settings=SETTINGS
-    )
-    assert empty.tasks == ()
+    assert plan([]).tasks == ()
 
 
 def test_too_little_memory_says_what_is_needed():

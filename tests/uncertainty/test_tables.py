@@ -11,6 +11,7 @@ from depara.similarity import TileScores, layer_ranking, model_ranking, similari
 from depara.store.schemas import TABLES
 from depara.uncertainty import (
     BlockUncertainty,
+    PlanLimits,
     UncertaintySettings,
     block_uncertainty,
     plan_uncertainty,
@@ -36,15 +37,14 @@ def scan_scores() -> TileScores:
 def blocks() -> list[BlockUncertainty]:
     """All tasks of a plan for three workers."""
     targets = [LABELS[place] for place in OUTPUTS]
-    plan = plan_uncertainty(
-        LABELS,
-        targets,
+    limits = PlanLimits(
         num_probes=NUM_PROBES,
         num_pixels=20,
         memory_bytes=PLENTY_BYTES,
         settings=SETTINGS,
         workers=3,
     )
+    plan = plan_uncertainty(LABELS, targets, limits)
     assert len(plan.tasks) > 3
     found = []
     for task in plan.tasks:

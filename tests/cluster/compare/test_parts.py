@@ -14,7 +14,7 @@ import pyarrow.dataset as ds
 import pytest
 from rich.console import Console
 
-from cluster.compare import parts, tables
+from cluster.compare import matrix_rows, parts
 from cluster.compare.pairs import Reduction
 from cluster.compare.parts import PARTED, table_parts
 from cluster.record.manifest import ScanSummary
@@ -352,13 +352,13 @@ def test_an_increment_reads_the_rows_of_its_targets_alone(
     settings = {"similarity": {"pairs": pairs}}
     night(("oak", "fir", "ash"), **settings)
     wanted: list[range] = []
-    plain = tables.rows_between
+    plain = matrix_rows.rows_between
 
     def noted(start: int, stop: int) -> Any:
         wanted.append(range(start, stop))
         return plain(start, stop)
 
-    monkeypatch.setattr(tables, "rows_between", noted)
+    monkeypatch.setattr(matrix_rows, "rows_between", noted)
     more = night(("oak", "elm", "fir", "ash"), **settings)
     known = more.num_reused_pairs
     assert sum(map(len, wanted)) == known == (81 if pairs == "all" else 27)
