@@ -58,7 +58,7 @@ def preview_scan(
         share = (file.config.similarity.nearest + 1) / num_models
         num_pairs = round(reduction.num_pairs * share)
         return Preview(prepared, num_pairs, 0, len(reduction.sources) + num_models, changes)
-    known = known_pairs(reduction, prepared.history.previous, storage)
+    known = known_pairs(reduction, prepared.history.previous)
     tiles = tile_jobs(reduction, missing_regions(reduction, known), workers=1)
     reads = sum(len(one.rows) + (0 if one.is_diagonal else len(one.columns)) for one in tiles)
     return Preview(prepared, reduction.num_pairs, known.count if known else 0, reads, changes)

@@ -21,6 +21,7 @@ from cluster.pool.units import GroupResult
 from cluster.record.history import (
     PreviousScan,
     known_analysis,
+    known_candidates,
     known_centre,
     known_pairs,
     read_history,
@@ -186,11 +187,12 @@ def compare(graphs: Extraction, scan_id: str, context: ScanContext) -> Compariso
     reduction = make_reduction(plan, failures)
     labels = [probe.label for probe in prepared.probes]
     context.phases.enter("comparison")
-    choice = None
+    choice = candidates = None
     if wants_choice(reduction):
-        choice = choose_models(reduction, plan.probe_set_key, context)
+        candidates = known_candidates(reduction, graphs.previous, context.storage)
+        choice = choose_models(reduction, plan.probe_set_key, candidates, context)
         reduction = replace(reduction, chosen=choice.chosen)
-    known = known_pairs(reduction, graphs.previous, context.storage)
+    known = known_pairs(reduction, graphs.previous, candidates)
     analysed = known_analysis(reduction, labels, graphs.previous)
     centre = measure_centre(reduction, known_centre(reduction, graphs.previous), context)
     facts = reduce_graphs(reduction, known, centre, scan_id, context)
@@ -199,7 +201,7 @@ def compare(graphs: Extraction, scan_id: str, context: ScanContext) -> Compariso
     num_known = known.count if known else 0
     if choice is None:
         return Comparison(reduction, failures, num_known, facts)
-    facts |= write_choice(choice, reduction.outputs, scan_id, context.storage)
+    facts |= write_choice(choice, reduction, scan_id, context.storage)
     return Comparison(reduction, failures, num_known, facts, choice.expected_missed)
 
 

@@ -14,9 +14,9 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
+from numpy.typing import NDArray
 
-from cluster.compare.chosen import ChosenModels, graphs_of_models
+from cluster.compare.choice import LOOKED_AT, Choice, KnownCandidates
 from cluster.compare.pairs import Reduction
 from cluster.compare.unusable import failure_of_graphs
 from cluster.pool.context import ScanContext
@@ -26,15 +26,11 @@ from depara.errors import ClusterError
 from depara.nearest.making import ProbeCells, sketch_of
 from depara.nearest.pairs import BestSources, best_sources, block_rows
 from depara.similarity.stored import NUMERIC_ERRORS, GraphRef, check_graph
-from depara.similarity.text_codes import texts_of
 from depara.store.canvases import read_probe_set
 from depara.store.graphs import open_graph
 from depara.store.scans import write_table
 from depara.store.sketches import GraphSketch
 from depara.store.storage import Storage
-
-_LOOKED_AT = 2
-"""As many times the models wanted are kept, to tell how many of the nearest may be missed."""
 
 _LEAST_TARGETS = 16
 
@@ -54,44 +50,21 @@ class ChoiceSettings:
     most: int
 
 
-@dataclass(frozen=True)
-class Choice:
-    """What was chosen, by which estimates, and how many of the nearest are expected to be missed
-    by each target."""
-
-    chosen: ChosenModels
-    best: BestSources
-    expected_missed: float
-
-    def table(self, models: Sequence[GraphRef]) -> pa.Table:
-        """Returns the ``nearest`` table, by target and rank."""
-        names = [graph.model_id for graph in models]
-        by_name = np.argsort(np.array(names))
-        places_BK = self.best.places_BK[by_name]
-        row, column = np.nonzero(places_BK >= 0)
-        return pa.table(
-            {
-                "target_model": texts_of(by_name[row].astype(np.int32), names),
-                "rank": (column + 1).astype(np.int32),
-                "source_model": texts_of(places_BK[row, column], names),
-                "estimate": self.best.estimates_BK[by_name][row, column],
-                "deviation": self.best.deviations_BK[by_name][row, column],
-            }
-        )
-
-
 def wants_choice(reduction: Reduction) -> bool:
     """Whether some of all models are to be chosen: where there are more than are wanted."""
     similarity = reduction.config.similarity
     return similarity.pairs == "nearest" and len(reduction.outputs) > similarity.nearest + 1
 
 
-def choose_models(reduction: Reduction, probe_set: str, context: ScanContext) -> Choice:
+def choose_models(
+    reduction: Reduction, probe_set: str, known: KnownCandidates, context: ScanContext
+) -> Choice:
     """Returns the nearest models of each target: ``similarity.nearest`` of them, and itself.
 
     Args:
         reduction: what is compared, all pairs so far.
         probe_set: the key of its probes.
+        known: what an earlier scan found of models that are the same; others are looked at anew.
         context: runs the tasks.
 
     Raises:
@@ -101,46 +74,79 @@ def choose_models(reduction: Reduction, probe_set: str, context: ScanContext) ->
         ClusterError: tasks keep dying.
         ScanInterruptedError: a stop was requested.
     """
-    similarity, compute = reduction.config.similarity, reduction.config.compute
-    launcher = context.launcher
-    models = reduction.outputs
+    models, wanted = reduction.outputs, reduction.config.similarity.nearest
+    most = LOOKED_AT * wanted
+    new = np.flatnonzero(~known.is_same_M)
+    is_open_M = ~known.is_enough(wanted)
+    best = known.best
+    if is_open_M.any() or len(new):
+        every = np.arange(len(models))
+        work = [(np.flatnonzero(is_open_M), every), (np.flatnonzero(~is_open_M), new)]
+        anew, more = _look(reduction, probe_set, most, new, work, context)
+        kept = known.best.of(~is_open_M)
+        count_B = known.num_sure(most)[~is_open_M]
+        kept = kept.merged(more, most).up_to(count_B)
+        best = BestSources.none(len(models), most)
+        for part, rows in ((anew, is_open_M), (kept, ~is_open_M)):
+            for name, values in vars(part).items():
+                getattr(best, name)[rows, : values.shape[1]] = values
+    choice = Choice.of(best, wanted, reduction.sources, models)
+    context.reporter.note(
+        f"each target is compared with {wanted} of {len(models) - 1} models, chosen by sketches; "
+        f"{choice.expected_missed:.2g} of its nearest are expected to be missed (nearest.parquet)"
+    )
+    return choice
+
+
+def _look(
+    reduction: Reduction,
+    probe_set: str,
+    most: int,
+    new: NDArray[np.integer],
+    work: Sequence[tuple[NDArray[np.integer], NDArray[np.integer]]],
+    context: ScanContext,
+) -> list[BestSources]:
+    """The best sources of some targets, among some sources, for each item of the work.
+
+    Sketches of new models are made before, each once; that of another is made by who misses it.
+    """
+    compute, launcher = reduction.config.compute, context.launcher
     settings = ChoiceSettings(
         output=context.storage.root,
         probe_set=probe_set,
-        models=models,
+        models=reduction.outputs,
         num_probes=reduction.num_probes,
         num_pixels=reduction.num_pixels,
-        terms=dict(similarity.terms),
+        terms=dict(reduction.config.similarity.terms),
         memory_bytes=int(compute.memory),
         threads=max(1, int(compute.num_cpus)),
-        most=_LOOKED_AT * similarity.nearest,
+        most=most,
     )
     workers = launcher.capacity()
-    rows = block_rows(reduction.num_probes, similarity.terms, settings.memory_bytes)
+    rows = block_rows(settings.num_probes, settings.terms, settings.memory_bytes)
     shared = launcher.share(settings)
-    chunks = _cuts(len(models), workers)
-    blocks = _cuts(len(models), max(min(workers, len(models) // _LEAST_TARGETS), 1), rows)
-    context.reporter.phase("nearest models", len(chunks) + len(blocks), "tasks")
+    chunks = _cuts(new, workers)
+    blocks = []
+    for targets, sources in work:
+        few = max(min(workers, len(targets) // _LEAST_TARGETS), 1)
+        blocks.append(_cuts(targets, few, rows) if len(sources) else [])
+    context.reporter.phase("nearest models", len(chunks) + sum(map(len, blocks)), "tasks")
     made = [launcher.submit(make_sketches, shared, places) for places in chunks]
     follow(made, context)
     _raise_failures(made, context)
-    found = [launcher.submit(choose_block, shared, places) for places in blocks]
-    follow(found, context)
-    results: list[BestSources] = _raise_failures(found, context)
-    best = BestSources(
-        *(np.concatenate([getattr(one, name) for one in results]) for name in vars(results[0]))
-    )
-    taken = best.first(similarity.nearest)
-    own_B1 = np.arange(len(models), dtype=np.int32)[:, None]
-    chosen = ChosenModels(
-        np.hstack([own_B1, taken.places_BK]), graphs_of_models(reduction.sources, models)
-    )
-    missed = float(best.missed(similarity.nearest).mean())
-    context.reporter.note(
-        f"each target is compared with {similarity.nearest} of {len(models) - 1} models, chosen by "
-        f"sketches; {missed:.2g} of its nearest are expected to be missed (nearest.parquet)"
-    )
-    return Choice(chosen, taken, missed)
+    found = []
+    for (targets, sources), cuts in zip(work, blocks, strict=True):
+        places = launcher.share(sources.tolist())
+        refs = [launcher.submit(choose_block, shared, places, some) for some in cuts]
+        follow(refs, context)
+        parts: list[BestSources] = _raise_failures(refs, context)
+        parts.insert(0, BestSources.none(0 if cuts else len(targets), min(most, len(sources))))
+        found.append(
+            BestSources(
+                *(np.concatenate([getattr(one, name) for one in parts]) for name in vars(parts[0]))
+            )
+        )
+    return found
 
 
 def make_sketches(settings: ChoiceSettings, places: Sequence[int]) -> int | TaskFailure:
@@ -154,8 +160,10 @@ def make_sketches(settings: ChoiceSettings, places: Sequence[int]) -> int | Task
         return failure_of_graphs(error, storage, graphs, lambda graph: check_graph(graph, ()))
 
 
-def choose_block(settings: ChoiceSettings, places: Sequence[int]) -> BestSources | TaskFailure:
-    """Returns the nearest models of some targets, or the error as data."""
+def choose_block(
+    settings: ChoiceSettings, sources: Sequence[int], targets: Sequence[int]
+) -> BestSources | TaskFailure:
+    """Returns the nearest models of some targets among some sources, or the error as data."""
     import threadpoolctl
 
     storage = Storage(settings.output)
@@ -168,8 +176,8 @@ def choose_block(settings: ChoiceSettings, places: Sequence[int]) -> BestSources
         with threadpoolctl.threadpool_limits(settings.threads):
             return best_sources(
                 read,
-                len(settings.models),
-                places,
+                sources,
+                targets,
                 settings.most,
                 num_probes=settings.num_probes,
                 terms=settings.terms,
@@ -181,14 +189,15 @@ def choose_block(settings: ChoiceSettings, places: Sequence[int]) -> BestSources
 
 
 def write_choice(
-    choice: Choice, models: Sequence[GraphRef], scan_id: str, storage: Storage
+    choice: Choice, reduction: Reduction, scan_id: str, storage: Storage
 ) -> dict[str, Any]:
     """Writes the ``nearest`` table; returns its facts.
 
     Raises:
         StoreError: it cannot be written.
     """
-    return {"nearest": write_table(storage, scan_id, "nearest", choice.table(models))}
+    table = choice.table(reduction.outputs, reduction.config.similarity.nearest)
+    return {"nearest": write_table(storage, scan_id, "nearest", table)}
 
 
 def _cells(storage: Storage, settings: ChoiceSettings) -> ProbeCells:
@@ -207,8 +216,9 @@ def _raise_failures(refs: Sequence[Ref], context: ScanContext) -> list[Any]:
     return results
 
 
-def _cuts(count: int, blocks: int, most: int | None = None) -> list[tuple[int, ...]]:
+def _cuts(places: NDArray[np.integer], blocks: int, most: int | None = None) -> list[list[int]]:
     """Places in near-equal blocks, of at most ``most``."""
-    blocks = max(min(blocks, count), -(-count // most) if most else 1)
+    count = len(places)
+    blocks = max(min(blocks, count), -(-count // most) if most else 1, 1)
     ends = [count * block // blocks for block in range(blocks + 1)]
-    return [tuple(range(*cut)) for cut in pairwise(ends)]
+    return [places[slice(*cut)].tolist() for cut in pairwise(ends) if cut[0] < cut[1]]

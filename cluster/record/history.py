@@ -10,6 +10,7 @@ import numpy as np
 
 from cluster.compare.analysis import KnownAnalysis
 from cluster.compare.centre import KnownCentre
+from cluster.compare.choice import KnownCandidates, choice_key
 from cluster.compare.chosen import known_models
 from cluster.compare.labelling import wants_label_scores
 from cluster.compare.pairs import Known, KnownChosen, KnownPairs, Reduction
@@ -19,7 +20,6 @@ from depara.errors import StoreError
 from depara.identity import short_hash
 from depara.labelled import Labelling
 from depara.similarity.stored import GraphRef, graph_refs
-from depara.similarity.text_codes import text_codes
 from depara.store.scans import finished_manifests, read_table
 from depara.store.schemas import pair_columns
 from depara.store.storage import Storage
@@ -132,17 +132,44 @@ def explain(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> tuple[s
     return tuple(lines)
 
 
-def known_pairs(
+def known_candidates(
     reduction: Reduction, previous: PreviousScan | None, storage: Storage
+) -> KnownCandidates:
+    """Returns what the previous scan found of the nearest models, with estimates of the same."""
+    nothing = KnownCandidates.none(len(reduction.outputs))
+    if previous is None or previous.manifest.get("pairs") != "nearest":
+        return nothing
+    try:
+        table = read_table(storage, previous.scan_id, "nearest", previous.fact("nearest"))
+    except (StoreError, KeyError):
+        return nothing
+    found = KnownCandidates.of_table(table, reduction.outputs, previous.graphs)
+    is_same = previous.manifest["nearest"].get("key") == choice_key(
+        reduction.config.similarity.terms
+    )
+    return found if is_same else found.of_other_terms()
+
+
+def known_pairs(
+    reduction: Reduction,
+    previous: PreviousScan | None,
+    candidates: KnownCandidates | None = None,
 ) -> Known | None:
-    """Returns the pairs that the previous scan holds, or None when there are none to use."""
+    """Returns the pairs that the previous scan holds, or None when there are none to use.
+
+    Args:
+        reduction: what is compared.
+        previous: the scan.
+        candidates: what it found of the nearest models, where these are chosen.
+    """
     if previous is None:
         return None
     scores = set(previous.manifest.get("scores", []))
     if not set(pair_columns(reduction.config.similarity.computed_scores)) <= scores:
         return None
     if reduction.chosen is not None:
-        return _known_chosen(reduction, previous, storage)
+        assert candidates is not None
+        return _known_chosen(reduction, previous, candidates)
     if previous.manifest.get("pairs") == "nearest":
         return None  # some of each target's alone
     targets = previous.targets
@@ -162,23 +189,12 @@ def known_pairs(
 
 
 def _known_chosen(
-    reduction: Reduction, previous: PreviousScan, storage: Storage
+    reduction: Reduction, previous: PreviousScan, candidates: KnownCandidates
 ) -> KnownChosen | None:
     """Those of chosen models, by the names that both scans have for them."""
     assert reduction.chosen is not None
     models = [graph.model_id for graph in reduction.outputs]
-    place = {name: index for index, name in enumerate(models)}
-    compared = None
-    if previous.manifest.get("pairs") == "nearest":
-        try:
-            fact, columns = previous.fact("nearest"), ["target_model", "source_model"]
-            table = read_table(storage, previous.scan_id, "nearest", fact, columns)
-        except (StoreError, KeyError):
-            return None
-        names, codes = text_codes(table, columns)
-        now = np.array([place.get(name, -1) for name in names] or [-1], np.int64)
-        pairs = now[codes["target_model"]], now[codes["source_model"]]
-        compared = (pairs[0] * len(models) + pairs[1])[(pairs[0] >= 0) & (pairs[1] >= 0)]
+    compared = candidates.pairs if previous.manifest.get("pairs") == "nearest" else None
     is_same = _same_graphs(reduction.sources, previous.graphs)
     chosen = known_models(
         reduction.chosen, np.array([name in is_same for name in models], np.bool_), compared

@@ -14,6 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from cluster.compare.choice import choice_key
 from cluster.compare.pairs import Reduction
 from cluster.extract.plan import ModelPlan, ScanPlan
 from cluster.pool.phases import PhaseClock, Spent
@@ -217,7 +218,11 @@ def _pairs(record: ScanRecord) -> dict[str, Any]:
     similarity, missed = record.prepared.plan.config.similarity, record.expected_missed
     if missed is None:
         return {"pairs": "outputs" if similarity.pairs == "nearest" else similarity.pairs}
-    nearest = {"models": similarity.nearest, "expected_missed": round(missed, 3)}
+    nearest = {
+        "models": similarity.nearest,
+        "expected_missed": round(missed, 3),
+        "key": choice_key(similarity.terms),
+    }
     return {"pairs": "nearest", "nearest": nearest}
 
 

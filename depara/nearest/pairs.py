@@ -28,6 +28,7 @@ Places = NDArray[np.int32]
 _READERS = 4
 _READ_TOGETHER = 64
 _LEAST_ROWS = 16
+_NONE = -1
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,48 @@ class BestSources:
         """Returns the same of the best ``count`` alone."""
         return BestSources(
             self.places_BK[:, :count], self.estimates_BK[:, :count], self.deviations_BK[:, :count]
+        )
+
+    @classmethod
+    def none(cls, num_targets: int, count: int) -> BestSources:
+        """Returns that nothing is known."""
+        shape = (num_targets, count)
+        estimates_BK = np.full(shape, np.nan, np.float32)
+        return cls(np.full(shape, _NONE, np.int32), estimates_BK, estimates_BK.copy())
+
+    def of(self, targets: NDArray[np.integer] | NDArray[np.bool_]) -> BestSources:
+        """Returns the same of some of the targets."""
+        return BestSources(
+            self.places_BK[targets], self.estimates_BK[targets], self.deviations_BK[targets]
+        )
+
+    def merged(self, other: BestSources, most: int) -> BestSources:
+        """Returns the best of both, which have no source in common; equal ones by place."""
+        places_BX = np.hstack([self.places_BK, other.places_BK])
+        estimates_BX = np.hstack([self.estimates_BK, other.estimates_BK])
+        deviations_BX = np.hstack([self.deviations_BK, other.deviations_BK])
+        falling_BX = np.where(places_BX == _NONE, np.float32(np.inf), -estimates_BX)
+        if most < places_BX.shape[1]:
+            some_BK = np.argpartition(falling_BX, most, axis=1)[:, :most]
+            places_BX, estimates_BX, deviations_BX, falling_BX = (
+                np.take_along_axis(values, some_BK, axis=1)
+                for values in (places_BX, estimates_BX, deviations_BX, falling_BX)
+            )
+        order_BK = np.lexsort((places_BX, falling_BX), axis=1)
+        return BestSources(
+            np.take_along_axis(places_BX, order_BK, axis=1),
+            np.take_along_axis(estimates_BX, order_BK, axis=1),
+            np.take_along_axis(deviations_BX, order_BK, axis=1),
+        )
+
+    def up_to(self, count_B: NDArray[np.integer]) -> BestSources:
+        """Returns the same with the first few of each target alone."""
+        goes = np.arange(self.places_BK.shape[1]) >= count_B[:, None]
+        nan = np.float32(np.nan)
+        return BestSources(
+            np.where(goes, np.int32(_NONE), self.places_BK),
+            np.where(goes, nan, self.estimates_BK),
+            np.where(goes, nan, self.deviations_BK),
         )
 
     def missed(self, count: int) -> Float64:
@@ -72,7 +115,7 @@ def block_rows(num_probes: int, terms: Mapping[str, float], memory_bytes: int) -
 
 def best_sources(
     read: Callable[[int], GraphSketch],
-    num_sources: int,
+    sources: Sequence[int],
     targets: Sequence[int],
     most: int,
     *,
@@ -80,53 +123,32 @@ def best_sources(
     terms: Mapping[str, float],
     memory_bytes: int,
 ) -> BestSources:
-    """Returns the best sources of some targets among all graphs, by their sketches.
+    """Returns the best sources of some targets, by their sketches; places are those of all graphs.
 
     Args:
         read: the sketch of a graph by its place; called on several threads.
-        num_sources: ``A``, of all graphs; a target is no source of itself.
-        targets: the places of the ``B`` targets among them.
-        most: ``K``, of which fewer are there where ``A - 1`` is less.
+        sources: the places of the ``A`` sources; a target is no source of itself.
+        targets: the places of the ``B`` targets.
+        most: ``K``.
         num_probes: of the sketches.
         terms: weights of the terms, all of `SKETCHED_TERMS`.
         memory_bytes: what the call may allocate with `block_rows` targets.
     """
-    most = min(most, num_sources - 1)
     target_BV, target_BT = _rows(read, targets, num_probes, terms, is_target=True)
-    own_B = np.asarray(targets, np.int32)
-    kept = BestSources(
-        np.full((len(targets), most), -1, np.int32),
-        np.full((len(targets), most), -np.inf, np.float32),
-        np.full((len(targets), most), np.nan, np.float32),
-    )
+    own_B1 = np.asarray(targets, np.int32)[:, None]
+    kept = BestSources.none(len(targets), 0)
     step = block_rows(num_probes, terms, memory_bytes)
-    for start in range(0, num_sources, step):
-        places = np.arange(start, min(start + step, num_sources), dtype=np.int32)
-        source_AV, source_AT = _rows(read, places.tolist(), num_probes, terms, is_target=False)
-        estimates_BA = target_BV @ source_AV.T
-        estimates_BA[own_B[:, None] == places] = -np.inf
-        kept = _merged(kept, places, estimates_BA, np.sqrt(target_BT @ source_AT.T), most)
-    is_there = np.isfinite(kept.estimates_BK)
-    return BestSources(
-        np.where(is_there, kept.places_BK, np.int32(-1)),
-        np.where(is_there, kept.estimates_BK, np.float32(np.nan)),
-        np.where(is_there, kept.deviations_BK, np.float32(np.nan)),
-    )
-
-
-def _merged(
-    kept: BestSources, places: Places, estimates_BA: Float32, deviations_BA: Float32, most: int
-) -> BestSources:
-    """The best of those kept so far and of a block of sources; equal ones by place."""
-    places_BX = np.hstack([kept.places_BK, np.broadcast_to(places, estimates_BA.shape)])
-    estimates_BX = np.hstack([kept.estimates_BK, estimates_BA])
-    deviations_BX = np.hstack([kept.deviations_BK, deviations_BA])
-    order_BK = np.argsort(-estimates_BX, axis=1, kind="stable")[:, :most]
-    return BestSources(
-        np.take_along_axis(places_BX, order_BK, axis=1),
-        np.take_along_axis(estimates_BX, order_BK, axis=1),
-        np.take_along_axis(deviations_BX, order_BK, axis=1),
-    )
+    for start in range(0, len(sources), step):
+        block = sources[start : start + step]
+        source_AV, source_AT = _rows(read, block, num_probes, terms, is_target=False)
+        places_BA = np.broadcast_to(np.asarray(block, np.int32), (len(targets), len(block)))
+        found = BestSources(
+            np.where(places_BA == own_B1, np.int32(_NONE), places_BA),
+            target_BV @ source_AV.T,
+            np.sqrt(target_BT @ source_AT.T).astype(np.float32),
+        )
+        kept = kept.merged(found, most)
+    return kept.up_to((kept.places_BK != _NONE).sum(axis=1))
 
 
 def _num_cells(num_probes: int, terms: Mapping[str, float]) -> int:

@@ -321,7 +321,8 @@ TABLES: dict[str, pa.Schema] = {
         [
             _TARGET,
             _field("rank", pa.int32(), "by the estimates, 1 is the nearest (key)"),
-            _field("source_model", pa.string(), "model it was compared with"),
+            _field("source_model", pa.string(), "model to transfer from"),
+            _field("compared", pa.bool_(), "whether the two are compared: the first few are"),
             _field("estimate", pa.float32(), "similarity by the sketches, unitless"),
             _field("deviation", pa.float32(), "at most its standard deviation, unitless"),
         ]

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cluster.compare import chosen, parts
+from cluster.compare import choosing, chosen, parts
 from cluster.record.manifest import ScanSummary
 from depara import open_scan
 from depara.answers import matrix, model_tree, recommend
@@ -52,6 +52,9 @@ def test_rows_are_those_of_all_pairs(tmp_path: Path, night: Night) -> None:
     night(output="all", similarity={"pairs": "outputs"}, **settings)
     one, other = tmp_path / "out", tmp_path / "all"
     near = scan_table(one, "nearest")
+    assert near.groupby("target_model")["rank"].apply(list).tolist() == [[1, 2, 3, 4]] * 6
+    assert (near["compared"] == (near["rank"] <= 2)).all()
+    near = near[near["compared"]]
     assert near.groupby("target_model")["rank"].apply(list).tolist() == [[1, 2]] * 6
     assert near["target_model"].is_monotonic_increasing
     wanted = set(zip(near["target_model"], near["source_model"], strict=True))
@@ -85,6 +88,8 @@ def test_the_chosen_are_the_nearest(tmp_path: Path, night: Night) -> None:
         scan_table(tmp_path / "out", "nearest"),
         scan_table(tmp_path / "all", "model_ranking"),
     )
+    assert len(near) == 24
+    near = near[near["compared"]]
     joined = near.merge(whole, on=["target_model", "source_model"], suffixes=("_sketch", ""))
     off = (joined["estimate"] - joined["similarity"]) / joined["deviation"]
     assert off.abs().max() < 4
@@ -122,6 +127,8 @@ def test_a_model_more_compares_what_it_changes(
     fresh = night(output="fresh")
     assert 0 < more.num_reused_pairs < more.num_pairs
     near = scan_table(tmp_path / "out", "nearest", more.scan_id)
+    assert_table_equal(near, scan_table(tmp_path / "fresh", "nearest", fresh.scan_id))
+    near = near[near["compared"]]
     stays = ~((near["target_model"] == "ash") | (near["source_model"] == "ash"))
     if before != "nearest":  # all that is not of the new model, each with itself too
         assert more.num_reused_pairs == 3 * (stays.sum() + 5)
@@ -132,6 +139,36 @@ def test_a_model_more_compares_what_it_changes(
                 keys, ignore_index=True
             ),
         )
+
+
+def test_nobody_looks_for_what_is_known(
+    tmp_path: Path, night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sketches are read of new models and their targets; of an unchanged zoo, none."""
+    looked: list[tuple[int, int]] = []
+    plain = choosing.best_sources
+
+    def noted(read: Any, sources: Any, targets: Any, *arguments: Any, **options: Any) -> Any:
+        looked.append((len(sources), len(targets)))
+        return plain(read, sources, targets, *arguments, **options)
+
+    monkeypatch.setattr(choosing, "best_sources", noted)
+    night(NAMES[:5])
+    assert looked == [(5, 5)]
+    night(NAMES[:5])
+    assert looked == [(5, 5)]
+    night()
+    assert looked[1:] == [(6, 1), (1, 5)]
+    night(similarity={**NEAREST["similarity"], "terms": {"node": 1}})
+    assert looked[3:] == [(6, 6)]
+    less = night(NAMES[1:])
+    fresh = night(NAMES[1:], output="fresh")
+    keys = ["target_model", "source_model"]
+    for name in ("nearest", "model_ranking"):
+        one = scan_table(tmp_path / "out", name, less.scan_id)
+        other = scan_table(tmp_path / "fresh", name, fresh.scan_id)
+        few = one[one["rank"] <= 3].sort_values(keys, ignore_index=True)
+        assert_table_equal(few, other[other["rank"] <= 3].sort_values(keys, ignore_index=True))
 
 
 def test_all_pairs_take_nothing_from_some(tmp_path: Path, night: Night) -> None:
@@ -169,7 +206,7 @@ def test_answers_are_of_the_nearest(tmp_path: Path, night: Night) -> None:
     night()
     output = str(tmp_path / "out")
     scan = open_scan(output)
-    near = scan.table("nearest").set_index("target_model")["source_model"]
+    near = scan.table("nearest").query("compared").set_index("target_model")["source_model"]
     for name in NAMES:
         ranked = scan.rank_models(name)["source_model"].tolist()
         assert sorted(ranked) == sorted(near[name])

@@ -38,7 +38,7 @@ def zoo(count: int, seed: int = 0) -> list[GraphSketch]:
 def best(sketches: list[GraphSketch], targets: list[int], most: int, memory: int) -> BestSources:
     return best_sources(
         lambda place: sketches[place],
-        len(sketches),
+        range(len(sketches)),
         targets,
         most,
         num_probes=NUM_PROBES,
@@ -71,10 +71,25 @@ def test_they_are_those_of_every_pair(rows: int, monkeypatch: pytest.MonkeyPatch
 def test_there_are_no_more_than_others() -> None:
     sketches = zoo(3)
     found = best(sketches, [0, 2], 9, 1 << 20)
-    assert sorted(found.places_BK[0].tolist()) == [1, 2]
-    assert sorted(found.places_BK[1].tolist()) == [0, 1]
-    assert np.isfinite(found.estimates_BK).all()
-    assert best(sketches[:1], [0], 9, 1 << 20).places_BK.shape == (1, 0)
+    assert sorted(found.places_BK[0].tolist()) == [-1, 1, 2]
+    assert sorted(found.places_BK[1].tolist()) == [-1, 0, 1]
+    assert np.isnan(found.estimates_BK[:, 2]).all()
+    assert best(sketches[:1], [0], 9, 1 << 20).places_BK.tolist() == [[-1]]
+
+
+def test_known_and_new_ones_are_the_best_of_all() -> None:
+    sketches = zoo(12)
+    options = {"num_probes": NUM_PROBES, "terms": TERMS, "memory_bytes": 1 << 20}
+
+    def of(sources: range, most: int) -> BestSources:
+        return best_sources(lambda place: sketches[place], sources, [1, 4], most, **options)
+
+    whole = of(range(12), 5)
+    both = of(range(8), 5).merged(of(range(8, 12), 5), 5)
+    np.testing.assert_array_equal(both.places_BK, whole.places_BK)
+    np.testing.assert_allclose(both.estimates_BK, whole.estimates_BK, atol=1e-6)
+    assert whole.up_to(np.array([2, 0])).places_BK.tolist()[1] == [-1] * 5
+    assert (whole.up_to(np.array([2, 0])).places_BK[0] >= 0).sum() == 2
 
 
 def test_what_is_missed_is_what_may_be_above_the_last_one() -> None:
