@@ -32,7 +32,7 @@ from benchmarks._report import machine_line, write_report
 if TYPE_CHECKING:
     from cluster.compare.pairs import KnownPairs, Reduction
     from cluster.compare.parts import TablePart
-    from cluster.compare.tables import TileResult
+    from cluster.compare.tile_results import TileResult
 
 NUM_PROBES, NUM_LAYERS, TILE_SOURCES, NUM_PARTS = 64, 5, 2000, 3
 _DOUBLES = ("node_similarity", "gulp", "lsim")
@@ -77,7 +77,7 @@ def drawn_tiles(
     reduction: Reduction, part: TablePart, sources: Sequence[int], targets: Sequence[int]
 ) -> Iterator[tuple[TileResult, ...]]:
     """Yields slices of tiles of some sources and some of a part's targets."""
-    from cluster.compare.tables import TileResult
+    from cluster.compare.tile_results import TileResult
     from depara.store.schemas import TABLES, pair_columns
     from depara.types import Float32, Float64
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from cluster.compare.chosen import Places
 from cluster.compare.pairs import KnownChosen, Reduction
 from cluster.compare.parts import TablePart
-from cluster.compare.tile_results import TileResult
+from cluster.compare.tile_results import PairsResult
 from depara.catalog import TERMS
 from depara.errors import StoreError
 from depara.similarity.centre import Centre, centred_pairs
@@ -36,7 +36,7 @@ def chosen_rows(
     part: TablePart,
     centre: Centre,
     types: dict[str, type],
-    slices: Iterable[TileResult],
+    slices: Iterable[PairsResult],
 ) -> pa.Table:
     """Returns a part's rows of the similarity table; arguments as `matrix_rows` has them.
 
@@ -46,8 +46,12 @@ def chosen_rows(
     assert reduction.chosen is not None
     pairs = _Pairs(*reduction.chosen.pairs_of(part.targets), len(reduction.sources))
     scores_R: Scores = {name: np.full(len(pairs.source_R), np.nan, t) for name, t in types.items()}
+    column_of = np.full(len(reduction.targets), -1, np.int64)
+    column_of[list(part.targets)] = np.arange(len(part.targets))
     for one in slices:
-        _take_slice(one, part, pairs, scores_R)
+        rows = pairs.find(one.source_R, column_of[one.target_R])
+        for name, score_R in one.scores.items():
+            scores_R[name][rows] = score_R
     if known is not None:  # over what a tile has found once more
         _take_known(storage, reduction, known, part, pairs, scores_R)
     place = {(graph.model_id, graph.layer): index for index, graph in enumerate(reduction.sources)}
@@ -86,19 +90,6 @@ class _Pairs:
         rows[rows == len(keys_R)] = 0
         is_there = (sources >= 0) & (columns >= 0) & (keys_R[rows] == keys)
         return np.where(is_there, rows, -1)
-
-
-def _take_slice(one: TileResult, part: TablePart, pairs: _Pairs, scores_R: Scores) -> None:
-    """Fills in what a tile has found of the pairs."""
-    row_of = np.full(pairs.num_sources, -1, np.int64)
-    row_of[list(one.rows)] = np.arange(len(one.rows))
-    in_part = {target: column for column, target in enumerate(part.targets)}
-    column_of = np.full(len(part.targets), -1, np.int64)
-    column_of[[in_part[target] for target in one.columns]] = np.arange(len(one.columns))
-    row_R, column_R = row_of[pairs.source_R], column_of[pairs.column_R]
-    found = np.flatnonzero((row_R >= 0) & (column_R >= 0))
-    for name, score_AB in one.scores.items():
-        scores_R[name][found] = score_AB[row_R[found], column_R[found]]
 
 
 def _take_known(

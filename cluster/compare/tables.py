@@ -14,7 +14,7 @@ from cluster.compare.chosen_rows import chosen_rows
 from cluster.compare.matrix_rows import matrix_rows
 from cluster.compare.pairs import Known, KnownChosen, KnownPairs, Reduction
 from cluster.compare.parts import KnownPart, TablePart
-from cluster.compare.tile_results import TileResult, slice_tile
+from cluster.compare.tile_results import PairsResult, TileResult, slice_tile
 from cluster.pool.tasks import TaskFailure, failure_of, merge_failures
 from depara.errors import StoreError
 from depara.similarity import RankedPairs, lambda_tables, layer_ranking, model_ranking
@@ -36,7 +36,7 @@ def write_result_tables(
     known: Known | None,
     part: TablePart,
     centre: Centre | TaskFailure,
-    *results: TileResult | tuple[TileResult, ...] | TaskFailure,
+    *results: TileResult | PairsResult | tuple[TileResult | PairsResult, ...] | TaskFailure,
 ) -> Facts | TaskFailure:
     """Writes a part of the similarity and ranking tables; returns their facts, or an error as data.
 
@@ -56,7 +56,7 @@ def write_result_tables(
     storage = Storage(output)
     names = pair_columns(reduction.config.similarity.computed_scores)
     types = {name: TABLES["similarity"].field(name).type.to_pandas_dtype() for name in names}
-    slices: list[TileResult] = []
+    slices: list[Any] = []
     for result in results:
         sliced = result if isinstance(result, tuple) else slice_tile(part.targets, result)
         assert not isinstance(sliced, TaskFailure)

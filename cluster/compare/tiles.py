@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cluster.compare.chosen import ChosenModels
 from cluster.compare.pairs import Known, Reduction, TileJob, missing_regions, tile_jobs
 from cluster.compare.parts import TablePart, known_part, table_parts, tiles_of
 from cluster.compare.tables import link_result_part, write_result_tables
-from cluster.compare.tile_results import TileResult, slice_tile
+from cluster.compare.tile_results import PairsResult, TileResult, pairs_of_tile, slice_tile
 from cluster.compare.unusable import failure_of_graphs
 from cluster.pool.context import ScanContext
 from cluster.pool.launcher import Ref
@@ -40,8 +41,10 @@ class TileSettings:
     scores: tuple[str, ...]
 
 
-def compute_tile(settings: TileSettings, job: TileJob) -> TileResult | TaskFailure:
-    """Returns the scores of one tile, or the error as data."""
+def compute_tile(
+    settings: TileSettings, job: TileJob, chosen: ChosenModels | None = None
+) -> TileResult | PairsResult | TaskFailure:
+    """Returns the scores of one tile, or of its chosen pairs alone, or the error as data."""
     import threadpoolctl
 
     storage = Storage(settings.output)
@@ -75,7 +78,8 @@ def compute_tile(settings: TileSettings, job: TileJob) -> TileResult | TaskFailu
         z_column("edge_similarity"): own.edge_z_AB,
         **neighbours,
     }
-    return TileResult(job.rows, job.columns, scores, mirrored if job.mirrored else None)
+    tile = TileResult(job.rows, job.columns, scores, mirrored if job.mirrored else None)
+    return tile if chosen is None else pairs_of_tile(tile, chosen)
 
 
 def _neighbours(
@@ -116,6 +120,7 @@ def reduce_graphs(
         memory_bytes=int(compute.memory),
         scores=tuple(reduction.config.similarity.computed_scores),
     )
+    chosen = None if reduction.chosen is None else launcher.share(reduction.chosen)
     jobs = tile_jobs(reduction, missing_regions(reduction, known), launcher.capacity())
     if known is not None:
         context.reporter.note(
@@ -124,7 +129,7 @@ def reduce_graphs(
     parts = table_parts(reduction)
     if len(parts) == 1:
         context.reporter.phase("similarity", len(jobs), "tiles")
-        refs = [launcher.submit(compute_tile, settings, job) for job in jobs]
+        refs = [launcher.submit(compute_tile, settings, job, chosen) for job in jobs]
         follow(refs, context)
         context.phases.enter("tables")
         table_ref = launcher.submit(
@@ -132,7 +137,7 @@ def reduce_graphs(
         )
         return collect_facts(table_ref, context, _NOT_COMPUTED)
     context.reporter.phase("similarity", len(jobs) + len(parts), "tiles and parts of tables")
-    tiles = [launcher.submit(compute_tile, settings, job) for job in jobs]
+    tiles = [launcher.submit(compute_tile, settings, job, chosen) for job in jobs]
     shared = launcher.share(reduction), launcher.share(known)
     written = [
         _write_part(
