@@ -34,9 +34,15 @@ FAMILY, NOISE = 20, 0.5
 
 
 def write_families(folder: Path, num_models: int) -> None:
-    """Writes weights: those of a family, and noise of half their deviation for each model."""
+    """Writes weights: those of a family, and noise of half their deviation for each model.
+
+    Files that are there stay.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(num_models):
+        path = folder / f"m{number:05d}.safetensors"
+        if path.exists():
+            continue
         torch.manual_seed(number // FAMILY)
         weights = TinyNetwork().state_dict()
         torch.manual_seed(10**6 + number)
@@ -44,7 +50,7 @@ def write_families(folder: Path, num_models: int) -> None:
             name: value + NOISE * value.std() * torch.randn_like(value)
             for name, value in weights.items()
         }
-        save_file(noisy, str(folder / f"m{number:05d}.safetensors"))
+        save_file(noisy, str(path))
 
 
 def night(folder: Path, num_models: int, nearest: int | None, resamples: int) -> dict[str, Any]:
@@ -79,7 +85,7 @@ def estimates_off(output: str, nearest_id: str) -> tuple[float, float]:
 
 def measure(folder: Path, num_models: int, nearest: int) -> list[str]:
     """Returns the lines of the report."""
-    write_families(folder / "weights", num_models + 1)
+    write_families(folder / "weights", num_models)
     plan: list[tuple[str, int, int | None, int]] = [
         ("nearest, first", num_models, nearest, 0),
         ("nearest, unchanged", num_models, nearest, 0),
@@ -94,10 +100,7 @@ def measure(folder: Path, num_models: int, nearest: int) -> list[str]:
     ]
     scans = []
     for name, count, per_target, resamples in plan:
-        if per_target and count == num_models:
-            (folder / "weights" / f"m{num_models:05d}.safetensors").unlink(missing_ok=True)
-        elif not (folder / "weights" / f"m{num_models:05d}.safetensors").exists():
-            write_families(folder / "weights", count)
+        write_families(folder / "weights", count)
         took = night(folder, count, per_target, resamples)
         scans.append(open_scan(str(folder / "out")).scan_id)
         phases = took["phases"]

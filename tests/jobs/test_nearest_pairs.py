@@ -17,6 +17,7 @@ from depara.answers import matrix, model_tree, recommend
 from depara.errors import ConfigError
 from depara.maintenance.verify import verify_output
 from depara.report import report_html
+from depara.store.layout import graph_folder
 from depara.store.storage import Storage
 from tests.jobs.inline import scan_inline, tiny
 from tests.jobs.tables import assert_equal, assert_table_equal, tables
@@ -200,6 +201,24 @@ def test_a_table_that_lacks_what_it_should_have_is_compared_anew(
     assert_table_equal(
         scan_table(one, "similarity", more.scan_id), scan_table(other, "similarity", fresh.scan_id)
     )
+
+
+def test_a_damaged_graph_is_mended_while_the_nearest_are_looked_for(
+    tmp_path: Path, night: Night
+) -> None:
+    night(NAMES[:5])
+    scan = open_scan(str(tmp_path / "out"))
+    folder = Path(scan.output) / graph_folder(scan.graph_key("elm"))
+    (folder / "sketch.parquet").unlink()
+    path = next(folder.glob("nodes-*.parquet"))
+    path.write_bytes(path.read_bytes()[:-9])
+    notes: list[str] = []
+    more = night(notes=notes)
+    assert any("damaged" in note for note in notes)
+    fresh = night(output="fresh")
+    for name in ("nearest", "similarity"):
+        one = scan_table(tmp_path / "out", name, more.scan_id)
+        assert_table_equal(one, scan_table(tmp_path / "fresh", name, fresh.scan_id))
 
 
 def test_answers_are_of_the_nearest(tmp_path: Path, night: Night) -> None:
