@@ -10,8 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
+from cluster.compare.chosen import ChosenModels
 from cluster.compare.intervals import join_parts, submit_parts
 from cluster.compare.labelling import (
     Call,
@@ -44,7 +47,6 @@ from depara.uncertainty import (
     UncertaintySettings,
     UncertaintyTask,
     block_uncertainty,
-    bundled,
     plan_chosen,
     plan_uncertainty,
     stability_table,
@@ -75,7 +77,7 @@ class KnownAnalysis:
 class Resampling:
     """What all resample tasks of a scan have in common: it travels once.
 
-    ``places`` are those of the graphs in the centre of the zoo.
+    ``places`` are those of the graphs in the centre of the zoo, and in what was ``chosen``.
     """
 
     output: str
@@ -88,6 +90,15 @@ class Resampling:
     memory_bytes: int
     settings: UncertaintySettings
     places: Mapping[GraphRef, int]
+    chosen: ChosenModels | None = None
+
+    def wanted(self, task: UncertaintyTask) -> NDArray[np.bool_] | None:
+        """Returns which pairs of a task are compared; None for all of them."""
+        if self.chosen is None:
+            return None
+        rows = [self.places[self.candidates[place]] for place in task.sources]
+        columns = [np.isin(rows, self.chosen.sources_of([target])) for target in task.targets]
+        return np.stack(columns, axis=1)
 
 
 def analyse(
@@ -131,11 +142,8 @@ def analyse(
     written: list[Ref] = []
     if num_blocks and len(cut) > 1:
         blocks = [
-            (
-                {reduction.outputs[place].model_id for task in tasks for place in task.targets},
-                ref,
-            )
-            for (_, (_, _, tasks)), ref in zip(calls[:num_blocks], refs, strict=False)
+            ({reduction.outputs[place].model_id for place in arguments[-1].targets}, ref)
+            for (_, arguments), ref in zip(calls[:num_blocks], refs, strict=False)
         ]
         written, refs[:num_blocks] = submit_parts(cut, blocks, scan_id, context)
         del blocks  # the tasks keep what they need
@@ -154,22 +162,10 @@ def analyse(
     return facts
 
 
-def resample_blocks(
-    shared: Resampling, centre: Centre, tasks: Sequence[UncertaintyTask]
-) -> tuple[BlockUncertainty, ...] | TaskFailure:
-    """Returns the uncertainty of some blocks of pairs, or the first error as data."""
-    found = []
-    for task in tasks:
-        block = _resample(shared, centre, task)
-        if isinstance(block, TaskFailure):
-            return block
-        found.append(block)
-    return tuple(found)
-
-
-def _resample(
+def resample_block(
     shared: Resampling, centre: Centre, task: UncertaintyTask
 ) -> BlockUncertainty | TaskFailure:
+    """Returns the uncertainty of one block of pairs, or the error as data."""
     import threadpoolctl
 
     sources = [shared.candidates[place] for place in task.sources]
@@ -192,6 +188,7 @@ def _resample(
                 ),
                 settings=shared.settings,
                 rankings=task.rankings,
+                wanted_AB=shared.wanted(task),
             )
     except NUMERIC_ERRORS as error:
         return failure_of_graphs(
@@ -217,13 +214,13 @@ def write_analysis_tables(
         outputs: output layer of each model that is ranked.
         known: what an earlier scan has analysed.
         parts: where in the results the label scores begin, and where those on half samples.
-        results: of all tasks: blocks of uncertainty, or the stability of each where the tables are
-            in parts; label scores; label scores on half samples.
+        results: of all tasks: blocks of uncertainty, or their stability where the tables are in
+            parts; label scores; label scores on half samples.
     """
     failure = merge_failures(results)
     if failure is not None:
         return failure
-    blocks = [block for some in results[: parts[0]] for block in some]
+    blocks: list[BlockUncertainty | Stability | None] = list(results[: parts[0]])
     rows: list[LabelRow] = [row for part in results[parts[0] : parts[1]] for row in part]
     halves: list[HalfRow] = [row for part in results[parts[1] :] for row in part]
     storage = Storage(output)
@@ -287,19 +284,9 @@ def _uncertainty_calls(
     candidates = _candidates(reduction)
     if reduction.chosen is None:
         plan = plan_uncertainty(candidates, reduction.outputs, limits)
-        bundles: list[tuple[UncertaintyTask, ...]] = [(task,) for task in plan.tasks]
     else:
-        place_of = {graph: place for place, graph in enumerate(candidates)}
-        sources = [
-            [
-                place_of[graph]
-                for place in reduction.chosen.sources_of([target]).tolist()
-                if (graph := reduction.sources[place]) in place_of
-            ]
-            for target in range(len(reduction.outputs))
-        ]
-        plan = plan_chosen(candidates, reduction.outputs, sources, limits)
-        bundles = bundled(plan.tasks, launcher.capacity())
+        blocks = _chosen_blocks(reduction, reduction.chosen, candidates)
+        plan = plan_chosen(candidates, reduction.outputs, blocks, limits)
     taken = plan.settings.num_resamples
     if taken < config.resamples:
         context.reporter.note(
@@ -318,9 +305,24 @@ def _uncertainty_calls(
             memory_bytes=int(reduction.config.compute.memory),
             settings=plan.settings,
             places={graph: place for place, graph in enumerate(reduction.sources)},
+            chosen=reduction.chosen,
         )
     )
-    return [(resample_blocks, (shared, centre, tasks)) for tasks in bundles]
+    return [(resample_block, (shared, centre, task)) for task in plan.tasks]
+
+
+def _chosen_blocks(
+    reduction: Reduction, chosen: ChosenModels, candidates: Sequence[GraphRef]
+) -> list[tuple[list[int], tuple[int, ...]]]:
+    """The blocks of chosen pairs, their sources as places among the candidates."""
+    place_of = {graph: place for place, graph in enumerate(candidates)}
+    return [
+        (
+            [place_of[g] for row in rows if (g := reduction.sources[row]) in place_of],
+            columns,
+        )
+        for rows, columns in chosen.blocks()
+    ]
 
 
 def _label_calls(

@@ -34,12 +34,12 @@ def submit_parts(
 
     Args:
         parts: of the scan's tables.
-        blocks: the target models of each task's resampled blocks, and the reference to them.
+        blocks: the target models of each resampled block, and the reference to it.
         scan_id: the scan.
         context: runs the tasks.
 
     Returns:
-        References to the facts of each part, and to the stability of each task's blocks.
+        References to the facts of each part, and to each block's stability.
     """
     launcher, output = context.launcher, context.storage.root
     written = []
@@ -51,7 +51,7 @@ def submit_parts(
 
 
 def write_interval_part(
-    output: str, scan_id: str, part: TablePart, *blocks: tuple[BlockUncertainty, ...] | TaskFailure
+    output: str, scan_id: str, part: TablePart, *blocks: BlockUncertainty | TaskFailure
 ) -> Facts | TaskFailure:
     """Writes a part of the tables of uncertainty; returns their facts, or an error as data."""
     failure = merge_failures(blocks)
@@ -60,10 +60,9 @@ def write_interval_part(
     assert part.number is not None
     mine = [
         found
-        for some in blocks
-        if not isinstance(some, TaskFailure)
-        for block in some
-        if (found := block.of_targets(part.models)) is not None
+        for block in blocks
+        if isinstance(block, BlockUncertainty)
+        and (found := block.of_targets(part.models)) is not None
     ]
     tables, storage = uncertainty_tables(mine), Storage(output)
     try:
@@ -78,13 +77,11 @@ def write_interval_part(
         return failure_of(error)
 
 
-def stability_of(
-    blocks: tuple[BlockUncertainty, ...] | TaskFailure,
-) -> tuple[Stability, ...] | TaskFailure:
-    """Returns how stable the model rankings of some blocks are; those that rank none have none."""
-    if isinstance(blocks, TaskFailure):
-        return blocks
-    return tuple(block.model.stability for block in blocks if block.model is not None)
+def stability_of(block: BlockUncertainty | TaskFailure) -> Stability | TaskFailure | None:
+    """Returns how stable a block's model ranking is; None where it ranks none."""
+    if isinstance(block, TaskFailure):
+        return block
+    return None if block.model is None else block.model.stability
 
 
 def join_parts(*parts: Facts | TaskFailure) -> Facts | TaskFailure:

@@ -17,7 +17,6 @@ from depara.uncertainty.plan import (
     PlanLimits,
     UncertaintyPlan,
     UncertaintyTask,
-    bundled,
     plan_chosen,
     plan_uncertainty,
 )
@@ -46,7 +45,6 @@ __all__ = [
     "UncertaintyTask",
     "affordable_resamples",
     "block_uncertainty",
-    "bundled",
     "node_cosines",
     "plan_chosen",
     "plan_uncertainty",

@@ -8,10 +8,19 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from depara.similarity.combine import combine
 from depara.similarity.engine.blocks import GraphBlock
 from depara.types import Float32
-from depara.uncertainty.candidates import RANKINGS, GraphLabel, Ranking, candidate_groups
+from depara.uncertainty.candidates import (
+    RANKINGS,
+    Candidates,
+    GraphLabel,
+    Ranking,
+    candidate_groups,
+)
 from depara.uncertainty.intervals import (
     RankIntervals,
     ScoreIntervals,
@@ -47,9 +56,10 @@ class ModelUncertainty:
 class BlockUncertainty:
     """Intervals of the scores of every pair of a block, and of the rankings that were asked for.
 
-    ``scores`` holds ``similarity`` and its terms by their column: ``node_centred`` where there is
-    a centre, ``directed`` and ``gulp`` where they have a weight; and `LAYER_SIMILARITY` where
-    layers are ranked by another sum.
+    ``wanted_AB`` says which pairs are meant, None for all: others are in no ranking, and in no
+    table. ``scores`` holds ``similarity`` and its terms by their column: ``node_centred`` where
+    there is a centre, ``directed`` and ``gulp`` where they have a weight; and `LAYER_SIMILARITY`
+    where layers are ranked by another sum.
     """
 
     sources: tuple[GraphLabel, ...]
@@ -58,6 +68,7 @@ class BlockUncertainty:
     scores: Mapping[str, ScoreIntervals]
     model: ModelUncertainty | None
     layer_ranks: RankIntervals | None
+    wanted_AB: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         shape = (len(self.sources), len(self.targets))
@@ -77,6 +88,7 @@ class BlockUncertainty:
             scores={name: score.columns(kept) for name, score in self.scores.items()},
             model=self.model and replace(self.model, ranks=self.model.ranks.columns(kept)),
             layer_ranks=self.layer_ranks and self.layer_ranks.columns(kept),
+            wanted_AB=None if self.wanted_AB is None else self.wanted_AB[:, kept],
         )
 
 
@@ -94,6 +106,7 @@ def block_uncertainty(
     settings: UncertaintySettings = UncertaintySettings(),  # noqa: B008 (frozen)
     rankings: Collection[Ranking] = RANKINGS,
     cosines_ABN: Float32 | None = None,
+    wanted_AB: NDArray[np.bool_] | None = None,
 ) -> BlockUncertainty:
     """Returns how far the scores and ranks of a block would move with other probes of their kind.
 
@@ -119,6 +132,8 @@ def block_uncertainty(
         settings: resamples and subsets.
         rankings: which rankings to analyse.
         cosines_ABN: `node_cosines` of all probes where they are known; no map is then read.
+        wanted_AB: which pairs are candidates, where not all are: the others are resampled with
+            them, and dropped.
 
     Raises:
         ConfigError: the block does not fit in ``memory_bytes``, or the maps' sizes differ.
@@ -156,7 +171,10 @@ def block_uncertainty(
         ranked["layer"] = combine(values, layer_terms), layer_BAR[:, :, weights.bootstrap]
         scores[LAYER_SIMILARITY] = score_intervals(*ranked["layer"])
     groups = {
-        ranking: [candidate_groups(sources, label, ranking) for label in targets]
+        ranking: [
+            _wanted(candidate_groups(sources, label, ranking), wanted_AB, place)
+            for place, label in enumerate(targets)
+        ]
         for ranking in rankings
     }
     ranks = {
@@ -173,7 +191,17 @@ def block_uncertainty(
         scores=scores,
         model=model,
         layer_ranks=ranks.get("layer"),
+        wanted_AB=wanted_AB,
     )
+
+
+def _wanted(
+    groups: list[Candidates], wanted_AB: NDArray[np.bool_] | None, target: int
+) -> list[Candidates]:
+    if wanted_AB is None:
+        return groups
+    kept = (group[wanted_AB[group, target]] for group in groups)
+    return [group for group in kept if group.size]
 
 
 def _check_labels(

@@ -18,8 +18,6 @@ from depara.uncertainty.footprint import (
 )
 from depara.uncertainty.settings import UncertaintySettings
 
-_MOST_BUNDLED, _BUNDLES_PER_WORKER = 64, 4
-
 
 @dataclass(frozen=True)
 class UncertaintyTask:
@@ -113,38 +111,39 @@ def plan_uncertainty(
 def plan_chosen(
     sources: Sequence[GraphLabel],
     targets: Sequence[GraphLabel],
-    sources_of: Sequence[Sequence[int]],
+    blocks: Sequence[tuple[Sequence[int], Sequence[int]]],
     limits: PlanLimits,
 ) -> UncertaintyPlan:
-    """Returns tasks of one target each, where each has sources of its own.
+    """Returns the tasks of some blocks, in which each target has all of its candidates.
 
     Args:
         sources: labels of all sources.
         targets: labels of all targets, output graphs.
-        sources_of: the places of each target's sources; those of its own model are left out.
+        blocks: places of the sources and of the targets of each, all layers of each model.
         limits: what the plan is made for.
 
     Raises:
         ConfigError: not even one model's layers against one target fit in memory.
     """
-    # A resample of `A` sources and one target costs about as much as one of each: by their sum.
-    limits = limits.within_budget(sum(map(len, sources_of)), 1)
+    if not blocks:
+        return UncertaintyPlan((), limits.settings)
+    pairs = sum(len(rows) * len(columns) for rows, columns in blocks)
+    num_sources = sum(len(rows) for rows, _ in blocks)
+    limits = limits.within_budget(num_sources, -(-pairs // num_sources))
     tasks = []
-    for target, places in enumerate(sources_of):
-        label = targets[target]
-        others = [place for place in places if sources[place].model_id != label.model_id]
-        own = plan_uncertainty([sources[place] for place in others], [label], limits)
+    for rows, columns in blocks:
+        own = plan_uncertainty(
+            [sources[row] for row in rows], [targets[column] for column in columns], limits
+        )
         tasks += [
-            replace(task, sources=tuple(others[row] for row in task.sources), targets=(target,))
+            replace(
+                task,
+                sources=tuple(rows[row] for row in task.sources),
+                targets=tuple(columns[column] for column in task.targets),
+            )
             for task in own.tasks
         ]
     return UncertaintyPlan(tuple(tasks), limits.settings)
-
-
-def bundled(tasks: Sequence[UncertaintyTask], workers: int) -> list[tuple[UncertaintyTask, ...]]:
-    """Returns small tasks in bundles, some for each worker: a task of its own costs more."""
-    size = min(_MOST_BUNDLED, max(1, len(tasks) // (_BUNDLES_PER_WORKER * workers)))
-    return [tuple(tasks[start : start + size]) for start in range(0, len(tasks), size)]
 
 
 def _units(sources: Sequence[GraphLabel]) -> list[tuple[tuple[Ranking, ...], tuple[int, ...]]]:

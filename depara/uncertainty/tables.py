@@ -79,6 +79,8 @@ def _score_table(blocks: Sequence[BlockUncertainty]) -> pa.Table:
     for block in blocks:
         sources_A, targets_B = graphs.codes(block.sources), graphs.codes(block.targets)
         is_pair_AB = graphs.models(sources_A)[:, None] != graphs.models(targets_B)[None, :]
+        if block.wanted_AB is not None:
+            is_pair_AB &= block.wanted_AB
         rows, columns = np.nonzero(is_pair_AB)
         scores = [block.scores[name] for name in names]
         parts.append(

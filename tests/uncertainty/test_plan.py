@@ -13,7 +13,6 @@ from depara.uncertainty import (
     UncertaintyPlan,
     UncertaintySettings,
     affordable_resamples,
-    bundled,
     plan_chosen,
     plan_uncertainty,
     resampling_seconds,
@@ -91,32 +90,28 @@ def test_nothing_to_compare_is_no_task():
     assert plan([]).tasks == ()
 
 
-def test_each_target_has_sources_of_its_own():
+def test_blocks_of_chosen_pairs_are_planned_each():
     sources = labels(9, 4)
     targets = [label for label in sources if label.is_output]
-    sources_of = [
-        [place for place in range(36) if place // 4 in {target, (target + 1) % 9, (target + 5) % 9}]
-        for target in range(9)
-    ]
+    blocks = [(list(range(16)), [3, 1]), (list(range(8, 36)), [0, 2, 4])]
     limits = PlanLimits(num_probes=50, num_pixels=100, memory_bytes=1 << 30, settings=SETTINGS)
-    tasks = plan_chosen(sources, targets, sources_of, limits).tasks
-    for target in range(9):
-        mine = [task for task in tasks if task.targets == (target,)]
-        others = {place for place in sources_of[target] if place // 4 != target}
-        outputs = {place for place in others if sources[place].is_output}
-        assert [set(task.sources) for task in mine if "model" in task.rankings] == [outputs]
-        layers = [place for task in mine if "layer" in task.rankings for place in task.sources]
-        assert sorted(layers) == sorted(others)
+    tasks = plan_chosen(sources, targets, blocks, limits).tasks
+    pairs = Counter(
+        (source, target)
+        for task in tasks
+        if "layer" in task.rankings
+        for source in task.sources
+        for target in task.targets
+    )
+    assert pairs == Counter((s, t) for rows, columns in blocks for s in rows for t in columns)
+    for rows, columns in blocks:
+        outputs = {place for place in rows if sources[place].is_output}
+        models = [task for task in tasks if "model" in task.rankings and task.targets[0] in columns]
+        assert sorted(target for task in models for target in task.targets) == sorted(columns)
+        assert all(set(task.sources) == outputs for task in models)
     few = replace(limits, budget_s=1e-3, min_resamples=20)
-    assert plan_chosen(sources, targets, sources_of, few).settings.num_resamples == 20
-
-
-def test_small_tasks_go_in_bundles():
-    tasks = plan(labels(5, 3)).tasks * 40
-    found = bundled(tasks, workers=2)
-    assert [task for bundle in found for task in bundle] == list(tasks)
-    assert 8 <= len(found) < len(tasks) / 4
-    assert bundled(tasks[:3], workers=2) == [(task,) for task in tasks[:3]]
+    assert plan_chosen(sources, targets, blocks, few).settings.num_resamples == 20
+    assert plan_chosen(sources, targets, [], limits).tasks == ()
 
 
 def test_too_little_memory_says_what_is_needed():
