@@ -17,6 +17,7 @@ from depara.uncertainty import (
     BlockUncertainty,
     UncertaintySettings,
     block_uncertainty,
+    uncertainty_tables,
 )
 from depara.uncertainty.weights import probe_weights
 from tests.oracle import uncertainty as oracle
@@ -295,3 +296,37 @@ def test_the_summary_stays_within_the_limit():
 def test_settings_out_of_range_are_refused(fields: dict[str, Any], match: str):
     with pytest.raises(ValueError, match=match):
         UncertaintySettings(**fields)
+
+
+def test_of_chosen_pairs_each_target_ranks_its_own_candidates(block: ArrayBlock) -> None:
+    """As if each target were alone with them; the others are in no ranking and no table."""
+    models = [label.model_id for label in LABELS]
+    names = sorted(set(models))
+    chosen = {0: names[1:3], 1: names[2:], 2: names[:2], 3: [names[0]]}
+    wanted_AB = np.array([[model in chosen[b] for b in range(len(OUTPUTS))] for model in models])
+    whole = analyse(block, wanted_AB=wanted_AB)
+    assert whole.model is not None
+    assert whole.layer_ranks is not None
+    for column, target in enumerate(OUTPUTS):
+        rows = [place for place in range(len(LABELS)) if wanted_AB[place, column]]
+        alone = analyse(block, rows, [target])
+        assert alone.model is not None
+        assert alone.layer_ranks is not None
+        for found, expected in (
+            (whole.model.ranks, alone.model.ranks),
+            (whole.layer_ranks, alone.layer_ranks),
+        ):
+            for name in ("rank_AB", "low_AB", "high_AB", "p_first_AB"):
+                one, other = getattr(found, name)[:, column], getattr(expected, name)[:, 0]
+                np.testing.assert_array_equal(one[rows], other)
+            assert not found.rank_AB[~wanted_AB[:, column], column].any()
+        for name, score in alone.scores.items():
+            np.testing.assert_allclose(
+                whole.scores[name].low_AB[rows, column], score.low_AB[:, 0], atol=1e-6
+            )
+    target = LABELS[OUTPUTS[2]].model_id
+    some = whole.of_targets([target])
+    assert some is not None
+    tables = uncertainty_tables([some])
+    for name in ("uncertainty", "rank_uncertainty"):
+        assert set(tables[name]["source_model"].to_pylist()) == set(chosen[2]) - {target}
