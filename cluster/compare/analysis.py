@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from cluster.compare.chosen import ChosenModels
+from cluster.compare.chosen import RESAMPLED_GRAPH, ChosenModels
 from cluster.compare.intervals import join_parts, submit_parts
 from cluster.compare.labelling import (
     Call,
@@ -321,7 +321,7 @@ def _chosen_blocks(
             [place_of[g] for row in rows if (g := reduction.sources[row]) in place_of],
             columns,
         )
-        for rows, columns in chosen.blocks()
+        for rows, columns in chosen.blocks(RESAMPLED_GRAPH)
     ]
 
 

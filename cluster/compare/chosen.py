@@ -22,10 +22,13 @@ from depara.similarity.stored import GraphRef
 
 Places = NDArray[np.int64]
 
-_GRAPH_COST = 1000
-"""Pairs that cost as much as reading a graph and making its vectors, roughly (zoo_scale)."""
+COMPARED_GRAPH, RESAMPLED_GRAPH = 1000, 40
+"""Pairs that cost as much as a graph, roughly: to read it and make its vectors of all scores, and
+to rank its edges in every resample (benchmarks/results/nearest_pairs.md)."""
 
-_MOST_TARGETS = 1 << 12
+_SIZES = tuple(1 << power for power in range(3, 13))
+"""Targets of a block, tried in turn."""
+
 _MISSING = -1
 
 
@@ -79,7 +82,9 @@ class ChosenModels:
             row[np.isin(row, others)] = _MISSING
         return replace(self, models_BK=models_BK)
 
-    def blocks(self) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    def blocks(
+        self, graph_cost: float = COMPARED_GRAPH
+    ) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
         """Returns rectangles that cover all pairs: sources, and targets.
 
         Targets that share models stand together (reverse Cuthill-McKee), in blocks of the size that
@@ -87,10 +92,10 @@ class ChosenModels:
         nobody asked for.
         """
         order = self._order()
-        sizes = [1 << power for power in range(_MOST_TARGETS.bit_length())]
         if not len(order):
             return []
-        cuts = min((self._cuts(order, size) for size in sizes), key=lambda found: found[0])[1]
+        tried = (self._cuts(order, size, graph_cost) for size in _SIZES)
+        cuts = min(tried, key=lambda found: found[0])[1]
         return [
             (tuple(self.sources_of(block).tolist()), tuple(sorted(block.tolist())))
             for block in (order[start:stop] for start, stop in pairwise(cuts))
@@ -105,13 +110,13 @@ class ChosenModels:
         wanted: Places = order[self.counts_B[order] > 0]
         return wanted
 
-    def _cuts(self, order: Places, size: int) -> tuple[float, list[int]]:
+    def _cuts(self, order: Places, size: int, graph_cost: float) -> tuple[float, list[int]]:
         cuts = [*range(0, len(order), size), len(order)]
         cost = 0.0
         for start, stop in pairwise(cuts):
             models = np.unique(self.models_BK[order[start:stop]])
-            cost += float(self._counts_M[models].sum()) * (_GRAPH_COST + stop - start)
-            cost += _GRAPH_COST * (stop - start)
+            cost += float(self._counts_M[models].sum()) * (graph_cost + stop - start)
+            cost += graph_cost * (stop - start)
         return cost, cuts
 
 

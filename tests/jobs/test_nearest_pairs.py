@@ -121,7 +121,7 @@ def test_a_model_more_compares_what_it_changes(
     tmp_path: Path, night: Night, monkeypatch: pytest.MonkeyPatch, before: str, part_pairs: int
 ) -> None:
     monkeypatch.setattr(parts, "PART_PAIRS", part_pairs)
-    monkeypatch.setattr(chosen, "_MOST_TARGETS", 2)
+    monkeypatch.setattr(chosen, "_SIZES", (2,))
     fewer = NAMES[:3] + NAMES[4:]
     night(fewer, similarity={"pairs": before, "nearest": 2})
     more = night()
