@@ -199,10 +199,9 @@ def compare(graphs: Extraction, scan_id: str, context: ScanContext) -> Compariso
     spent_s = context.phases.spent().seconds
     facts |= analyse(reduction, labels, analysed, centre, spent_s, scan_id, context)
     num_known = known.count if known else 0
-    if choice is None:
-        return Comparison(reduction, failures, num_known, facts)
     facts |= write_choice(choice, reduction, scan_id, context.storage)
-    return Comparison(reduction, failures, num_known, facts, choice.expected_missed)
+    missed = None if choice is None else choice.expected_missed
+    return Comparison(reduction, failures, num_known, facts, missed)
 
 
 def make_pool(config: ScanConfig, context: ScanContext) -> WorkerPool:

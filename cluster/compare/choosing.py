@@ -29,6 +29,7 @@ from depara.similarity.stored import NUMERIC_ERRORS, GraphRef, check_graph
 from depara.store.canvases import read_probe_set
 from depara.store.graphs import open_graph
 from depara.store.scans import write_table
+from depara.store.schemas import TABLES
 from depara.store.sketches import GraphSketch
 from depara.store.storage import Storage
 
@@ -189,14 +190,16 @@ def choose_block(
 
 
 def write_choice(
-    choice: Choice, reduction: Reduction, scan_id: str, storage: Storage
+    choice: Choice | None, reduction: Reduction, scan_id: str, storage: Storage
 ) -> dict[str, Any]:
-    """Writes the ``nearest`` table; returns its facts.
+    """Writes the ``nearest`` table, empty where nothing was chosen; returns its facts.
 
     Raises:
         StoreError: it cannot be written.
     """
-    table = choice.table(reduction.outputs, reduction.config.similarity.nearest)
+    table = TABLES["nearest"].empty_table()
+    if choice is not None:
+        table = choice.table(reduction.outputs, reduction.config.similarity.nearest)
     return {"nearest": write_table(storage, scan_id, "nearest", table)}
 
 

@@ -38,9 +38,9 @@ class Watch:
             self.units.append(type(unit).__name__)
             return run(worker, unit, *rest)
 
-        def compared(settings: Any, job: Any) -> Any:
+        def compared(settings: Any, job: Any, *rest: Any) -> Any:
             self.pairs += len(job.rows) * len(job.columns)
-            return tile(settings, job)
+            return tile(settings, job, *rest)
 
         monkeypatch.setattr(Worker, "run", counted)
         monkeypatch.setattr(reducer, "compute_tile", compared)
