@@ -6,7 +6,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.compare.chosen import ChosenModels, graphs_of_models, known_models
@@ -35,6 +35,7 @@ def pairs(chosen: ChosenModels) -> set[tuple[int, int]]:
     return set(found)
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.integers(2, 40), st.integers(1, 6), st.integers(0, 9))
 def test_blocks_hold_every_pair_and_each_target_once(count: int, most: int, seed: int) -> None:
     chosen = drawn(count, min(most, count - 1), seed=seed)
