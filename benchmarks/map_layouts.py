@@ -8,7 +8,7 @@ they lie), from the same files in zstd, both with every file's checksum compared
 raw float16 files, mapped, without any checksum; and from memory. The rounds of all layouts follow
 each other; what counts is the ratio to today's, and the share of the rate of a square product. A
 layout is worth its place from 1.2 on. All memory is touched once before: a virtual machine may hand
-it out on the first touch, at a hundred times the cost of later ones.
+it out on the first touch, at a dozen times the cost of later ones.
 """
 
 from __future__ import annotations
