@@ -50,6 +50,7 @@ def chosen_rows(
     column_of[list(part.targets)] = np.arange(len(part.targets))
     for one in slices:
         rows = pairs.find(one.source_R, column_of[one.target_R])
+        assert (rows >= 0).all()
         for name, score_R in one.scores.items():
             scores_R[name][rows] = score_R
     if known is not None:  # over what a tile has found once more

@@ -72,7 +72,7 @@ def write_result_tables(
         scan = known.scan_id if known is not None else None
         return TaskFailure(str(error), unreadable_scan=scan)
     try:
-        tables = {"similarity": similarity, **ranking_tables(reduction, similarity, part)}
+        tables = {"similarity": similarity, **ranking_tables(reduction, similarity)}
         facts = {name: _write(storage, scan_id, name, one, part) for name, one in tables.items()}
         return facts | _centre_facts(storage, scan_id, reduction, centre, part)
     except StoreError as error:
@@ -125,10 +125,8 @@ def _centre_facts(
     return {"centre": write_table(storage, scan_id, "centre", table)}
 
 
-def ranking_tables(
-    reduction: Reduction, similarity: pa.Table, part: TablePart
-) -> dict[str, pa.Table]:
-    """Returns a part's rows of the rankings that follow from its rows of the similarity table."""
+def ranking_tables(reduction: Reduction, similarity: pa.Table) -> dict[str, pa.Table]:
+    """Returns the rows of the rankings that follow from a part's rows of the similarity table."""
     graphs = reduction.sources
     null_of = {graph.model_id: graph.null_of for graph in graphs if graph.null_of}
     ranked = without_sources(similarity, null_of)

@@ -213,7 +213,7 @@ class Recommender:
             found.append(
                 f"each target is compared with its {nearest['models']} nearest models alone "
                 "(similarity.pairs: nearest), and means and popularity are of these; "
-                f"{nearest['expected_missed']:.2g} of them are expected to be missed"
+                f"{nearest['expected_missed']:.2g} of its true nearest are expected to be missed"
             )
         stability = self.scan.table("stability")
         if len(stability) and stability["correlation"].iloc[0] < UNSTABLE:

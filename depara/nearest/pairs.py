@@ -26,7 +26,6 @@ from depara.types import Float32, Float64
 Places = NDArray[np.int32]
 
 _READERS = 4
-_READ_TOGETHER = 64
 _LEAST_ROWS = 16
 _NONE = -1
 
@@ -42,12 +41,6 @@ class BestSources:
     places_BK: Places
     estimates_BK: Float32
     deviations_BK: Float32
-
-    def first(self, count: int) -> BestSources:
-        """Returns the same of the best ``count`` alone."""
-        return BestSources(
-            self.places_BK[:, :count], self.estimates_BK[:, :count], self.deviations_BK[:, :count]
-        )
 
     @classmethod
     def none(cls, num_targets: int, count: int) -> BestSources:
@@ -187,5 +180,5 @@ def _rows(
         assert start == rows_GV.shape[1]
 
     with ThreadPoolExecutor(_READERS) as pool:
-        list(pool.map(fill, range(len(places)), chunksize=_READ_TOGETHER))
+        list(pool.map(fill, range(len(places))))
     return rows_GV, spread_GT

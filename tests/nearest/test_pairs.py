@@ -98,7 +98,6 @@ def test_what_is_missed_is_what_may_be_above_the_last_one() -> None:
     found = BestSources(np.zeros((2, 4), np.int32), estimates, deviations)
     np.testing.assert_allclose(found.missed(2), [0.5, 0], atol=1e-9)
     assert found.missed(4).tolist() == [0, 0]
-    assert found.first(1).places_BK.shape == (2, 1)
 
 
 def test_blocks_are_as_large_as_the_memory() -> None:
