@@ -44,7 +44,7 @@ def similarity_table(
     """
     similarity_AB = combine(matrices, terms)
     order: Literal["C", "F"] = "F" if by_target else "C"
-    source_AB, target_AB = np.indices(similarity_AB.shape)
+    source_AB, target_AB = np.indices(similarity_AB.shape, np.int32)
     return pair_rows(
         sources,
         targets,
