@@ -155,11 +155,14 @@ def reduce_graphs(
     follow((tiles.pop() for _ in range(len(tiles))), context)
     context.phases.enter("tables")
     follow(written, context)
-    facts = [collect_facts(ref, context, _NOT_COMPUTED) for ref in written]
-    names = {name: None for fact in facts for name in fact}
+    return _joined([collect_facts(ref, context, _NOT_COMPUTED) for ref in written])
+
+
+def _joined(facts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The facts of all tables from those of each part; the first alone has what is not in parts."""
     return {
-        name: joined_fact([fact[name] for fact in facts]) if name in facts[-1] else facts[0][name]
-        for name in names
+        name: joined_fact([fact[name] for fact in facts]) if name in facts[-1] else first
+        for name, first in facts[0].items()
     }
 
 
